@@ -1,0 +1,128 @@
+"""Builds the one extension module, fastrnn._native.
+
+pyproject.toml holds everything else. What setuptools cannot say by itself is said here: each file of
+csrc/isa/ is compiled with flags of its own, which its first line names, and only for its own architecture:
+
+    /* arch: x86_64  flags: -mavx2 -mfma */
+
+Environment: FASTRNN_OPENMP=0 builds without OpenMP. CFLAGS is honoured; it comes after -O3 and before the
+flags that fix the meaning of floating-point arithmetic.
+"""
+
+import hashlib
+import os
+import re
+import shlex
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError
+
+ROOT = Path(__file__).parent
+PYX = "fastrnn/_native.pyx"
+ISA_SOURCES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("csrc/isa/*.c"))
+C_SOURCES = sorted(
+    p.relative_to(ROOT).as_posix() for p in ROOT.glob("csrc/*.c") if not p.name.endswith("_tmpl.c")
+)
+C_FILES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("csrc/**/*") if p.is_file())
+
+# docs/numerics.md: nothing is contracted but the fused multiply-adds that the source writes.
+FLOAT_FLAGS = ["-fno-fast-math", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+
+FIRST_LINE = re.compile(r"/\* arch: (?P<arch>\w+)\s+flags:(?P<flags>.*?)\*/")
+
+
+def isa_flags(source):
+    """The architecture of a file of csrc/isa/ and its compiler flags, as its first line names them."""
+    first = (ROOT / source).read_text(encoding="utf-8").partition("\n")[0]
+    match = FIRST_LINE.match(first)
+    if match is None:
+        raise SystemExit(f"{source}: the first line must read `/* arch: NAME  flags: ... */`, not {first!r}")
+    return match["arch"], match["flags"].split()
+
+
+class BuildNative(build_ext):
+    """Compile in parallel, and compile again only what has changed."""
+
+    def build_extension(self, ext):
+        openmp = self.openmp_flags()
+        c_flags = [
+            "-std=gnu11",
+            "-O3",
+            "-g0",
+            *shlex.split(os.environ.get("CFLAGS", "")),
+            *FLOAT_FLAGS,
+            "-fvisibility=hidden",
+            *openmp,
+        ]
+        machine = self.plat_name.rpartition("-")[2]
+
+        jobs = []  # source, flags, files it depends on; the slowest first
+        for source in ISA_SOURCES:
+            arch, flags = isa_flags(source)
+            if arch in ("any", machine):
+                jobs.append((source, [*c_flags, "-Wall", "-Wextra", *flags], C_FILES))
+        jobs.append((self.cythonize(), c_flags, C_FILES))
+        jobs += [(source, [*c_flags, "-Wall", "-Wextra"], C_FILES) for source in C_SOURCES]
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = list(pool.map(lambda job: self.compile(*job), jobs))
+
+        self.compiler.link_shared_object(objects, self.get_ext_fullpath(ext.name), extra_postargs=openmp)
+
+    def cythonize(self):
+        from Cython.Build import cythonize
+
+        (module,) = cythonize(
+            [Extension("fastrnn._native", [PYX])],
+            build_dir=self.build_temp,
+            force=self.force,
+            compiler_directives={"language_level": "3"},
+        )
+        return module.sources[0]
+
+    def compile(self, source, flags, depends):
+        """Compile one file, unless its object is newer than all it depends on; return the object."""
+        import numpy
+
+        key = hashlib.sha256(" ".join([*self.compiler.compiler_so, *flags]).encode()).hexdigest()[:12]
+        directory = str(Path(self.build_temp, key))
+        (target,) = self.compiler.object_filenames([source], output_dir=directory)
+        newest = max(Path(p).stat().st_mtime for p in [source, *depends])
+        if self.force or not Path(target).exists() or Path(target).stat().st_mtime <= newest:
+            self.compiler.compile(
+                [source],
+                output_dir=directory,
+                include_dirs=["csrc", numpy.get_include(), *self.include_dirs],
+                extra_postargs=flags,
+            )
+        return target
+
+    def openmp_flags(self):
+        """["-fopenmp"] where the compiler has it, else [] with a message."""
+        if os.environ.get("FASTRNN_OPENMP", "1") == "0":
+            self.warn("FASTRNN_OPENMP=0: building without OpenMP; fastrnn will run on one thread")
+            return []
+        with tempfile.TemporaryDirectory() as directory:
+            probe = Path(directory, "probe.c")
+            probe.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            try:
+                objects = self.compiler.compile(
+                    [str(probe)], output_dir=directory, extra_postargs=["-fopenmp"]
+                )
+                self.compiler.link_executable(
+                    objects, "probe", output_dir=directory, extra_postargs=["-fopenmp"]
+                )
+            except CCompilerError:
+                self.warn("the C compiler has no OpenMP: building without it; fastrnn will run on one thread")
+                return []
+        return ["-fopenmp"]
+
+
+setup(
+    ext_modules=[Extension("fastrnn._native", [PYX], depends=C_FILES)],
+    cmdclass={"build_ext": BuildNative},
+)
