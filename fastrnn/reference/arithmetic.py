@@ -1,0 +1,314 @@
+"""The arithmetic everything else is defined by: fma, products, flushing, exp, sigmoid and tanh.
+
+Every function takes and returns float32 or float64 arrays of one dtype and rounds exactly where
+docs/numerics.md says. Python's and NumPy's own sums, exponentials and matrix products are not used:
+their bits depend on the machine.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+BLOCK = 128  # terms of one fma chain in a product
+_TILE = 1 << 15  # accumulators worked on at once; keeps them in cache, changes no bit
+
+# -- fused multiply-add -----------------------------------------------------------------------------
+
+
+def fma(a, b, c):
+    """``a*b + c`` rounded once, elementwise with broadcasting; a, b, c of one dtype."""
+    a, b, c = np.asarray(a), np.asarray(b), np.asarray(c)
+    with np.errstate(all="ignore"):
+        return (_fma32 if a.dtype == np.float32 else _fma64)(a, b, c)
+
+
+def _fma32(a, b, c):
+    # The product of two float32 is exact in float64. Rounding the sum to float64 and then to float32 goes
+    # wrong only where the first lands midway between two float32; that ends in 28 zero bits. There the sum
+    # is moved one unit towards its rounding error, which breaks the tie the right way (rounding to odd).
+    p = a.astype(np.float64) * b
+    s = np.asarray(p + c)
+    doubt = (s.view(np.int64) & 0x0FFFFFFF) == 0
+    if doubt.any():
+        p, c, v = np.broadcast_to(p, s.shape)[doubt], np.broadcast_to(c, s.shape)[doubt], s[doubt]
+        error = _two_sum(p, c.astype(np.float64))[1]  # NaN where the sum is infinite: it stays
+        s[doubt] = np.where(error > 0, np.nextafter(v, np.inf), np.where(error < 0, np.nextafter(v, -np.inf), v))
+    return s.astype(np.float32)
+
+
+def _fma64(a, b, c):
+    # a*b = p + e and p + e + c = vh + vl + tl exactly. Adding the three from the small end can go wrong only
+    # where it ends midway between two float64, or where p or e leaves the range in which it is exact.
+    p = a * b
+    (ah, al), (bh, bl) = _split(a), _split(b)
+    e = ((ah * bh - p) + ah * bl + al * bh) + al * bl
+    th, tl = _two_sum(c, e)
+    vh, vl = _two_sum(p, th)
+    z = tl + vl
+    s = np.asarray(vh + z)
+    rest = np.asarray(z - (s - vh))  # midway: a power of two
+    doubt = ((rest.view(np.int64) & 0xFFFFFFFFFFFFF) == 0) & (rest != 0)
+    doubt |= ~(np.isfinite(s) & (np.abs(p) > 2.0**-900))
+    if doubt.any():
+        s[doubt] = _settled(*(np.broadcast_to(v, s.shape)[doubt] for v in (a, b, c)))
+    return s
+
+
+def _split(v):
+    """Veltkamp: ``v = high + low``, either of at most 26 bits."""
+    t = v * 134217729.0
+    high = t - (t - v)
+    return high, v - high
+
+
+def _two_sum(a, b):
+    """Knuth: ``a + b = sum + error`` exactly."""
+    s = a + b
+    t = s - a
+    return s, (a - (s - t)) + (b - t)
+
+
+def _settled(a, b, c):
+    """fma of the float64 cases in doubt, in exact rational arithmetic where need be."""
+    p = a * b
+    finite = np.isfinite(a) & np.isfinite(b)
+    result = np.where(finite & ~np.isfinite(c), c, p + c)
+    absorbed = (np.abs(p) <= 2.0**-900) & (np.abs(c) > 2.0**-840)
+    for i in np.flatnonzero(finite & np.isfinite(c) & (a != 0) & (b != 0) & ~absorbed):
+        exact = Fraction(a[i]) * Fraction(b[i]) + Fraction(c[i])
+        try:
+            result[i] = float(exact)
+        except OverflowError:
+            result[i] = np.inf if exact > 0 else -np.inf
+    return result
+
+
+# -- sums -------------------------------------------------------------------------------------------
+
+
+def product(a, w, start=None):
+    """``start + sum over k of a[:, k] * w[:, k]``: blocks of 128 terms, a chain of fma each, added in order.
+
+    a is (rows, K), w (units, K), start (rows, units) or (units,) or None; the result is (rows, units).
+    """
+    a, w = np.asarray(a), np.asarray(w)
+    (rows, terms), units = a.shape, len(w)
+    blocks = -(-terms // BLOCK)
+    total = np.zeros((rows, units), a.dtype)
+    if start is not None:
+        total[...] = start
+    if 0 in (rows, units, terms):
+        return total
+    tile = max(1, _TILE // (units * blocks))
+    wt = np.ascontiguousarray(w.T)
+    for i in range(0, rows, tile):
+        at = np.ascontiguousarray(a[i : i + tile].T)
+        sums = np.zeros((blocks, at.shape[1], units), a.dtype)
+        for k in range(min(BLOCK, terms)):  # [k::BLOCK]: the k-th term of every block that has one
+            ak, wk = at[k::BLOCK, :, None], wt[k::BLOCK, None, :]
+            sums[: len(ak)] = fma(ak, wk, sums[: len(ak)])
+        tail = total[i : i + tile]
+        with np.errstate(all="ignore"):
+            for block, s in enumerate(sums):
+                tail[...] = s if start is None and block == 0 else tail + s
+    return total
+
+
+def weight_gradient(d, v):
+    """Gradient of a weight, (units of d, units of v): the product over the rows of d (N, .) and v (N, .)."""
+    return product(unfaint(d).T, unfaint(v).T)
+
+
+def bias_gradient(d):
+    """Gradient of a bias, (units of d,): the same product with 1 as the other operand."""
+    return product(unfaint(d).T, np.ones((1, len(d)), d.dtype))[:, 0]
+
+
+# -- the vanishing ----------------------------------------------------------------------------------
+
+
+def flush(v):
+    """``+0`` where ``|v| < 2**-100`` (float64: ``2**-900``), else v: what a step stores."""
+    return np.where(np.abs(v) < FORMATS[v.dtype].flush, v.dtype.type(0), v)
+
+
+def unfaint(v):
+    """``+0`` where ``|v| < 2**-63`` (float64: ``2**-511``), else v: the operands of parameter gradients."""
+    return np.where(np.abs(v) < FORMATS[v.dtype].faint, v.dtype.type(0), v)
+
+
+# -- elementary functions ---------------------------------------------------------------------------
+
+
+class Format(NamedTuple):
+    """Constants of a dtype. Hexadecimal, so that C can repeat them."""
+
+    bits: type  # the integer of the same width
+    shift: int  # bits of the stored significand
+    magic: str  # 1.5 * 2**shift + bias: v + magic rounds v to an integer n, whose 2**n is bits(v + magic) << shift
+    flush: str
+    faint: str
+    log2e: str
+    ln2: str
+    ln2hi: str  # ln2 = ln2hi + ln2lo; n * ln2hi is exact
+    ln2lo: str
+    sigmoid: tuple[str, str]  # clamps; below the first the result is 0
+    tanh: str  # above it the result is 1
+    exp: tuple[str, str]  # clamps, where the result is 0 and inf by its own arithmetic
+    q: tuple[str, ...]  # expm1(v) = v + v*v*Q(v), coefficients ascending
+
+
+def _format(**fields):
+    """The constants as NumPy scalars of the dtype, so that no operation is promoted."""
+    dtype = np.dtype(fields["dtype"]).type
+    scalar = lambda v: dtype(float.fromhex(v)) if isinstance(v, str) else v  # noqa: E731
+    values = {k: tuple(map(scalar, v)) if isinstance(v, tuple) else scalar(v) for k, v in fields.items()}
+    del values["dtype"]
+    return Format(**values)
+
+
+FORMATS = {
+    np.dtype(np.float32): _format(
+        dtype=np.float32,
+        bits=np.int32,
+        shift=23,
+        magic="0x1.8000fep+23",
+        flush="0x1p-100",
+        faint="0x1p-63",
+        log2e="0x1.715476p+0",
+        ln2="0x1.62e430p-1",
+        ln2hi="0x1.63p-1",
+        ln2lo="-0x1.bd0106p-13",
+        sigmoid=("-0x1.5d58p+6", "0x1.4p+4"),
+        tanh="0x1.4p+3",
+        exp=("-0x1.ap+6", "0x1.64p+6"),
+        q=("0x1p-1", "0x1.55549p-3", "0x1.5554c8p-5", "0x1.123acp-7", "0x1.6d716p-10"),
+    ),
+    np.dtype(np.float64): _format(
+        dtype=np.float64,
+        bits=np.int64,
+        shift=52,
+        magic="0x1.80000000003ffp+52",
+        flush="0x1p-900",
+        faint="0x1p-511",
+        log2e="0x1.71547652b82fep+0",
+        ln2="0x1.62e42fefa39efp-1",
+        ln2hi="0x1.62e42feep-1",
+        ln2lo="0x1.a39ef35793c76p-33",
+        sigmoid=("-0x1.6232p+9", "0x1.4p+5"),
+        tanh="0x1.4p+4",
+        exp=("-0x1.75p+9", "0x1.63p+9"),
+        q=(
+            "0x1.000000000000cp-1",
+            "0x1.5555555555559p-3",
+            "0x1.555555554fde3p-5",
+            "0x1.111111110f5adp-7",
+            "0x1.6c16c186124f3p-10",
+            "0x1.a01a01b06a819p-13",
+            "0x1.a0199596b7337p-16",
+            "0x1.71ddf6d547c2fp-19",
+            "0x1.28b11b4083958p-22",
+            "0x1.af618b99a98dfp-26",
+        ),
+    ),
+}
+
+
+def _horner(coefficients, v):
+    """The polynomial with ascending coefficients: a chain of fma from the highest."""
+    total = np.full_like(v, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        total = fma(total, v, coefficient)
+    return total
+
+
+def _power(t, f):
+    """``2**n`` where ``t = n + magic``."""
+    return (t.view(f.bits) << f.shift).view(t.dtype)
+
+
+def exp(x):
+    """The exponential, at most 2 ulp off, subnormal results included.
+
+    In this order, where Q is the chain of fma from its highest coefficient::
+
+        y  = x < LO ? LO : x;  y = HI < y ? HI : y       NaN passes both
+        t  = fma(y, log2e, M);  n = t - M
+        r  = fma(n, -ln2lo, fma(n, -ln2hi, y))
+        u  = fma(r * Q(r), r, r)                         exp(r) - 1
+        t1 = fma(n, 0.5, M);  n1 = t1 - M                the power of two in two halves
+        s1 = bits(t1) << shift;  s2 = bits((n - n1) + M) << shift
+        exp(x) = fma(s1, u, s1) * s2
+    """
+    x = np.asarray(x)
+    f = FORMATS[x.dtype]
+    low, high = f.exp
+    half = x.dtype.type(0.5)
+    with np.errstate(all="ignore"):
+        y = np.where(x < low, low, x)
+        y = np.where(high < y, high, y)
+        t = fma(y, f.log2e, f.magic)
+        n = t - f.magic
+        r = fma(n, -f.ln2lo, fma(n, -f.ln2hi, y))
+        u = fma(r * _horner(f.q, r), r, r)
+        t1 = fma(n, half, f.magic)
+        n1 = t1 - f.magic
+        s1, s2 = _power(t1, f), _power((n - n1) + f.magic, f)
+        return fma(s1, u, s1) * s2
+
+
+def sigmoid(x):
+    """The logistic function ``1 / (1 + exp(-x))``, at most 2 ulp off.
+
+    In this order::
+
+        y = x < LO ? LO : x;  y = HI < y ? HI : y        NaN passes both
+        t = fma(y, -log2e, M);  n = t - M;  s = bits(t) << shift
+        r = fma(n, ln2lo, fma(n, ln2hi, y))
+        u = fma(r * Q(-r), r, -r)                        exp(-r) - 1
+        d = s + fma(s, u, 1)
+        sigmoid(x) = x < LO ? 0 : 1 / d
+    """
+    x = np.asarray(x)
+    f = FORMATS[x.dtype]
+    low, high = f.sigmoid
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    with np.errstate(all="ignore"):
+        y = np.where(x < low, low, x)
+        y = np.where(high < y, high, y)
+        t = fma(y, -f.log2e, f.magic)
+        n, s = t - f.magic, _power(t, f)
+        r = fma(n, f.ln2lo, fma(n, f.ln2hi, y))
+        u = fma(r * _horner(f.q, -r), r, -r)
+        d = s + fma(s, u, one)
+        return np.where(x < low, zero, one / d)
+
+
+def tanh(x):
+    """The hyperbolic tangent, at most 2 ulp off; ``tanh(-0) = -0``.
+
+    In this order, where Q2 has the coefficients ``-2 * (-2)**i * Q[i]``::
+
+        a = HI < |x| ? HI : |x|                          NaN passes
+        t = fma(a, -2 * log2e, M);  n = t - M;  s = bits(t) << shift
+        r = fma(n, ln2 / 2, a)
+        u = fma(r * Q2(r), r, r)                         (1 - exp(-2r)) / 2
+        w = fma(s, u, fma(s, -0.5, 0.5));  d = fma(-s, u, fma(s, 0.5, 0.5))
+        tanh(x) = copysign(w / d, x)
+    """
+    x = np.asarray(x)
+    f = FORMATS[x.dtype]
+    half = x.dtype.type(0.5)
+    with np.errstate(all="ignore"):
+        a = np.abs(x)
+        a = np.where(f.tanh < a, f.tanh, a)
+        t = fma(a, -2 * f.log2e, f.magic)
+        n, s = t - f.magic, _power(t, f)
+        r = fma(n, f.ln2 * half, a)
+        u = fma(r * _horner([-2 * (-2) ** i * q for i, q in enumerate(f.q)], r), r, r)
+        w = fma(s, u, fma(s, -half, half))
+        d = fma(-s, u, fma(s, half, half))
+        return np.copysign(w / d, x)
