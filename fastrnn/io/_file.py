@@ -1,0 +1,46 @@
+"""What all file formats share: the error of a bad file, and writing that never leaves half a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from typing import BinaryIO
+
+__all__ = ["FileFormatError", "write_atomically"]
+
+
+class FileFormatError(ValueError):
+    """A file is not what it should be: truncated, damaged, of another kind or from a newer version."""
+
+
+@contextlib.contextmanager
+def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file to write that takes the place of `path` only when the block ends without an error.
+
+    Readers see the old file or the new one, whole, whenever the process or the machine stops. A new file has the mode
+    that the umask gives; a file that is replaced hands down its own. Where `path` is a symbolic link, the file it points
+    to is replaced.
+    """
+    path = os.path.realpath(path)
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name[:64]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            with contextlib.suppress(FileNotFoundError):
+                os.fchmod(descriptor, stat.S_IMODE(os.stat(path).st_mode))
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

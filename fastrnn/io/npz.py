@@ -1,0 +1,214 @@
+"""Named arrays and metadata in one ``.npz`` file, which ``numpy.load`` reads as well.
+
+The file is an uncompressed zip of ``.npy`` members, as ``numpy.savez`` writes it, whose first member, ``__fastrnn__``,
+is a string array with JSON: ``{"format": 1, "names": [...], "meta": {...}}``. Nothing in it is ever unpickled or evaluated. The same
+contents give the same bytes.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ._file import FileFormatError, write_atomically
+
+if TYPE_CHECKING:
+    from ..nn import Module
+
+__all__ = ["Contents", "load", "save"]
+
+FORMAT = 1
+_HEADER_NAME = "__fastrnn__"
+_DTYPES = re.compile(r"[<>]f[248]|[<>][iu][248]|\|[iub]1")
+_NPY_HEADER = re.compile(
+    rb"\{'descr': '([<>|]\w\d{1,12})', 'fortran_order': (True|False), 'shape': \(((?:\d{1,19}(?:, \d{1,19}){0,63},?)?)\), \} *\n"
+)
+
+
+class Contents(NamedTuple):
+    """What `load` returns."""
+
+    arrays: dict[str, np.ndarray]
+    meta: dict[str, Any]
+
+
+def save(path: str | os.PathLike[str], source: Module | Mapping[str, Any], /, **meta: Any) -> None:
+    """Write the parameters of a module, or a mapping of names to arrays, to a ``.npz`` file.
+
+    The file appears whole or not at all: what stood at `path` is replaced only when all is written and on the disk.
+
+    Parameters
+    ----------
+    path : path-like
+        Used as it is; no ending is added.
+    source : Module, optimiser or mapping of str to array_like
+        A module or optimiser gives its ``state_dict()``. Arrays of floats, integers or bool.
+    **meta
+        Anything that JSON holds; `load` returns it.
+
+    Raises
+    ------
+    TypeError
+        Arrays of other kinds, names that are not strings, metadata that JSON cannot hold; nothing was written.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from fastrnn import io, nn
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.npz")
+    >>> io.save(path, nn.Linear(3, 2), epoch=7)
+    >>> arrays, meta = io.load(path)
+    >>> _ = nn.Linear(3, 2).load_state_dict(arrays)
+    >>> meta
+    {'epoch': 7}
+    """
+    mapping = source.state_dict() if hasattr(source, "state_dict") else source
+    header = json.dumps({"format": FORMAT, "names": list(mapping), "meta": meta})
+    arrays = {_HEADER_NAME: np.array(header)}
+    for name, value in mapping.items():
+        array = np.asarray(value, order="C")
+        if not isinstance(name, str) or name == _HEADER_NAME:
+            raise TypeError(f"save: {name!r} cannot be the name of an array")
+        if not _DTYPES.fullmatch(array.dtype.str):
+            raise TypeError(f"save: {name!r} has dtype {array.dtype}; expected floats, integers or bool")
+        arrays[name] = array
+    with write_atomically(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            # A ZipInfo without a date: the same contents give the same file.
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def load(path: str | os.PathLike[str]) -> Contents:
+    """Read a file that `save` wrote.
+
+    Sizes are checked against the file before memory is taken, so a damaged or hostile file costs no more memory than
+    its own size, and can do no more than be refused.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    arrays : dict of str to numpy.ndarray
+    meta : dict
+
+    Raises
+    ------
+    FileFormatError
+        The file is truncated, damaged, not written by `save`, or of a newer format.
+    OSError
+        It cannot be opened or read.
+    """
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return _read(archive, os.fstat(file.fileno()).st_size)
+        except FileFormatError as error:
+            raise FileFormatError(f"{os.fspath(path)}: {error}") from None
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # EINVAL: the archive points outside the file
+                raise
+            raise FileFormatError(f"{os.fspath(path)}: damaged: {error}") from error
+        except _DAMAGE as error:
+            raise FileFormatError(f"{os.fspath(path)}: not a whole .npz file: {error}") from error
+
+
+#: What zipfile and json raise on bad input.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def _read(archive: zipfile.ZipFile, file_size: int) -> Contents:
+    members = archive.infolist()
+    for info in members:
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+            raise FileFormatError(
+                f"member {info.filename!r} is compressed; fastrnn.io.save does not compress"
+            )
+        if not info.filename.endswith(".npy"):
+            raise FileFormatError(f"member {info.filename!r} is not an .npy array")
+    if sum(info.file_size for info in members) > file_size:
+        raise FileFormatError("its members claim to be larger than the file")
+    arrays = {}
+    for info in members:
+        name = info.filename.removesuffix(".npy")
+        if name in arrays:
+            raise FileFormatError(f"array {name!r} is there twice")
+        with archive.open(info) as member:
+            arrays[name] = _read_array(member, name, info.file_size)
+    if _HEADER_NAME not in arrays:
+        raise FileFormatError(
+            f"it has no member {_HEADER_NAME!r}: fastrnn.io.save did not write it (use numpy.load)"
+        )
+    header = json.loads(arrays.pop(_HEADER_NAME).item())
+    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+        raise FileFormatError(f"{_HEADER_NAME!r} does not tell the format")
+    if header["format"] > FORMAT:
+        raise FileFormatError(
+            f"format {header['format']}; this version of fastrnn reads up to {FORMAT}; upgrade fastrnn"
+        )
+    if header.get("names") != list(arrays):
+        raise FileFormatError(f"its arrays are {list(arrays)}; {_HEADER_NAME!r} names {header.get('names')}")
+    if not isinstance(header.get("meta"), dict):
+        raise FileFormatError(f"{_HEADER_NAME!r} has no metadata")
+    return Contents(arrays, header["meta"])
+
+
+def _read_array(member: IO[bytes], name: str, size: int) -> np.ndarray:
+    """Read one .npy member of `size` bytes; its header is matched, not evaluated."""
+    start = member.read(10)
+    if len(start) < 10 or start[:8] != b"\x93NUMPY\x01\x00":
+        raise FileFormatError(f"array {name!r} does not begin as .npy version 1")
+    header = member.read(int.from_bytes(start[8:], "little"))
+    match = _NPY_HEADER.fullmatch(header)
+    if not match:
+        raise FileFormatError(
+            f"array {name!r} has a header that fastrnn.io.save does not write: {header[:80]!r}"
+        )
+    descr = match[1].decode()
+    expected = re.compile(r"<U\d+") if name == _HEADER_NAME else _DTYPES
+    if not expected.fullmatch(descr) or match[2] == b"True":
+        raise FileFormatError(
+            f"array {name!r} has dtype {descr!r} or order that fastrnn.io.save does not write"
+        )
+    dtype = np.dtype(descr)
+    shape = tuple(int(n) for n in match[3].replace(b",", b" ").split())
+    bytes_left = size - len(start) - len(header)
+    if math.prod(shape) * dtype.itemsize != bytes_left:
+        raise FileFormatError(
+            f"array {name!r}: shape {shape} of {descr} does not fit into {bytes_left} bytes"
+        )
+    array = np.empty(shape, dtype)
+    view = memoryview(array.reshape(-1).view(np.uint8)) if array.size else memoryview(b"")
+    done = 0
+    while done < bytes_left:
+        count = member.readinto(view[done : done + (1 << 20)])
+        if not count:
+            raise FileFormatError(f"array {name!r} ends after {done} of {bytes_left} bytes")
+        done += count
+    member.read(1)  # the end: zipfile compares the checksum
+    return array.astype(dtype.newbyteorder("="), copy=False)

@@ -1,0 +1,296 @@
+"""fastrnn.io: what is saved comes back, files appear whole or not at all, and bad files are refused cheaply."""
+
+import json
+import os
+import stat
+import threading
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+
+from fastrnn import io
+from fastrnn.io import FileFormatError, _file
+
+ARRAYS = {
+    "lstm.weight_ih_l0": np.arange(12, dtype=np.float32).reshape(3, 4),
+    "bias": np.array([1.5, -0.0, np.nan, np.inf]),
+    "steps": np.array(7),
+    "empty": np.zeros((0, 3), np.float32),
+    "mask": np.array([True, False]),
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "model.npz"
+    io.save(path, ARRAYS, epoch=3, vocabulary=["a", "ế", "\n"], nested={"x": [1.5, None]})
+    return path
+
+
+def write(path, arrays, header=None):
+    """Write a file as save does, with any header."""
+    if header is not None:
+        arrays = {"__fastrnn__": np.array(json.dumps(header)), **arrays}
+    with open(path, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def test_what_is_saved_comes_back(path):
+    arrays, meta = io.load(path)
+    assert list(arrays) == list(ARRAYS)
+    for name, value in ARRAYS.items():
+        assert arrays[name].dtype == value.dtype and arrays[name].shape == value.shape
+        assert arrays[name].tobytes() == value.tobytes()
+        assert arrays[name].flags.writeable
+    assert meta == {"epoch": 3, "vocabulary": ["a", "ế", "\n"], "nested": {"x": [1.5, None]}}
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4", "i1", "u2", "i8", "?"])
+def test_every_dtype_and_layout_comes_back(tmp_path, dtype):
+    value = np.asfortranarray(np.arange(24).reshape(4, 6)).astype(dtype)[::2, ::-1]
+    io.save(tmp_path / "a", {"a": value})
+    loaded = io.load(tmp_path / "a").arrays["a"]
+    assert np.array_equal(loaded, value) and loaded.dtype.isnative
+
+
+def test_numpy_reads_the_file(path):
+    with np.load(path, allow_pickle=False) as file:
+        assert np.array_equal(file["lstm.weight_ih_l0"], ARRAYS["lstm.weight_ih_l0"])
+
+
+def test_same_contents_give_the_same_bytes(path, tmp_path):
+    io.save(tmp_path / "again", ARRAYS, epoch=3, vocabulary=["a", "ế", "\n"], nested={"x": [1.5, None]})
+    assert (tmp_path / "again").read_bytes() == path.read_bytes()
+
+
+def test_module_and_optimiser_are_saved_by_their_state_dict(tmp_path):
+    class Source:
+        def state_dict(self):
+            return {"w": np.ones(2)}
+
+    io.save(tmp_path / "a", Source())
+    assert np.array_equal(io.load(tmp_path / "a").arrays["w"], np.ones(2))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [{"a": np.array([object()])}, {"a": np.array("text")}, {"a": np.zeros(2, complex)}, {3: np.zeros(2)}],
+)
+def test_what_cannot_be_saved_is_refused_before_anything_is_written(tmp_path, source):
+    with pytest.raises(TypeError, match="save: "):
+        io.save(tmp_path / "a", source)
+    with pytest.raises(TypeError, match="JSON"):
+        io.save(tmp_path / "a", {}, meta=object())
+    assert os.listdir(tmp_path) == []
+
+
+# ---- atomic ------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_while_writing_leaves_the_old_file_alone(path):
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt), _file.write_atomically(path) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_mode_follows_the_umask_and_a_replaced_file_keeps_its_own(tmp_path):
+    old = os.umask(0o027)
+    try:
+        io.save(tmp_path / "a", {})
+        assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+        (tmp_path / "a").chmod(0o600)
+        io.save(tmp_path / "a", {"b": np.ones(1)})
+        assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
+    finally:
+        os.umask(old)
+
+
+def test_a_symbolic_link_keeps_pointing_to_the_saved_file(path, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    io.save(link, {"a": np.ones(1)})
+    assert link.is_symlink() and list(io.load(path).arrays) == ["a"]
+
+
+def test_path_without_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    io.save("a.npz", {})
+    assert os.listdir(tmp_path) == ["a.npz"]
+
+
+def test_readers_see_whole_files_while_another_thread_saves(path):
+    stop = threading.Event()
+
+    def save():
+        while not stop.is_set():
+            io.save(path, ARRAYS)
+
+    thread = threading.Thread(target=save)
+    thread.start()
+    try:
+        for _ in range(50):
+            assert list(io.load(path).arrays) == list(ARRAYS)
+    finally:
+        stop.set()
+        thread.join()
+
+
+# ---- bad files ---------------------------------------------------------------------------------------------------
+
+
+def test_missing_file_is_the_usual_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        io.load(tmp_path / "none")
+
+
+def test_every_truncation_is_refused(path):
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 7):
+        path.write_bytes(whole[:size])
+        with pytest.raises(FileFormatError, match="model.npz"):
+            io.load(path)
+
+
+def test_changed_bytes_are_refused_or_harmless_and_cost_little_memory(path):
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    refused = 0
+    tracemalloc.start()
+    try:
+        for _ in range(2000):
+            changed = whole.copy()
+            changed[rng.integers(len(whole), size=rng.integers(1, 4))] = rng.integers(256)
+            path.write_bytes(changed.tobytes())
+            try:
+                arrays, _ = io.load(path)
+            except FileFormatError:
+                refused += 1
+            else:  # a byte that carries nothing, such as a date: or of a name
+                assert all(
+                    a.tobytes() == b.tobytes() for a, b in zip(arrays.values(), ARRAYS.values(), strict=True)
+                )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert refused > 1000
+    assert peak < 4e6
+
+
+def test_damaged_data_fails_the_checksum(path):
+    whole = path.read_bytes()
+    at = whole.index(ARRAYS["lstm.weight_ih_l0"].tobytes())
+    path.write_bytes(whole[: at + 9] + b"\x55" + whole[at + 10 :])
+    with pytest.raises(FileFormatError, match="CRC"):
+        io.load(path)
+
+
+def test_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "a").write_text("not a zip")
+    with pytest.raises(FileFormatError, match="not a whole .npz file"):
+        io.load(tmp_path / "a")
+    write(tmp_path / "a", {"w": np.ones(2)})
+    with pytest.raises(FileFormatError, match="fastrnn.io.save did not write it"):
+        io.load(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ({"format": 2, "meta": {}}, "format 2; this version of fastrnn reads up to 1"),
+        ({"meta": {}}, "does not tell the format"),
+        ([], "does not tell the format"),
+        ({"format": 1, "names": ["w"], "meta": {}}, "its arrays are"),
+        ({"format": 1, "names": []}, "has no metadata"),
+    ],
+)
+def test_wrong_header_is_refused(tmp_path, header, message):
+    write(tmp_path / "a", {}, header)
+    with pytest.raises(FileFormatError, match=message):
+        io.load(tmp_path / "a")
+
+
+def test_header_that_is_not_json_is_refused(tmp_path):
+    for text in ["{", "[" * 100_000, "1" * 10_000]:
+        write(tmp_path / "a", {"__fastrnn__": np.array(text)})
+        with pytest.raises(FileFormatError):
+            io.load(tmp_path / "a")
+
+
+def test_pickles_are_never_loaded(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (pytest.fail, ("unpickled",))
+
+    write(tmp_path / "a", {"w": np.array([Trap()], dtype=object)}, {"format": 1, "meta": {}})
+    with pytest.raises(FileFormatError, match="array 'w' has"):
+        io.load(tmp_path / "a")
+
+
+def test_compressed_members_are_refused(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", w=np.zeros(10**6))
+    with pytest.raises(FileFormatError, match="is compressed"):
+        io.load(tmp_path / "a.npz")
+
+
+def npy(shape, descr="'<f4'", data=b""):
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        npy("(1000000000000,)"),
+        npy("(4294967296, 4294967296)"),
+        npy("(0, 9999999999999999999)"),
+        npy("(2,)", data=b"1234"),
+        npy("(1,)", data=b"12345678"),
+        npy("(-1,)"),
+        npy("(" + "1, " * 65 + ")", data=b"1234"),
+        npy("(1,)", descr="'|O'", data=b"12345678"),
+        npy("(1,)", descr="'<U1'", data=b"1234"),
+        npy("(1,)", descr="[('a', '<f4')]", data=b"1234"),
+        npy("(1,)", descr="__import__('os')", data=b"1234"),
+        npy("(" * 50 + ")" * 50),
+        npy("1" * 60),
+        b"\x93NUMPY\x02\x00",
+        b"",
+    ],
+)
+def test_array_headers_that_lie_are_refused_before_memory_is_taken(tmp_path, member):
+    with zipfile.ZipFile(tmp_path / "a", "w") as archive:
+        archive.writestr("w.npy", member)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileFormatError):
+            io.load(tmp_path / "a")
+        assert tracemalloc.get_traced_memory()[1] < 2e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_members_that_overlap_are_refused(path):
+    """Directory entries that all point at the same bytes cannot multiply them."""
+    with zipfile.ZipFile(path, "a") as archive:
+        info = archive.getinfo("lstm.weight_ih_l0.npy")
+        for i in range(200):
+            copy = zipfile.ZipInfo(f"copy{i}.npy")
+            for name in ("header_offset", "CRC", "compress_size", "file_size"):
+                setattr(copy, name, getattr(info, name))
+            archive.filelist.append(copy)
+        archive._didModify = True
+    with pytest.raises(FileFormatError):
+        io.load(path)
+
+
+def test_names_that_stand_twice_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a", "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("w.npy", npy("(1,)", data=b"1234"))
+        archive.writestr("w.npy", npy("(1,)", data=b"1234"))
+    with pytest.raises(FileFormatError, match="twice"):
+        io.load(tmp_path / "a")
