@@ -144,42 +144,42 @@ def unfaint(v):
 
 
 class Format(NamedTuple):
-    """Constants of a dtype. Hexadecimal, so that C can repeat them."""
+    """Constants of a dtype, as scalars of it."""
 
     bits: type  # the integer of the same width
     shift: int  # bits of the stored significand
-    magic: str  # 1.5 * 2**shift + bias: v + magic rounds v to an integer n, whose 2**n is bits(v + magic) << shift
-    flush: str
-    faint: str
-    log2e: str
-    ln2: str
-    ln2hi: str  # ln2 = ln2hi + ln2lo; n * ln2hi is exact
-    ln2lo: str
-    sigmoid: tuple[str, str]  # clamps; below the first the result is 0
-    tanh: str  # above it the result is 1
-    exp: tuple[str, str]  # clamps, where the result is 0 and inf by its own arithmetic
-    q: tuple[str, ...]  # expm1(v) = v + v*v*Q(v), coefficients ascending
+    magic: np.floating  # 1.5 * 2**shift + bias: v + magic rounds v to an integer n; 2**n is bits(v + magic) << shift
+    flush: np.floating
+    faint: np.floating
+    log2e: np.floating
+    ln2hi: np.floating  # ln2 = ln2hi + ln2lo; n * ln2hi is exact
+    ln2lo: np.floating
+    sigmoid: tuple[np.floating, ...]  # clamps; below the first the result is 0
+    tanh: np.floating  # above it the result is 1
+    exp: tuple[np.floating, ...]  # clamps, where the result is 0 and inf by its own arithmetic
+    q: tuple[np.floating, ...]  # expm1(v) = v + v*v*Q(v), coefficients ascending
 
 
-def _format(**fields):
-    """The constants as NumPy scalars of the dtype, so that no operation is promoted."""
-    dtype = np.dtype(fields["dtype"]).type
-    scalar = lambda v: dtype(float.fromhex(v)) if isinstance(v, str) else v  # noqa: E731
-    values = {k: tuple(map(scalar, v)) if isinstance(v, tuple) else scalar(v) for k, v in fields.items()}
-    del values["dtype"]
-    return Format(**values)
+def _format(dtype, **fields):
+    """A format from constants in hexadecimal, which C repeats as they stand."""
+
+    def read(v):
+        if isinstance(v, tuple):
+            return tuple(map(read, v))
+        return dtype(float.fromhex(v)) if isinstance(v, str) else v
+
+    return Format(**{name: read(v) for name, v in fields.items()})
 
 
 FORMATS = {
     np.dtype(np.float32): _format(
-        dtype=np.float32,
+        np.float32,
         bits=np.int32,
         shift=23,
         magic="0x1.8000fep+23",
         flush="0x1p-100",
         faint="0x1p-63",
         log2e="0x1.715476p+0",
-        ln2="0x1.62e430p-1",
         ln2hi="0x1.63p-1",
         ln2lo="-0x1.bd0106p-13",
         sigmoid=("-0x1.5d58p+6", "0x1.4p+4"),
@@ -188,14 +188,13 @@ FORMATS = {
         q=("0x1p-1", "0x1.55549p-3", "0x1.5554c8p-5", "0x1.123acp-7", "0x1.6d716p-10"),
     ),
     np.dtype(np.float64): _format(
-        dtype=np.float64,
+        np.float64,
         bits=np.int64,
         shift=52,
         magic="0x1.80000000003ffp+52",
         flush="0x1p-900",
         faint="0x1p-511",
         log2e="0x1.71547652b82fep+0",
-        ln2="0x1.62e42fefa39efp-1",
         ln2hi="0x1.62e42feep-1",
         ln2lo="0x1.a39ef35793c76p-33",
         sigmoid=("-0x1.6232p+9", "0x1.4p+5"),
@@ -294,8 +293,9 @@ def tanh(x):
 
         a = HI < |x| ? HI : |x|                          NaN passes
         t = fma(a, -2 * log2e, M);  n = t - M;  s = bits(t) << shift
-        r = fma(n, ln2 / 2, a)
-        u = fma(r * Q2(r), r, r)                         (1 - exp(-2r)) / 2
+        p = fma(n, ln2hi / 2, a);  r = fma(n, ln2lo / 2, p)
+        e = fma(n, ln2lo / 2, p - r)                     what r lacks
+        u = r + fma(r * Q2(r), r, e)                     (1 - exp(-2r)) / 2
         w = fma(s, u, fma(s, -0.5, 0.5));  d = fma(-s, u, fma(s, 0.5, 0.5))
         tanh(x) = copysign(w / d, x)
     """
@@ -307,8 +307,10 @@ def tanh(x):
         a = np.where(f.tanh < a, f.tanh, a)
         t = fma(a, -2 * f.log2e, f.magic)
         n, s = t - f.magic, _power(t, f)
-        r = fma(n, f.ln2 * half, a)
-        u = fma(r * _horner([-2 * (-2) ** i * q for i, q in enumerate(f.q)], r), r, r)
+        p = fma(n, f.ln2hi * half, a)
+        r = fma(n, f.ln2lo * half, p)
+        e = fma(n, f.ln2lo * half, p - r)
+        u = r + fma(r * _horner([-2 * (-2) ** i * q for i, q in enumerate(f.q)], r), r, e)
         w = fma(s, u, fma(s, -half, half))
         d = fma(-s, u, fma(s, half, half))
         return np.copysign(w / d, x)

@@ -1,0 +1,280 @@
+"""Every test of shape, dtype and layout, and its message, once.
+
+The functions take what the caller gave and return arrays that the reference and the kernels can rely on:
+one dtype, native byte order, C order. ``x`` alone may keep strides over time and batch (its last axis is
+contiguous). Copies are made only where they are needed; nothing of the caller's is written to.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fastrnn.cells import Cell
+
+if TYPE_CHECKING:
+    from fastrnn.reference.tape import Tape
+
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class Parameters(NamedTuple):
+    """Checked parameters of a cell. Accepted wherever parameters are, and not checked again."""
+
+    arrays: dict[str, np.ndarray]
+    input_size: int
+    hidden_size: int
+    dtype: np.dtype
+
+
+class Forward(NamedTuple):
+    """Checked arguments of a forward pass."""
+
+    params: Parameters
+    x: np.ndarray  # (T, B, I), last axis contiguous
+    state: tuple[np.ndarray, ...]  # (B, width) for each state
+    lengths: np.ndarray | None  # (B,), int64
+    out: np.ndarray | None  # (T, B, P), last axis contiguous
+
+
+class Backward(NamedTuple):
+    """Checked arguments of a backward pass."""
+
+    params: Parameters
+    dy: np.ndarray | None  # (T, B, P)
+    dstate: tuple[np.ndarray, ...]  # (B, width) for each state
+
+
+# -- arguments of the functions ---------------------------------------------------------------------
+
+
+def parameters(cell: Cell, params: Mapping[str, Any] | Parameters) -> Parameters:
+    """The parameters of a cell: their names, shapes and common dtype."""
+    if isinstance(params, Parameters):
+        return params
+    if not isinstance(cell, Cell):
+        raise TypeError(f"cell is {_kind(cell)}; expected a cell such as fastrnn.cells.LSTM()")
+    who = type(cell).__name__
+    if not isinstance(params, Mapping):
+        raise TypeError(f"{who}: params is {_kind(params)}; expected a mapping of names to arrays")
+    known = cell.parameters
+    for name in params:
+        if name not in known:
+            raise ValueError(f"{who}: there is no parameter {name!r}{nearest(name, known)}; {cell} has {_names(known)}")
+    missing = [n for n in known if n not in params and not n.startswith("b_")]
+    if missing:
+        raise ValueError(f"{who}: params lacks {_names(missing)}; it has {_names(params) or 'nothing'}")
+    biases = [n for n in known if n.startswith("b_")]
+    given = [n for n in biases if n in params]
+    if given and given != biases:
+        raise ValueError(
+            f"{who}: params has {_names(given)} without {_names(n for n in biases if n not in given)}; "
+            "give all biases or none"
+        )
+
+    arrays = {n: _array(who, n, params[n]) for n in known if n in params}
+    dtypes = {a.dtype.newbyteorder("=") for a in arrays.values()}
+    if len(dtypes) > 1 or dtypes.pop() not in DTYPES:
+        found = ", ".join(f"{n} {a.dtype}" for n, a in arrays.items())
+        raise TypeError(f"{who}: parameters are all float32 or all float64; got {found}. Convert them with .astype")
+    gates = len(cell.gates)
+    shape = arrays["w_ih"].shape
+    if len(shape) != 2 or shape[0] % gates or not shape[0]:
+        raise ValueError(
+            f"{who}: w_ih has shape {shape}; expected ({gates}*hidden_size, input_size), hidden_size at least 1"
+        )
+    input_size, hidden_size = cell.sizes(arrays)
+    expected = cell.parameter_shapes(input_size, hidden_size)
+    for name, array in arrays.items():
+        if array.shape != expected[name]:
+            raise ValueError(
+                f"{who}: {name} has shape {array.shape}; expected {expected[name]}, "
+                f"since w_ih {shape} means input_size={input_size}, hidden_size={hidden_size}"
+            )
+    dtype = arrays["w_ih"].dtype.newbyteorder("=")
+    arrays = {n: np.ascontiguousarray(a, dtype) for n, a in arrays.items()}
+    return Parameters(arrays, input_size, hidden_size, dtype)
+
+
+def forward_arguments(
+    cell: Cell,
+    params: Mapping[str, Any] | Parameters,
+    x: Any,
+    state: Any = None,
+    lengths: Any = None,
+    out: Any = None,
+) -> Forward:
+    """The arguments of ``forward``."""
+    who = type(cell).__name__
+    params = parameters(cell, params)
+    x = real(who, "x", x, params.dtype)
+    if x.ndim != 3:
+        raise ValueError(f"{who}: x has shape {x.shape}; expected three axes (T, B, {params.input_size})")
+    if x.shape[2] != params.input_size:
+        raise ValueError(
+            f"{who}: x has {x.shape[2]} features (shape {x.shape}); "
+            f"this layer was built with input_size={params.input_size}"
+        )
+    steps, batch, _ = x.shape
+    if x.strides[2] != x.itemsize or not x.flags.aligned:
+        x = np.ascontiguousarray(x)
+    return Forward(
+        params,
+        x,
+        _states(cell, params, "state", state, batch),
+        None if lengths is None else _lengths(who, lengths, steps, batch),
+        None if out is None else _out(who, out, (steps, batch, cell.output_size(params.hidden_size)), params.dtype, x),
+    )
+
+
+def backward_arguments(
+    cell: Cell,
+    params: Mapping[str, Any] | Parameters,
+    tape: Tape,
+    dy: Any = None,
+    dstate: Any = None,
+) -> Backward:
+    """The arguments of ``backward``; a tape that is not this cell's or these parameters' is refused."""
+    who = type(cell).__name__
+    params = parameters(cell, params)
+    if not hasattr(tape, "cached"):
+        raise TypeError(f"{who}: tape is {_kind(tape)}; expected the tape that forward returned")
+    if tape.cell != cell:
+        raise ValueError(f"{who}: the tape was recorded by {tape.cell}; backward was called for {cell}")
+    if tape.consumed:
+        raise ValueError(f"{who}: this tape was consumed by an earlier backward; leave out consume=True to use it twice")
+    if tape.cached.dtype != params.dtype:
+        raise TypeError(f"{who}: the tape is {tape.cached.dtype}, the parameters are {params.dtype}; run forward again")
+    then, now = ({n: a.shape for n, a in p.items()} for p in (tape.params, params.arrays))
+    if then != now:
+        raise ValueError(f"{who}: the tape was recorded with parameters {then}, now they are {now}; run forward again")
+    steps, batch, _ = tape.x.shape
+    if dy is not None:
+        dy = np.ascontiguousarray(real(who, "dy", dy, params.dtype))
+        shape = (steps, batch, cell.output_size(params.hidden_size))
+        if dy.shape != shape:
+            raise ValueError(f"{who}: dy has shape {dy.shape}; expected {shape}, the shape of y")
+    return Backward(params, dy, _states(cell, params, "dstate", dstate, batch))
+
+
+def linear_arguments(x: Any, w: Any, b: Any = None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The arguments of ``linear``: x (..., I), w (O, I), b (O,) or None."""
+    who = "linear"
+    w = _array(who, "w", w)
+    dtype = w.dtype.newbyteorder("=")
+    if dtype not in DTYPES:
+        raise TypeError(f"{who}: w is {w.dtype}; expected float32 or float64. Convert it with .astype")
+    if w.ndim != 2:
+        raise ValueError(f"{who}: w has shape {w.shape}; expected two axes (outputs, inputs)")
+    x = real(who, "x", x, dtype)
+    if x.ndim < 1 or x.shape[-1] != w.shape[1]:
+        raise ValueError(f"{who}: x has shape {x.shape}; expected (..., {w.shape[1]}), since w is {w.shape}")
+    if b is not None:
+        b = np.ascontiguousarray(real(who, "b", b, dtype))
+        if b.shape != w.shape[:1]:
+            raise ValueError(f"{who}: b has shape {b.shape}; expected {w.shape[:1]}, since w is {w.shape}")
+    return np.ascontiguousarray(x), np.ascontiguousarray(w, dtype), b
+
+
+def linear_backward_arguments(x: Any, w: Any, dy: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The arguments of ``linear_backward``."""
+    x, w, _ = linear_arguments(x, w)
+    dy = np.ascontiguousarray(real("linear", "dy", dy, w.dtype))
+    if dy.shape != (*x.shape[:-1], len(w)):
+        raise ValueError(f"linear: dy has shape {dy.shape}; expected {(*x.shape[:-1], len(w))}, the shape of y")
+    return x, w, dy
+
+
+def elementwise_argument(who: str, x: Any) -> np.ndarray:
+    """The argument of an elementary function: float32 stays, every other real floating type is float64."""
+    x = _floating(who, "x", _array(who, "x", x))
+    return np.ascontiguousarray(x, np.float32 if x.dtype.newbyteorder("=") == np.float32 else np.float64).reshape(x.shape)
+
+
+# -- single arrays ----------------------------------------------------------------------------------
+
+
+def real(who: str, argument: str, value: Any, dtype: np.dtype) -> np.ndarray:
+    """The value as an array of the dtype, of any layout; refuses what is not real floating."""
+    return _floating(who, argument, _array(who, argument, value)).astype(dtype, copy=False)
+
+
+def nearest(name: object, known: Any) -> str:
+    """A hint for a wrong name, ``" (did you mean 'w_ih'?)"`` or nothing."""
+    close = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _array(who: str, argument: str, value: Any) -> np.ndarray:
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            return np.from_dlpack(value)
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:
+        raise TypeError(f"{who}: {argument} is {_kind(value)} and cannot be read as an array: {error}") from error
+
+
+def _floating(who: str, argument: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind != "f":
+        remedy = "; convert it with .astype(np.float32)" if array.dtype.kind in "biu" else ""
+        raise TypeError(f"{who}: {argument} is {array.dtype}; expected real floating point{remedy}")
+    return array
+
+
+def _states(cell: Cell, params: Parameters, argument: str, value: Any, batch: int) -> tuple[np.ndarray, ...]:
+    """The states of a cell, or gradients of them, as a tuple; zeros where None is given."""
+    who, widths = type(cell).__name__, cell.state_shapes(params.hidden_size)
+    if value is None:
+        return tuple(np.zeros((batch, width), params.dtype) for width in widths.values())
+    if len(widths) == 1:
+        value = (value,)
+    elif not isinstance(value, (tuple, list)) or len(value) != len(widths):
+        came = f"{len(value)} items" if isinstance(value, (tuple, list)) else _kind(value)
+        raise ValueError(f"{who}: {argument} is {came}; expected a tuple ({', '.join(widths)})")
+    result = []
+    for (name, width), item in zip(widths.items(), value, strict=True):
+        item = np.ascontiguousarray(real(who, f"{name} of {argument}", item, params.dtype))
+        if item.shape != (batch, width):
+            raise ValueError(f"{who}: {name} of {argument} has shape {item.shape}; expected {(batch, width)}")
+        result.append(item)
+    return tuple(result)
+
+
+def _lengths(who: str, value: Any, steps: int, batch: int) -> np.ndarray:
+    lengths = _array(who, "lengths", value)
+    if lengths.size == 0 and not isinstance(value, np.ndarray):
+        lengths = lengths.astype(np.int64)  # [] is float64 to NumPy
+    if lengths.dtype.kind not in "iu":
+        raise TypeError(f"{who}: lengths is {lengths.dtype}; expected integers, one for each row of the batch")
+    if lengths.shape != (batch,):
+        raise ValueError(f"{who}: lengths has shape {lengths.shape}; expected ({batch},), one for each row of the batch")
+    wrong = np.flatnonzero((lengths < 0) | (lengths > steps))
+    if wrong.size:
+        row = wrong[0]
+        raise ValueError(f"{who}: lengths[{row}] is {lengths[row]}; expected 0 to {steps}, the steps of x")
+    return np.array(lengths, np.int64)
+
+
+def _out(who: str, out: Any, shape: tuple[int, ...], dtype: np.dtype, x: np.ndarray) -> np.ndarray:
+    if not isinstance(out, np.ndarray) or out.dtype != dtype:
+        raise TypeError(f"{who}: out is {_kind(out)}; expected an array of {dtype}, the dtype of the parameters")
+    if out.shape != shape:
+        raise ValueError(f"{who}: out has shape {out.shape}; expected {shape}")
+    if not out.flags.writeable or not out.flags.aligned or (out.size and out.strides[2] != out.itemsize):
+        raise ValueError(f"{who}: out has strides {out.strides}; expected a writeable array, its last axis contiguous")
+    if np.may_share_memory(out, x):
+        raise ValueError(f"{who}: out overlaps x; give an array of its own")
+    return out
+
+
+def _kind(value: object) -> str:
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+
+
+def _names(names: Any) -> str:
+    return ", ".join(map(repr, names))

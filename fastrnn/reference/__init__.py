@@ -1,0 +1,11 @@
+"""The specification: what fastrnn computes, in NumPy, to the bit. docs/numerics.md says it in words.
+
+The functions have the arguments of those of the same name in `fastrnn.functional`.
+"""
+
+from fastrnn.reference.arithmetic import exp, fma, product, sigmoid, tanh
+from fastrnn.reference.linear import linear, linear_backward
+from fastrnn.reference.sequence import backward, forward
+from fastrnn.reference.tape import Tape
+
+__all__ = ["Tape", "backward", "exp", "fma", "forward", "linear", "linear_backward", "product", "sigmoid", "tanh"]

@@ -1,0 +1,93 @@
+"""What a forward pass leaves for the backward pass, and for whoever wants to look inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from fastrnn.cells import Cell
+
+
+class Tape:
+    """The record of a forward pass: states and gates of every step. Nothing in it can be written to.
+
+    Parameters
+    ----------
+    cell : Cell
+    params : mapping of str to ndarray
+        Referred to, not copied: unchanged until backward.
+    x : ndarray, (T, B, I)
+        Referred to, not copied: unchanged until backward.
+    lengths : int64 ndarray, (B,), or None
+    reverse : bool
+    states : tuple of ndarray, (T+1, B, width)
+        One for each of ``cell.states``. Forward, the state after step t of the input is slot t+1, and slot 0 is
+        the initial state. With reverse, the state after step t is slot t, and the initial state of row b is
+        slot ``lengths[b]``. Slots past ``lengths[b]`` are 0.
+    cached : ndarray, (T, B, C*H)
+        The arrays of ``cell.cached`` side by side, 0 past a length.
+
+    Examples
+    --------
+    >>> y, (h, c), tape = functional.forward(cells.LSTM(), params, x)        # doctest: +SKIP
+    >>> tape.gates["f"].mean(axis=(0, 1))       # how open each forget gate was   # doctest: +SKIP
+    """
+
+    __slots__ = ("cached", "cell", "lengths", "params", "reverse", "states", "x")
+
+    def __init__(
+        self,
+        cell: Cell,
+        params: Mapping[str, np.ndarray],
+        x: np.ndarray,
+        lengths: np.ndarray | None,
+        reverse: bool,
+        states: tuple[np.ndarray, ...],
+        cached: np.ndarray,
+    ) -> None:
+        self.cell = cell
+        self.params = params
+        self.x = _read_only(x)
+        self.lengths = None if lengths is None else _read_only(lengths)
+        self.reverse = reverse
+        self.states = tuple(map(_read_only, states))
+        self.cached = _read_only(cached)
+
+    @property
+    def gates(self) -> Mapping[str, np.ndarray]:
+        """Gate activations by name, (T, B, H) each, time as in the input."""
+        names = self.cell.cached
+        blocks = np.split(self.cached, len(names), axis=-1) if names else ()
+        return MappingProxyType(dict(zip(names, blocks, strict=True)))
+
+    @property
+    def state(self) -> Mapping[str, np.ndarray]:
+        """States after each step by name, (T, B, width) each, time as in the input.
+
+        Past a length they are 0, but for the step just past it with reverse: there stands the initial state.
+        """
+        steps = slice(None, -1) if self.reverse else slice(1, None)
+        return MappingProxyType({n: s[steps] for n, s in zip(self.cell.states, self.states, strict=True)})
+
+    @property
+    def consumed(self) -> bool:
+        """Whether a backward pass with ``consume=True`` has taken the arrays."""
+        return not self.states
+
+    def release(self) -> None:
+        """Let go of the arrays. The tape cannot be used after this."""
+        self.states, self.cached, self.x, self.params = (), None, None, None
+
+    def __repr__(self) -> str:
+        if self.consumed:
+            return f"Tape({self.cell}, consumed)"
+        steps, batch, _ = self.x.shape
+        return f"Tape({self.cell}, T={steps}, B={batch}, dtype={self.cached.dtype})"
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
