@@ -1,0 +1,281 @@
+/* kernels.c - runs every kernel of csrc/ without Python and prints a digest of all it wrote, a line a case.
+ *
+ *   kernels ISA THREADS
+ *
+ * Each array ends at an unreadable page, so that one element read or written beyond an end is a fault. The lines do
+ * not name the instruction set or the number of threads: they must not depend on them, nor on the machine
+ * (tests/aarch64/run compares), nor on how the program was compiled (tests/trust/sanitize). */
+#define _GNU_SOURCE
+#include "fastrnn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static fr_run run;
+static size_t element;          /* bytes of one value of run.dtype */
+static const char *const dtypes[] = {"f32", "f64"};
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "kernels: %s\n", what);
+    exit(2);
+}
+
+/* ---- arrays that end at an unreadable page ---- */
+
+static struct { char *start; size_t bytes; } mapped[64];
+static int mappings;
+
+static void *guarded(size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = (bytes + page - 1) / page * page;
+    char *start = mmap(NULL, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED || mprotect(start + pages, page, PROT_NONE) || mappings == 64)
+        fail("no memory");
+    mapped[mappings].start = start;
+    mapped[mappings++].bytes = pages + page;
+    return memset(start + pages - bytes, 0xA5, bytes);
+}
+
+static void release(void)
+{
+    while (mappings > 0) {
+        mappings--;
+        munmap(mapped[mappings].start, mapped[mappings].bytes);
+    }
+}
+
+/* ---- values ---- */
+
+static uint64_t random_state;
+
+static uint32_t random_bits(void)       /* xorshift64* (Vigna 2016) */
+{
+    random_state ^= random_state >> 12;
+    random_state ^= random_state << 25;
+    random_state ^= random_state >> 27;
+    return (uint32_t)((random_state * 0x2545F4914F6CDD1DULL) >> 32);
+}
+
+static void put(void *array, size_t i, double value)
+{
+    if (run.dtype == FR_FLOAT32)
+        ((float *)array)[i] = (float)value;
+    else
+        ((double *)array)[i] = value;
+}
+
+/* Values in [-scale, scale); now and then a zero of either sign, or one so small that it must be flushed. */
+static void *values(ptrdiff_t n, double scale)
+{
+    void *array = guarded((size_t)n * element);
+    for (size_t i = 0; i < (size_t)n; i++) {
+        double value = scale * ((double)(random_bits() >> 8) * 0x1p-23 - 1.0);
+        switch (random_bits() >> 24) {
+        case 0: value = 0.0; break;
+        case 1: value = -0.0; break;
+        case 2: value *= run.dtype == FR_FLOAT32 ? 0x1p-110 : 0x1p-950; break;
+        }
+        put(array, i, value);
+    }
+    return array;
+}
+
+/* ---- digests (FNV-1a) ---- */
+
+static uint64_t digest;
+
+static void take(const void *array, ptrdiff_t n)
+{
+    const unsigned char *bytes = array;
+    if (!array)
+        return;
+    for (size_t i = 0; i < (size_t)n * element; i++)
+        digest = (digest ^ bytes[i]) * 0x100000001B3ULL;
+}
+
+static void begin(uint64_t seed)
+{
+    random_state = 0x9E3779B97F4A7C15ULL * (seed + 1);
+    digest = 0xCBF29CE484222325ULL;
+}
+
+static void check(fr_status status)
+{
+    if (status != FR_OK)
+        fail("a kernel did not return FR_OK");
+}
+
+/* ---- cells ---- */
+
+typedef struct variant {
+    const char *name;
+    int cell, option, projects;
+} variant;
+
+static const variant variants[] = {
+    {"rnn-tanh", FR_CELL_rnn, 0, 0},   {"rnn-relu", FR_CELL_rnn, 1, 0},     {"lstm", FR_CELL_lstm, 0, 0},
+    {"lstm-proj", FR_CELL_lstm, 0, 1}, {"gru", FR_CELL_gru, 0, 0},          {"gru-before", FR_CELL_gru_before, 0, 0},
+};
+enum { VARIANTS = sizeof variants / sizeof *variants };
+
+static const struct { int gates, cached, states; } facts[] = {
+#define FR_CELL(name, gates, cached, states, params) {gates, cached, states},
+#include "cells.def"
+#undef FR_CELL
+};
+
+typedef struct shape {
+    ptrdiff_t T, B, I, H;
+    int reverse, ragged, biases;
+} shape;
+
+static void run_cell(const variant *v, shape s, uint64_t seed)
+{
+    const int states = facts[v->cell].states, gates = facts[v->cell].gates, cached = facts[v->cell].cached;
+    const ptrdiff_t P = v->projects ? s.H / 2 + 1 : s.H, width[FR_MAX_STATES] = {P, s.H};
+    const ptrdiff_t size[] = {gates * s.H * s.I, gates * s.H * P, s.biases ? gates * s.H : 0,
+                              s.biases ? gates * s.H : 0, v->projects ? P * s.H : 0};
+    fr_args a = {.run = run, .cell = v->cell, .option = {v->option}, .reverse = s.reverse, .steps = s.T,
+                 .batch = s.B, .inputs = s.I, .hidden = s.H, .outputs = P};
+    begin(seed);
+    if (s.ragged) {
+        int64_t *lengths = guarded((size_t)s.B * sizeof *lengths);
+        for (ptrdiff_t b = 0; b < s.B; b++)
+            lengths[b] = (int64_t)(random_bits() % (uint32_t)(s.T + 1));
+        a.lengths = lengths;
+    }
+    for (int i = 0; i < 5; i++)
+        if (size[i]) {
+            a.param[i] = values(size[i], 0.5);
+            a.dparam[i] = guarded((size_t)size[i] * element);
+        }
+    a.x = (fr_view){values(s.T * s.B * s.I, 2.0), s.B * s.I, s.I};
+    a.y = (fr_view){guarded((size_t)(s.T * s.B * P) * element), s.B * P, P};
+    a.dy = (fr_view){values(s.T * s.B * P, 1.0), s.B * P, P};
+    a.dx = (fr_view){guarded((size_t)(s.T * s.B * s.I) * element), s.B * s.I, s.I};
+    for (int i = 0; i < states; i++) {
+        a.state0[i] = values(s.B * width[i], 1.0);
+        a.dstate[i] = values(s.B * width[i], 1.0);
+        a.state[i] = guarded((size_t)(s.B * width[i]) * element);
+        a.dstate0[i] = guarded((size_t)(s.B * width[i]) * element);
+    }
+
+    check(fr_forward(&a));                              /* without a tape */
+    take(a.y.data, s.T * s.B * P);
+    for (int i = 0; i < states; i++) {
+        take(a.state[i], s.B * width[i]);
+        a.tape_state[i] = values((s.T + 1) * s.B * width[i], 0.0);
+    }
+    if (cached)
+        a.tape_cached = guarded((size_t)(s.T * s.B * cached * s.H) * element);
+    void *packed = aligned_alloc(64, (fr_packed_size(&a) + 63) / 64 * 64);
+    fr_pack(&a, packed);
+    a.packed = packed;
+    check(fr_forward(&a));                              /* with one, and with packed weights */
+    free(packed);
+    a.packed = NULL;
+    take(a.y.data, s.T * s.B * P);
+    for (int i = 0; i < states; i++) {
+        take(a.state[i], s.B * width[i]);
+        take(a.tape_state[i], (s.T + 1) * s.B * width[i]);
+    }
+    take(a.tape_cached, s.T * s.B * cached * s.H);
+
+    check(fr_backward(&a));
+    take(a.dx.data, s.T * s.B * s.I);
+    for (int i = 0; i < states; i++)
+        take(a.dstate0[i], s.B * width[i]);
+    for (int i = 0; i < 5; i++)
+        take(a.dparam[i], size[i]);
+    printf("%s %s T=%td B=%td I=%td H=%td%s%s%s %016llx\n", dtypes[run.dtype], v->name, s.T, s.B, s.I, s.H,
+           s.reverse ? " reverse" : "", s.ragged ? " ragged" : "", s.biases ? "" : " no-bias",
+           (unsigned long long)digest);
+    release();
+}
+
+/* ---- linear layers and functions ---- */
+
+static void run_linear(ptrdiff_t rows, ptrdiff_t inputs, ptrdiff_t outputs, uint64_t seed)
+{
+    begin(seed);
+    fr_linear_args a = {.run = run, .rows = rows, .inputs = inputs, .outputs = outputs,
+                        .x = values(rows * inputs, 2.0), .w = values(outputs * inputs, 0.5), .b = values(outputs, 1.0),
+                        .y = guarded((size_t)(rows * outputs) * element), .dy = values(rows * outputs, 1.0),
+                        .dx = guarded((size_t)(rows * inputs) * element),
+                        .dw = guarded((size_t)(outputs * inputs) * element), .db = guarded((size_t)outputs * element)};
+    check(fr_linear(&a));
+    check(fr_linear_backward(&a));
+    take(a.y, rows * outputs);
+    take(a.dx, rows * inputs);
+    take(a.dw, outputs * inputs);
+    take(a.db, outputs);
+    printf("%s linear R=%td I=%td O=%td %016llx\n", dtypes[run.dtype], rows, inputs, outputs,
+           (unsigned long long)digest);
+    release();
+}
+
+static void run_map(fr_function f, ptrdiff_t n, double scale)
+{
+    begin((uint64_t)n);
+    const void *in = values(n, scale);
+    void *out = guarded((size_t)n * element);
+    fr_map(&run, f, in, out, n);
+    take(out, n);
+    printf("%s map %d n=%td scale=%g %016llx\n", dtypes[run.dtype], (int)f, n, scale, (unsigned long long)digest);
+    release();
+}
+
+/* Sizes around the lanes of every vector width; then those that take every blocking, chunk and sharing path. */
+static const int edges[] = {1, 3, 7, 8, 9, 15, 16, 17, 33};
+enum { EDGES = sizeof edges / sizeof *edges };
+static const int batches[] = {1, 2, 3, 5, 6, 13, 15};
+enum { BATCHES = sizeof batches / sizeof *batches };
+
+static const shape larger[] = {
+    {70, 1, 5, 9, 0, 0, 1},     {70, 1, 5, 9, 1, 0, 1},     {9, 2, 130, 131, 0, 0, 1}, {5, 16, 257, 40, 1, 1, 1},
+    {33, 9, 3, 20, 0, 1, 1},    {300, 2, 4, 5, 1, 1, 0},    {20, 40, 7, 11, 0, 1, 1},  {2, 3, 6, 520, 0, 0, 1},
+    {3, 14, 40, 300, 1, 1, 0},  {1, 1, 1, 1, 0, 0, 1},      {4, 4, 0, 5, 0, 0, 1},
+};
+
+int main(int argc, char **argv)
+{
+    if (argc != 3)
+        fail("usage: kernels ISA THREADS");
+    run.isa = -1;
+    run.threads = atoi(argv[2]);
+    for (int i = 0; i < fr_isa_count(); i++)
+        if (!strcmp(argv[1], fr_isa_name(i)) && fr_isa_supported(i))
+            run.isa = i;
+    if (run.isa < 0)
+        fail("this machine does not have that instruction set");
+
+    for (run.dtype = 0; run.dtype < FR_DTYPES; run.dtype++) {
+        uint64_t n = 0;
+        element = run.dtype == FR_FLOAT32 ? sizeof(float) : sizeof(double);
+        for (int v = 0; v < VARIANTS; v++) {
+            for (int h = 0; h < EDGES; h++)
+                for (int i = 0; i < EDGES; i++, n++)
+                    run_cell(&variants[v], (shape){1 + (ptrdiff_t)(n % 4), batches[n % BATCHES], edges[i], edges[h],
+                                                   n % 2 == 1, n % 3 == 1, n % 5 != 1}, n);
+            for (size_t i = 0; i < sizeof larger / sizeof *larger; i++, n++)
+                run_cell(&variants[v], larger[i], n);
+        }
+        for (int i = 0; i < EDGES; i++)
+            for (int o = 0; o < EDGES; o++, n++)
+                run_linear(batches[n % BATCHES], edges[i], edges[o], n);
+        run_linear(700, 33, 70, 1);
+        run_linear(3, 700, 260, 2);
+        for (int f = 0; f < FR_FUNCTIONS; f++) {
+            for (int i = 0; i < EDGES; i++)
+                run_map((fr_function)f, edges[i], 8.0);
+            run_map((fr_function)f, 100003, 1.0);
+            run_map((fr_function)f, 100003, 30.0);
+            run_map((fr_function)f, 100003, 2000.0);
+        }
+    }
+    return 0;
+}
