@@ -63,7 +63,9 @@ def parameters(cell: Cell, params: Mapping[str, Any] | Parameters) -> Parameters
     known = cell.parameters
     for name in params:
         if name not in known:
-            raise ValueError(f"{who}: there is no parameter {name!r}{nearest(name, known)}; {cell} has {_names(known)}")
+            raise ValueError(
+                f"{who}: there is no parameter {name!r}{nearest(name, known)}; {cell} has {_names(known)}"
+            )
     missing = [n for n in known if n not in params and not n.startswith("b_")]
     if missing:
         raise ValueError(f"{who}: params lacks {_names(missing)}; it has {_names(params) or 'nothing'}")
@@ -79,12 +81,15 @@ def parameters(cell: Cell, params: Mapping[str, Any] | Parameters) -> Parameters
     dtypes = {a.dtype.newbyteorder("=") for a in arrays.values()}
     if len(dtypes) > 1 or dtypes.pop() not in DTYPES:
         found = ", ".join(f"{n} {a.dtype}" for n, a in arrays.items())
-        raise TypeError(f"{who}: parameters are all float32 or all float64; got {found}. Convert them with .astype")
+        raise TypeError(
+            f"{who}: parameters must be all float32 or all float64; got {found}. Convert them with .astype"
+        )
     gates = len(cell.gates)
     shape = arrays["w_ih"].shape
     if len(shape) != 2 or shape[0] % gates or not shape[0]:
         raise ValueError(
-            f"{who}: w_ih has shape {shape}; expected ({gates}*hidden_size, input_size), hidden_size at least 1"
+            f"{who}: w_ih has shape {shape}; expected ({gates}*hidden_size, input_size) "
+            "with a hidden_size of at least 1"
         )
     input_size, hidden_size = cell.sizes(arrays)
     expected = cell.parameter_shapes(input_size, hidden_size)
@@ -118,16 +123,17 @@ def forward_arguments(
             f"{who}: x has {x.shape[2]} features (shape {x.shape}); "
             f"this layer was built with input_size={params.input_size}"
         )
-    steps, batch, _ = x.shape
     if x.strides[2] != x.itemsize or not x.flags.aligned:
         x = np.ascontiguousarray(x)
-    return Forward(
-        params,
-        x,
-        _states(cell, params, "state", state, batch),
-        None if lengths is None else _lengths(who, lengths, steps, batch),
-        None if out is None else _out(who, out, (steps, batch, cell.output_size(params.hidden_size)), params.dtype, x),
-    )
+    steps, batch, _ = x.shape
+    states = _states(cell, params, "state", state, batch)
+    if lengths is not None:
+        lengths = _lengths(who, lengths, steps, batch)
+    if out is not None:
+        out = _out(who, out, (steps, batch, cell.output_size(params.hidden_size)), params.dtype)
+        if any(np.may_share_memory(out, a) for a in (x, *states, *params.arrays.values())):
+            raise ValueError(f"{who}: out overlaps x, state or params; give it memory of its own")
+    return Forward(params, x, states, lengths, out)
 
 
 def backward_arguments(
@@ -145,12 +151,18 @@ def backward_arguments(
     if tape.cell != cell:
         raise ValueError(f"{who}: the tape was recorded by {tape.cell}; backward was called for {cell}")
     if tape.consumed:
-        raise ValueError(f"{who}: this tape was consumed by an earlier backward; leave out consume=True to use it twice")
+        raise ValueError(
+            f"{who}: this tape was consumed by an earlier backward; leave out consume=True to use it twice"
+        )
     if tape.cached.dtype != params.dtype:
-        raise TypeError(f"{who}: the tape is {tape.cached.dtype}, the parameters are {params.dtype}; run forward again")
+        raise TypeError(
+            f"{who}: the tape is {tape.cached.dtype}, the parameters are {params.dtype}; run forward again"
+        )
     then, now = ({n: a.shape for n, a in p.items()} for p in (tape.params, params.arrays))
     if then != now:
-        raise ValueError(f"{who}: the tape was recorded with parameters {then}, now they are {now}; run forward again")
+        raise ValueError(
+            f"{who}: the tape was recorded with parameters {then}, now they are {now}; run forward again"
+        )
     steps, batch, _ = tape.x.shape
     if dy is not None:
         dy = np.ascontiguousarray(real(who, "dy", dy, params.dtype))
@@ -183,15 +195,17 @@ def linear_backward_arguments(x: Any, w: Any, dy: Any) -> tuple[np.ndarray, np.n
     """The arguments of ``linear_backward``."""
     x, w, _ = linear_arguments(x, w)
     dy = np.ascontiguousarray(real("linear", "dy", dy, w.dtype))
-    if dy.shape != (*x.shape[:-1], len(w)):
-        raise ValueError(f"linear: dy has shape {dy.shape}; expected {(*x.shape[:-1], len(w))}, the shape of y")
+    shape = (*x.shape[:-1], len(w))
+    if dy.shape != shape:
+        raise ValueError(f"linear: dy has shape {dy.shape}; expected {shape}, the shape of y")
     return x, w, dy
 
 
 def elementwise_argument(who: str, x: Any) -> np.ndarray:
     """The argument of an elementary function: float32 stays, every other real floating type is float64."""
     x = _floating(who, "x", _array(who, "x", x))
-    return np.ascontiguousarray(x, np.float32 if x.dtype.newbyteorder("=") == np.float32 else np.float64).reshape(x.shape)
+    dtype = np.float32 if x.dtype.newbyteorder("=") == np.float32 else np.float64
+    return np.ascontiguousarray(x, dtype).reshape(x.shape)
 
 
 # -- single arrays ----------------------------------------------------------------------------------
@@ -216,7 +230,7 @@ def _array(who: str, argument: str, value: Any) -> np.ndarray:
             return np.from_dlpack(value)
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError, BufferError) as error:
-        raise TypeError(f"{who}: {argument} is {_kind(value)} and cannot be read as an array: {error}") from error
+        raise TypeError(f"{who}: {argument} is {_kind(value)}, not readable as an array: {error}") from error
 
 
 def _floating(who: str, argument: str, array: np.ndarray) -> np.ndarray:
@@ -250,9 +264,11 @@ def _lengths(who: str, value: Any, steps: int, batch: int) -> np.ndarray:
     if lengths.size == 0 and not isinstance(value, np.ndarray):
         lengths = lengths.astype(np.int64)  # [] is float64 to NumPy
     if lengths.dtype.kind not in "iu":
-        raise TypeError(f"{who}: lengths is {lengths.dtype}; expected integers, one for each row of the batch")
+        raise TypeError(f"{who}: lengths is {lengths.dtype}; expected integers, one for each row of x")
     if lengths.shape != (batch,):
-        raise ValueError(f"{who}: lengths has shape {lengths.shape}; expected ({batch},), one for each row of the batch")
+        raise ValueError(
+            f"{who}: lengths has shape {lengths.shape}; expected {(batch,)}, one for each row of x"
+        )
     wrong = np.flatnonzero((lengths < 0) | (lengths > steps))
     if wrong.size:
         row = wrong[0]
@@ -260,15 +276,15 @@ def _lengths(who: str, value: Any, steps: int, batch: int) -> np.ndarray:
     return np.array(lengths, np.int64)
 
 
-def _out(who: str, out: Any, shape: tuple[int, ...], dtype: np.dtype, x: np.ndarray) -> np.ndarray:
+def _out(who: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     if not isinstance(out, np.ndarray) or out.dtype != dtype:
-        raise TypeError(f"{who}: out is {_kind(out)}; expected an array of {dtype}, the dtype of the parameters")
+        raise TypeError(f"{who}: out is {_kind(out)}; expected a {dtype} array, as the parameters are")
     if out.shape != shape:
         raise ValueError(f"{who}: out has shape {out.shape}; expected {shape}")
     if not out.flags.writeable or not out.flags.aligned or (out.size and out.strides[2] != out.itemsize):
-        raise ValueError(f"{who}: out has strides {out.strides}; expected a writeable array, its last axis contiguous")
-    if np.may_share_memory(out, x):
-        raise ValueError(f"{who}: out overlaps x; give an array of its own")
+        raise ValueError(
+            f"{who}: out is read-only or strided {out.strides}; expected it writeable, its last axis contiguous"
+        )
     return out
 
 

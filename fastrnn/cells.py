@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-__all__ = ["Cell", "GRU", "LSTM", "RNN"]
+__all__ = ["GRU", "LSTM", "RNN", "Cell"]
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,9 @@ class LSTM(Cell):
     def __post_init__(self) -> None:
         size = self.proj_size
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 0:
-            raise ValueError(f"LSTM: proj_size is {size!r}; expected an integer of at least 0 (0: no projection)")
+            raise ValueError(
+                f"LSTM: proj_size is {size!r}; expected an integer of at least 0, 0 for no projection"
+            )
         object.__setattr__(self, "proj_size", int(size))
 
     @property

@@ -8,4 +8,15 @@ from fastrnn.reference.linear import linear, linear_backward
 from fastrnn.reference.sequence import backward, forward
 from fastrnn.reference.tape import Tape
 
-__all__ = ["Tape", "backward", "exp", "fma", "forward", "linear", "linear_backward", "product", "sigmoid", "tanh"]
+__all__ = [
+    "Tape",
+    "backward",
+    "exp",
+    "fma",
+    "forward",
+    "linear",
+    "linear_backward",
+    "product",
+    "sigmoid",
+    "tanh",
+]

@@ -1,6 +1,7 @@
 """Long short-term memory, gates i, f, g, o.  H units, N rows at a step, P = H without a projection.
 
-``z = W_ih x + b_ih + W_hh h' + b_hh``;  ``c = f c' + i g``;  ``h = o tanh(c)``, projected ``h = W_hr (o tanh(c))``.
+``z = W_ih x + b_ih + W_hh h' + b_hh``;  ``c = f c' + i g``;  ``h = o tanh(c)``, with a projection
+``m = o tanh(c)`` and ``h = W_hr m``.
 """
 
 import numpy as np

@@ -1,15 +1,15 @@
 """The time loop: forward and backward for every cell.
 
-A cell's file holds four functions. N are the rows of the batch that are still within their length at a step
-(in ``gradients``: the rows of all steps); ``before`` and ``after`` are the tuples of states around the step, and
-``cached`` the arrays of ``cell.cached``::
+A cell's file holds four functions::
 
-    start(params)                                       where the input product starts, (G*H,)
-    forward(cell, params, zx, before)                   -> after, cached
+    start(params)                                           where the input product starts, (G*H,)
+    forward(cell, params, zx, before)                       -> after, cached
     backward(cell, params, before, after, cached, dstate)   -> dgates, dbefore
     gradients(cell, dgates, x, before, after, cached)       -> gradient of each parameter
 
-``zx`` (N, G*H) is the input product; ``dgates`` a tuple of arrays (N, .), the first one the gradient of ``zx``.
+``zx`` (N, G*H) is the input product, where N counts the rows of the batch within their length at this step
+(in gradients: at all steps). ``before`` and ``after`` are the states around the step and ``cached`` the arrays of
+``cell.cached``, as tuples; ``dgates`` is a tuple of arrays (N, .), the first of them the gradient of ``zx``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def forward(
     tape: bool = True,
     out: np.ndarray | None = None,
 ) -> tuple[np.ndarray, Any, Tape | None]:
-    """Run a cell over time; see `fastrnn.functional.forward`, which has the same arguments and bits."""
+    """Run a cell over time: the same arguments and bits as `fastrnn.functional.forward`."""
     given = _checks.forward_arguments(cell, params, x, state, lengths, out)
     equations, params, dtype = _EQUATIONS[cell.name], _with_biases(given.params), given.params.dtype
     (steps, batch, _), x = given.x.shape, given.x
@@ -80,7 +80,7 @@ def backward(
     *,
     consume: bool = False,
 ) -> tuple[np.ndarray, Any, dict[str, np.ndarray]]:
-    """Run a cell back through time; see `fastrnn.functional.backward`, which has the same arguments and bits."""
+    """Run a cell back through time: the same arguments and bits as `fastrnn.functional.backward`."""
     given = _checks.backward_arguments(cell, params, tape, dy, dstate)
     equations, params, dtype = _EQUATIONS[cell.name], _with_biases(given.params), given.params.dtype
     steps, batch, _ = tape.x.shape
@@ -95,9 +95,8 @@ def backward(
             before, after = (tuple(s[t + k, b] for s in tape.states) for k in shift)
             dh, *rest = (d[b] for d in carry)
             dh = (dh.dtype.type(0) if given.dy is None else given.dy[t, b]) + dh
-            dgates, dbefore = equations.backward(
-                cell, params, before, after, _blocks(cell, tape.cached[t, b]), (dh, *rest)
-            )
+            cached = _blocks(cell, tape.cached[t, b])
+            dgates, dbefore = equations.backward(cell, params, before, after, cached, (dh, *rest))
             for d, value in zip(carry, dbefore, strict=True):
                 d[b] = value
             visited.append(dgates)
@@ -110,7 +109,8 @@ def backward(
             dgates = tuple(map(np.concatenate, zip(*visited, strict=True)))
             before, after = (tuple(s[t + k, b] for s in tape.states) for k in shift)
             dx[t, b] = product(dgates[0], params["w_ih"].T)
-            grads = equations.gradients(cell, dgates, tape.x[t, b], before, after, _blocks(cell, tape.cached[t, b]))
+            cached = _blocks(cell, tape.cached[t, b])
+            grads = equations.gradients(cell, dgates, tape.x[t, b], before, after, cached)
 
     if consume:
         tape.release()

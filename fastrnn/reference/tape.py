@@ -23,9 +23,9 @@ class Tape:
     lengths : int64 ndarray, (B,), or None
     reverse : bool
     states : tuple of ndarray, (T+1, B, width)
-        One for each of ``cell.states``. Forward, the state after step t of the input is slot t+1, and slot 0 is
-        the initial state. With reverse, the state after step t is slot t, and the initial state of row b is
-        slot ``lengths[b]``. Slots past ``lengths[b]`` are 0.
+        One for each of ``cell.states``. Forward, slot t+1 is the state after step t of the input, slot 0 the
+        initial state. With reverse, slot t is the state after step t, slot ``lengths[b]`` the initial state
+        of row b. Slots past ``lengths[b]`` are 0.
     cached : ndarray, (T, B, C*H)
         The arrays of ``cell.cached`` side by side, 0 past a length.
 
