@@ -1,0 +1,20 @@
+"""Modules: recurrent layers, and what stands around them."""
+
+from .basic import Dropout, Embedding, Linear
+from .module import IncompatibleKeys, Module, Tape, join_grads
+from .recurrent import GRU, LSTM, RNN, Recurrent, RecurrentTape
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Dropout",
+    "Embedding",
+    "IncompatibleKeys",
+    "Linear",
+    "Module",
+    "Recurrent",
+    "RecurrentTape",
+    "Tape",
+    "join_grads",
+]

@@ -1,0 +1,282 @@
+"""What every module has: named parameters, their loading and saving, the version rule, freezing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from .. import _checks
+from .init import parameter_dtype
+
+__all__ = ["IncompatibleKeys", "Module", "Tape", "join_grads"]
+
+
+class IncompatibleKeys(NamedTuple):
+    """What ``load_state_dict(..., strict=False)`` passed over."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tape:
+    """What a module's ``forward`` keeps for its ``backward``: immutable, and good for any number of
+    backwards.
+
+    It refers to the module's input and parameters; both must stay as they are until backward is done.
+    """
+
+    module: Module
+    version: int
+    saved: tuple[Any, ...] = ()
+
+
+class Module:
+    """Base of everything with parameters.
+
+    A module owns named arrays, registered by `add_parameter`, and contains the modules found among its
+    attributes (and in lists or tuples that are attributes). Parameters of a contained module get the
+    attribute's name as a prefix, ``"lstm.weight_ih_l0"``, so that a model of several modules is saved, loaded
+    and optimised as one.
+
+    Subclasses write ``__call__(x) -> y`` (inference), ``forward(x) -> y, tape`` (training) and
+    ``backward(tape, dy) -> dx, grads``, where `grads` has the keys of `params`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn import nn
+    >>> class Tagger(nn.Module):
+    ...     def __init__(self, rng=None):
+    ...         rng = np.random.default_rng(rng)
+    ...         self.lstm = nn.LSTM(3, 4, rng=rng)
+    ...         self.out = nn.Linear(4, 2, rng=rng)
+    ...
+    ...     def __call__(self, x):
+    ...         return self.out(self.lstm(x)[0])
+    ...
+    ...     def forward(self, x):
+    ...         y, _, lstm_tape = self.lstm.forward(x)
+    ...         scores, out_tape = self.out.forward(y)
+    ...         return scores, (lstm_tape, out_tape)
+    ...
+    ...     def backward(self, tape, dy):
+    ...         dy, out = self.out.backward(tape[1], dy)
+    ...         dx, _, lstm = self.lstm.backward(tape[0], dy)
+    ...         return dx, nn.join_grads(lstm=lstm, out=out)
+    >>> Tagger()
+    Tagger(
+      (lstm): LSTM(3, 4)
+      (out): Linear(in_features=4, out_features=2, bias=True)
+    )
+    >>> sorted(Tagger().params)[-2:]
+    ['out.bias', 'out.weight']
+    """
+
+    # Defaults at class level, so that a subclass need not call super().__init__().
+    _own: Mapping[str, np.ndarray] = MappingProxyType({})
+    _changes: int = 0
+    _frozen: bool = False
+
+    # ---- the tree ----
+
+    def add_parameter(self, name: str, value: np.ndarray) -> np.ndarray:
+        """Make `value` (float32 or float64) the parameter `name`, and return the array in use."""
+        value = np.require(value, parameter_dtype(value.dtype), ["C", "W"])
+        self._own = {**self._own, name: value}
+        return value
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """Yield the contained modules with their names, in the order in which they became attributes."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, list | tuple):
+                yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and, depth first, all that it contains."""
+        yield self
+        for _, child in self.children():
+            yield from child.modules()
+
+    @property
+    def params(self) -> Mapping[str, np.ndarray]:
+        """Read-only mapping of the names to the live arrays, to be written to in place unless frozen."""
+        arrays = dict(self._own)
+        for prefix, child in self.children():
+            arrays.update((f"{prefix}.{name}", value) for name, value in child.params.items())
+        return MappingProxyType(arrays)
+
+    # ---- saving and loading ----
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return a copy of every parameter by name. (`params` has the live arrays.)"""
+        return {name: value.copy() for name, value in self.params.items()}
+
+    def load_state_dict(self, mapping: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Copy parameters from a mapping of names to array-likes, torch tensors included.
+
+        Everything is checked before anything is written.
+
+        Parameters
+        ----------
+        mapping : mapping of str to array_like
+            Floating-point values of the parameters' shapes; they are cast to the parameters' dtype.
+        strict : bool
+            If false, missing and unexpected names are passed over and returned.
+
+        Raises
+        ------
+        ValueError
+            Unexpected, missing (both only if `strict`) or misshapen entries, each named, with the nearest
+            right name.
+        TypeError
+            Entries that are not real floating-point arrays.
+        RuntimeError
+            The module is frozen.
+        """
+        self.check_not_frozen("load_state_dict")
+        params = self.params
+        values, missing, unexpected = _match(
+            f"{type(self).__name__}.load_state_dict", params, mapping, strict
+        )
+        for name, value in values.items():
+            params[name][...] = value
+        self.mark_changed()
+        return IncompatibleKeys(missing, unexpected)
+
+    def check_grads(self, grads: Mapping[str, Any], what: str = "grads") -> dict[str, np.ndarray]:
+        """Return `grads` as arrays of the parameters' dtypes, having checked that names and shapes are those
+        of `params`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `load_state_dict`.
+        """
+        return _match(f"{type(self).__name__}: {what}", self.params, grads, strict=True)[0]
+
+    # ---- the version rule ----
+
+    @property
+    def version(self) -> int:
+        """How often the parameters, here and in the contained modules, were changed by this library."""
+        return self._changes + sum(child.version for _, child in self.children())
+
+    def mark_changed(self) -> None:
+        """Raise the version: tapes made until now are refused by ``backward``.
+
+        `load_state_dict` and the optimisers call it; call it after writing into `params` by other means.
+        """
+        for module in self.modules():
+            module._changes += 1
+
+    def check_tape(self, tape: Tape) -> None:
+        """Refuse a tape of another module or older than the parameters, and a frozen module."""
+        name = type(self).__name__
+        self.check_not_frozen("backward")
+        if not isinstance(tape, Tape):
+            raise TypeError(
+                f"{name}.backward: tape is a {type(tape).__name__}; give the tape that forward returned"
+            )
+        if tape.module is not self:
+            raise ValueError(f"{name}.backward: this tape was made by another module ({tape.module!r})")
+        if tape.version != self.version:
+            raise ValueError(
+                f"{name}.backward: the parameters changed after this tape was made (its version is "
+                f"{tape.version}, theirs is {self.version}); run forward again, "
+                "and backward before the optimiser's step"
+            )
+
+    # ---- freezing ----
+
+    @property
+    def frozen(self) -> bool:
+        """Whether this module or one that it contains is frozen."""
+        return any(module._frozen for module in self.modules())
+
+    def freeze(self) -> Self:
+        """Make the parameters read-only and pack them once, for the fastest inference; return the module."""
+        for module in self.modules():
+            module._freeze()
+        return self
+
+    def thaw(self) -> Self:
+        """Undo `freeze`; return the module."""
+        for module in self.modules():
+            module._thaw()
+        return self
+
+    def _freeze(self) -> None:
+        for value in self._own.values():
+            value.flags.writeable = False
+        self._frozen = True
+
+    def _thaw(self) -> None:
+        for value in self._own.values():
+            value.flags.writeable = True
+        self._frozen = False
+
+    def check_not_frozen(self, action: str) -> None:
+        """Refuse `action` on a frozen module."""
+        if self.frozen:
+            raise RuntimeError(f"{type(self).__name__}.{action}: the module is frozen; call thaw() first")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._frozen:  # copies of arrays are writable
+            self._freeze()
+
+    # ---- printing ----
+
+    def extra_repr(self) -> str:
+        """Return the arguments shown by `repr`."""
+        return ""
+
+    def __repr__(self) -> str:
+        children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children()]
+        inside = "".join(f"\n  {line}" for line in children) + "\n" if children else ""
+        return f"{type(self).__name__}({self.extra_repr()}{inside})"
+
+
+def join_grads(**parts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Join the gradients of contained modules under their attribute names: the keys of the whole module's
+    `params`.
+
+    Examples
+    --------
+    >>> join_grads(out={"weight": 1, "bias": 2})
+    {'out.weight': 1, 'out.bias': 2}
+    """
+    return {f"{prefix}.{name}": value for prefix, grads in parts.items() for name, value in grads.items()}
+
+
+def _match(
+    where: str, expected: Mapping[str, np.ndarray], given: Mapping[str, Any], strict: bool
+) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
+    """Return the given values as arrays like the expected ones, and the missing and the unexpected names."""
+    missing = [name for name in expected if name not in given]
+    unexpected = [name for name in given if name not in expected]
+    faults = []
+    if strict:
+        faults += [f"{name!r} is missing, shape {expected[name].shape}" for name in missing]
+        faults += [
+            f"{name!r} is unexpected{_checks.nearest(name, missing or expected)}" for name in unexpected
+        ]
+    values = {}
+    for name, like in expected.items():
+        if name in given:
+            value = given[name]
+            if hasattr(value, "detach"):  # a torch tensor that requires gradients
+                value = value.detach()
+            value = values[name] = _checks.real(where, repr(name), value, like.dtype)
+            if value.shape != like.shape:
+                faults.append(f"{name!r} has shape {value.shape}, expected {like.shape}")
+    if faults:
+        raise ValueError(f"{where}: " + "; ".join(faults))
+    return values, missing, unexpected

@@ -1,0 +1,633 @@
+"""Recurrent layers: any cell, stacked, in one or both directions."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import _checks, cells, functional
+from . import init
+from .basic import apply_mask, check_probability, drop
+from .module import Module, Tape
+
+__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "RecurrentTape"]
+
+State = np.ndarray | tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecurrentTape(Tape):
+    """What a recurrent layer's ``forward`` keeps; `layer` looks inside."""
+
+    unbatched: bool = False
+    #: One tape for each layer and direction, in the order of the states; consume=True empties it.
+    passes: list[Any] = ()
+    #: For each layer, which elements of its input dropout kept (None: no dropout).
+    masks: tuple[np.ndarray | None, ...] = ()
+
+    def layer(self, k: int, reverse: bool = False) -> Any:
+        """Return the tape of layer `k` in one direction, with the gates and states of every step.
+
+        ``tape.layer(0).gates["i"]`` is the input gate and ``tape.layer(0).state["c"]`` the cell state after
+        each step; both are read-only views (T, B, H), time first whatever ``batch_first`` is. See
+        `fastrnn.reference.Tape`.
+        """
+        directions = 1 + self.module.bidirectional
+        if not 0 <= k < self.module.num_layers or reverse >= directions:
+            raise IndexError(
+                f"tape.layer({k}, reverse={bool(reverse)}): the layer has "
+                f"num_layers={self.module.num_layers}, bidirectional={self.module.bidirectional}"
+            )
+        self.check_not_consumed()
+        return self.passes[k * directions + reverse]
+
+    def check_not_consumed(self) -> None:
+        """Refuse a tape that ``backward(..., consume=True)`` freed, or began to."""
+        if len(self.passes) < self.module.num_layers * (1 + self.module.bidirectional):
+            raise ValueError("this tape was freed by backward(..., consume=True); run forward again")
+
+
+class Recurrent(Module):
+    r"""Any cell as a layer: stacked, in one or both directions, with dropout between the layers.
+
+    Layer k reads the output of layer k-1; with ``bidirectional`` that is the outputs of both directions side
+    by side. Arguments, parameter names, shapes and results are those of PyTorch's RNN, LSTM and GRU.
+
+    Parameters
+    ----------
+    cell : fastrnn.cells.Cell
+        What happens in one step, for example ``cells.GRU(reset="before")``.
+    input_size, hidden_size : int
+        Features of the input (I) and hidden units (H).
+    num_layers : int
+        Layers on top of each other (L).
+    bias : bool
+        Whether there are the biases ``bias_ih`` and ``bias_hh``.
+    batch_first : bool
+        Input and output are (B, T, features) instead of (T, B, features); states are not affected.
+    dropout : float
+        Probability with which, in `forward`, each element of the output of every layer but the last is
+        zeroed; the others are scaled by 1/(1-dropout). Every element of every step has a mask of its own.
+    bidirectional : bool
+        Run each layer in both directions (D = 2).
+    dtype : float32 or float64
+        Of the parameters; inputs are cast to it.
+    rng : numpy.random.Generator, int or None
+        Draws the initial values, in the order of `params`, from U(-1/sqrt(H), 1/sqrt(H)), and the masks of
+        dropout.
+
+    Attributes
+    ----------
+    params : mapping of str to numpy.ndarray
+        ``weight_ih_l{k}`` (G*H, features of layer k's input), ``weight_hh_l{k}`` (G*H, P), ``bias_ih_l{k}``
+        and ``bias_hh_l{k}`` (G*H,), with ``_reverse`` appended for the reverse direction; G is the number of
+        the cell's gates (LSTM: i, f, g, o; GRU: r, z, n). An LSTM with a projection to P features has
+        ``weight_hr_l{k}`` (P, H) besides; else P = H.
+
+    Notes
+    -----
+    **Shapes.** x is (T, B, I), or (T, I) for one sequence without a batch axis. The output is (T, B, D*P). A
+    state is one array (L*D, B, width) for cells with one state, a tuple of them for others (LSTM: h of width
+    P, c of width H), ordered layer 0, layer 0 reverse, layer 1, ... Unbatched states have no B axis.
+
+    **Lengths.** With ``lengths``, one integer 0 <= length <= T a row in any order, the output is 0 past a
+    row's length, its state is the one after its last step, and the reverse direction starts at its last step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn import cells, nn
+    >>> layer = nn.Recurrent(cells.GRU(reset="before"), 3, 4, num_layers=2, rng=0)
+    >>> x = np.ones((7, 5, 3), np.float32)
+    >>> y, h = layer(x, lengths=[7, 2, 0, 3, 5])
+    >>> y.shape, h.shape
+    ((7, 5, 4), (2, 5, 4))
+    >>> y, h, tape = layer.forward(x)
+    >>> dx, dh0, grads = layer.backward(tape, dy=np.ones_like(y))
+    >>> sorted(grads) == sorted(layer.params)
+    True
+    """
+
+    #: Where a subclass calls an option of the cell by another name: the cell's name -> the layer's.
+    _cell_options: ClassVar[dict[str, str]] = {}
+
+    def __init__(
+        self,
+        cell: cells.Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        name = type(self).__name__
+        for argument, value in {
+            "input_size": input_size,
+            "hidden_size": hidden_size,
+            "num_layers": num_layers,
+        }.items():
+            if value < 1:
+                raise ValueError(f"{name}: {argument} is {value}; expected a positive integer")
+        self.cell = cell
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.dropout = check_probability(f"{name}: dropout", dropout)
+        self.bidirectional = bidirectional
+        self.dtype = init.parameter_dtype(dtype)
+        self.rng = init.generator(rng)
+        if dropout and num_layers == 1:
+            warnings.warn(
+                f"{name}: dropout acts between layers; with num_layers=1 it does nothing", stacklevel=3
+            )
+        for layer, reverse in self._passes():
+            for parameter, shape in self._shapes(layer).items():
+                value = init.uniform(self.rng, shape, 1 / hidden_size**0.5, self.dtype)
+                self.add_parameter(_torch_name(parameter, layer, reverse), value)
+        self._bind()
+
+    def _directions(self) -> tuple[bool, ...]:
+        return (False, True) if self.bidirectional else (False,)
+
+    def _passes(self) -> Iterator[tuple[int, bool]]:
+        """Yield layer and direction in the order of the states."""
+        return itertools.product(range(self.num_layers), self._directions())
+
+    def _shapes(self, layer: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of one layer's parameters by the cell's names."""
+        below = self.cell.output_size(self.hidden_size) * len(self._directions())
+        shapes = self.cell.parameter_shapes(below if layer else self.input_size, self.hidden_size)
+        return {name: shape for name, shape in shapes.items() if self.bias or not name.startswith("b_")}
+
+    def _bind(self) -> None:
+        """Give each pass the live parameters by the cell's names, checked once."""
+        self._cells = [
+            _checks.parameters(
+                self.cell,
+                {name: self._own[_torch_name(name, layer, reverse)] for name in self._shapes(layer)},
+            )
+            for layer, reverse in self._passes()
+        ]
+        self._packed: list[Any] | None = None
+
+    # ---- running ----
+
+    def __call__(
+        self, x: np.ndarray, state: State | None = None, *, lengths: Sequence[int] | None = None
+    ) -> tuple[np.ndarray, State]:
+        """Return the output and the state after the last step: inference, without dropout and without a tape.
+
+        Parameters
+        ----------
+        x : array_like, (T, B, I), (B, T, I) with `batch_first`, or (T, I)
+        state : array (L*D, B, H), or a tuple of them for cells with several states; None: zeros
+        lengths : sequence of B int, optional
+
+        Returns
+        -------
+        y : numpy.ndarray, (T, B, D*P), (B, T, D*P) or (T, D*P)
+        state : as the argument
+
+        Raises
+        ------
+        ValueError
+            Wrong rank, feature count, state shape or lengths.
+        TypeError
+            x is not real floating-point.
+        """
+        y, state, *_ = self._run(x, state, lengths, training=False)
+        return y, state
+
+    def forward(
+        self, x: np.ndarray, state: State | None = None, *, lengths: Sequence[int] | None = None
+    ) -> tuple[np.ndarray, State, RecurrentTape]:
+        """Return the output, the state after the last step, and the tape: training, with dropout.
+
+        Arguments and errors are those of calling the layer.
+        """
+        y, state, unbatched, passes, masks = self._run(x, state, lengths, training=True)
+        return y, state, RecurrentTape(self, self.version, (), unbatched, passes, tuple(masks))
+
+    def step(self, x_t: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
+        """Return the output and the state after one more step, for input that comes step by step.
+
+        The steps of a sequence, each given the state of the one before, have the bits of the whole sequence.
+
+        Parameters
+        ----------
+        x_t : array_like, (B, I) or (I,)
+        state : as returned by the last step; None: zeros
+
+        Returns
+        -------
+        y_t : numpy.ndarray, (B, P) or (P,)
+        state : array (L, B, H) or (L, H), or a tuple of them
+
+        Raises
+        ------
+        ValueError
+            The layer is bidirectional: its reverse direction needs the end of the sequence first.
+        """
+        if self.bidirectional:
+            raise ValueError(
+                f"{type(self).__name__}.step: a bidirectional layer needs the whole sequence; call it instead"
+            )
+        x_t = np.asarray(x_t)
+        if x_t.ndim not in (1, 2):
+            raise ValueError(
+                f"{type(self).__name__}.step: x_t has {x_t.ndim} axes (shape {x_t.shape}); "
+                "expected (B, I) or (I,)"
+            )
+        time = 1 if self.batch_first and x_t.ndim == 2 else 0
+        y, state, *_ = self._run(np.expand_dims(x_t, time), state, None, training=False)
+        return y.squeeze(time), state
+
+    def _run(
+        self, x: np.ndarray, state: State | None, lengths: Sequence[int] | None, training: bool
+    ) -> tuple[np.ndarray, State, bool, list[Any], list[np.ndarray | None]]:
+        """Walk layers and directions; return y, state, whether x was unbatched, tapes and dropout masks."""
+        x, unbatched = self._time_major(x)
+        steps, batch, _ = x.shape
+        first = self._states(state, "state", batch, unbatched)
+        last = [np.empty((len(self._cells), batch, width), self.dtype) for width in self._widths()]
+        width = self.cell.output_size(self.hidden_size)
+        directions = self._directions()
+        passes, masks = [], []
+        for layer in range(self.num_layers):
+            mask = None
+            if training and layer and self.dropout:
+                x, mask = drop(x, self.dropout, self.rng)
+            masks.append(mask)
+            y = self._output(layer, steps, batch, width * len(directions))
+            for reverse in directions:
+                k = layer * len(directions) + reverse
+                _, after, tape = functional.forward(
+                    self.cell,
+                    self._cells[k] if training or self._packed is None else self._packed[k],
+                    x,
+                    self._join([s[k] for s in first]) if first is not None else None,
+                    lengths=lengths,
+                    reverse=reverse,
+                    tape=training,
+                    out=y[..., reverse * width : (reverse + 1) * width],
+                )
+                passes.append(tape)
+                for array, value in zip(last, self._split(after), strict=True):
+                    array[k] = value
+            x = y
+        if unbatched:
+            y, last = y[:, 0], [s[:, 0] for s in last]
+        elif self.batch_first:
+            y = y.transpose(1, 0, 2)
+        return y, self._join(last), unbatched, passes, masks
+
+    def backward(
+        self,
+        tape: RecurrentTape,
+        dy: np.ndarray | None = None,
+        dstate: State | None = None,
+        *,
+        consume: bool = False,
+    ) -> tuple[np.ndarray, State, dict[str, np.ndarray]]:
+        """Return the gradients of the input, of the initial state and of the parameters.
+
+        Parameters
+        ----------
+        tape : RecurrentTape
+            From `forward` of this layer.
+        dy : array_like, optional
+            Gradient of the output, of its shape; None: zero. What stands past a row's length is ignored.
+        dstate : array or tuple of arrays, optional
+            Gradient of the returned state, of its shape; None, or a None in the tuple: zero.
+        consume : bool
+            Free the tape on the way: less memory, and the tape is spent.
+
+        Returns
+        -------
+        dx, dstate0
+            Of the shapes of x and of the state.
+        grads : dict of str to numpy.ndarray
+            With the keys of `params`.
+
+        Raises
+        ------
+        ValueError
+            A tape of another layer, spent, or older than the parameters; gradients of the wrong shape.
+        RuntimeError
+            The layer is frozen.
+        """
+        self.check_tape(tape)
+        tape.check_not_consumed()
+        directions = self._directions()
+        steps, batch, _ = tape.passes[0].x.shape
+        width = self.cell.output_size(self.hidden_size)
+        dy = self._output_gradient(dy, (steps, batch, width * len(directions)), tape.unbatched)
+        after = self._states(dstate, "dstate", batch, tape.unbatched)
+        before = [np.empty((len(self._cells), batch, w), self.dtype) for w in self._widths()]
+        grads = dict.fromkeys(self._own)
+        for layer in reversed(range(self.num_layers)):
+            dx = None
+            for reverse in directions[::-1]:
+                k = layer * len(directions) + reverse
+                part, dstate0, dparams = functional.backward(
+                    self.cell,
+                    self._cells[k],
+                    tape.passes.pop() if consume else tape.passes[k],
+                    dy[..., reverse * width : (reverse + 1) * width] if dy is not None else None,
+                    self._join([s[k] for s in after]) if after is not None else None,
+                    consume=consume,
+                )
+                dx = part if dx is None else part + dx
+                for array, value in zip(before, self._split(dstate0), strict=True):
+                    array[k] = value
+                for name, value in dparams.items():
+                    grads[_torch_name(name, layer, reverse)] = value
+            mask = tape.masks[layer]
+            dy = dx if mask is None else apply_mask(dx, mask, self.dropout)
+        if tape.unbatched:
+            dy, before = dy[:, 0], [s[:, 0] for s in before]
+        elif self.batch_first:
+            dy = dy.transpose(1, 0, 2)
+        return dy, self._join(before), grads
+
+    # ---- shapes ----
+
+    def _widths(self) -> list[int]:
+        return list(self.cell.state_shapes(self.hidden_size).values())
+
+    def _split(self, state: State) -> Sequence[np.ndarray]:
+        return (state,) if len(self.cell.states) == 1 else state
+
+    def _join(self, arrays: Sequence[np.ndarray]) -> State:
+        return arrays[0] if len(self.cell.states) == 1 else tuple(arrays)
+
+    def _time_major(self, x: np.ndarray) -> tuple[np.ndarray, bool]:
+        """Return x as (T, B, I), cast once for both directions, and whether it had no batch axis."""
+        name, order = type(self).__name__, "(B, T, I)" if self.batch_first else "(T, B, I)"
+        x = _checks.real(name, "x", x, self.dtype)
+        if x.ndim not in (2, 3):
+            raise ValueError(
+                f"{name}: x has {x.ndim} axes (shape {x.shape}); expected {order}, or (T, I) for one sequence"
+            )
+        if x.ndim == 2:
+            return x[:, None], True
+        return x.transpose(1, 0, 2) if self.batch_first else x, False
+
+    def _output(self, layer: int, steps: int, batch: int, width: int) -> np.ndarray:
+        """Return an empty (T, B, width); the last layer's is C-contiguous in the caller's order of axes."""
+        if self.batch_first and layer == self.num_layers - 1:
+            return np.empty((batch, steps, width), self.dtype).transpose(1, 0, 2)
+        return np.empty((steps, batch, width), self.dtype)
+
+    def _states(self, state: State | None, what: str, batch: int, unbatched: bool) -> list[np.ndarray] | None:
+        """Return the arrays (L*D, B, width) of a state or its gradient, checked."""
+        if state is None:
+            return None
+        names = self.cell.states
+        who = type(self).__name__
+        if len(names) > 1 and not (isinstance(state, tuple | list) and len(state) == len(names)):
+            raise ValueError(
+                f"{who}: {what} is a {type(state).__name__}; expected a tuple ({', '.join(names)})"
+            )
+        arrays = []
+        for name, value, width in zip(names, self._split(state), self._widths(), strict=True):
+            shape = (len(self._cells), batch, width)
+            if value is None:
+                arrays.append(np.zeros(shape, self.dtype))
+                continue
+            value = _checks.real(who, f"{name} of {what}", value, self.dtype)
+            expected = (shape[0], shape[2]) if unbatched else shape
+            if value.shape != expected:
+                raise ValueError(
+                    f"{who}: {name} of {what} has shape {value.shape}; expected {expected}: "
+                    f"num_layers x directions, {'' if unbatched else 'batch, '}features"
+                )
+            arrays.append(value.reshape(shape))
+        return arrays
+
+    def _output_gradient(
+        self, dy: np.ndarray | None, shape: tuple[int, int, int], unbatched: bool
+    ) -> np.ndarray | None:
+        """Return dy as (T, B, D*P), checked against the output's shape."""
+        if dy is None:
+            return None
+        steps, batch, width = shape
+        expected = (steps, width) if unbatched else (batch, steps, width) if self.batch_first else shape
+        dy = _checks.real(f"{type(self).__name__}.backward", "dy", dy, self.dtype)
+        if dy.shape != expected:
+            raise ValueError(
+                f"{type(self).__name__}.backward: dy has shape {dy.shape}; the output was {expected}"
+            )
+        if unbatched:
+            return dy[:, None]
+        return dy.transpose(1, 0, 2) if self.batch_first else dy
+
+    # ---- freezing, copying, printing ----
+
+    def _freeze(self) -> None:
+        super()._freeze()
+        self._packed = [functional.pack(self.cell, params) for params in self._cells]
+
+    def _thaw(self) -> None:
+        super()._thaw()
+        self._packed = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_cells", "_packed")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._bind()
+        super().__setstate__(state)
+
+    def extra_repr(self) -> str:
+        cell, shown = "", {}
+        if type(self) is Recurrent:
+            cell = f"{self.cell!r}, "
+        else:
+            for field in fields(self.cell):
+                if (value := getattr(self.cell, field.name)) != field.default:
+                    shown[self._cell_options.get(field.name, field.name)] = repr(value)
+        defaults = {
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+            "dtype": np.float32,
+        }
+        shown |= {
+            name: getattr(self, name) for name, value in defaults.items() if getattr(self, name) != value
+        }
+        return f"{cell}{self.input_size}, {self.hidden_size}" + "".join(
+            f", {k}={v}" for k, v in shown.items()
+        )
+
+
+def _torch_name(name: str, layer: int, reverse: bool) -> str:
+    """Return PyTorch's name of a cell's parameter: w_ih -> weight_ih_l0_reverse."""
+    kind, _, rest = name.partition("_")
+    return f"{ {'w': 'weight', 'b': 'bias'}[kind] }_{rest}_l{layer}{'_reverse' * reverse}"
+
+
+class RNN(Recurrent):
+    r"""Elman network, :math:`h_t = f(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})`, as ``torch.nn.RNN``.
+
+    Parameters
+    ----------
+    nonlinearity : {"tanh", "relu"}
+        f.
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, rng
+        See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is one array.
+
+    References
+    ----------
+    Elman, "Finding structure in time", Cognitive Science 14, 1990.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn import nn
+    >>> y, h = nn.RNN(3, 4, nonlinearity="relu")(np.ones((7, 5, 3), np.float32))
+    >>> y.shape, h.shape
+    ((7, 5, 4), (1, 5, 4))
+    """
+
+    _cell_options: ClassVar[dict[str, str]] = {"activation": "nonlinearity"}
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        cell = cells.RNN(activation=nonlinearity)
+        arguments = (cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
+        super().__init__(*arguments, dtype=dtype, rng=rng)
+
+
+class LSTM(Recurrent):
+    r"""Long short-term memory, as ``torch.nn.LSTM``.
+
+    .. math::
+
+        i, f, o &= \sigma(W x_t + b + R h_{t-1} + b'), \quad g = \tanh(W x_t + b + R h_{t-1} + b') \
+        c_t &= f \circ c_{t-1} + i \circ g, \quad h_t = o \circ \tanh(c_t)
+
+    with weights of its own for each gate; with a projection :math:`h_t = W_{hr} (o \circ \tanh(c_t))`.
+
+    Parameters
+    ----------
+    proj_size : int
+        P, the features of h, smaller than `hidden_size`; 0: no projection.
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, rng
+        See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is the tuple (h,
+        c).
+
+    References
+    ----------
+    Hochreiter and Schmidhuber, "Long short-term memory", Neural Computation 9, 1997; with the forget gate of
+    Gers, Schmidhuber and Cummins, "Learning to forget", 2000, and the projection of Sak, Senior and Beaufays,
+    2014.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn import nn
+    >>> lstm = nn.LSTM(3, 4, bidirectional=True, rng=0)
+    >>> y, (h, c) = lstm(np.ones((7, 5, 3), np.float32))
+    >>> y.shape, h.shape, c.shape
+    ((7, 5, 8), (2, 5, 4), (2, 5, 4))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        *,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        cell = cells.LSTM(proj_size=proj_size)
+        arguments = (cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
+        super().__init__(*arguments, dtype=dtype, rng=rng)
+
+
+class GRU(Recurrent):
+    r"""Gated recurrent unit, as ``torch.nn.GRU``.
+
+    .. math::
+
+        r, z &= \sigma(W x_t + b + R h_{t-1} + b') \
+        n &= \tanh(W_n x_t + b_n + r \circ (R_n h_{t-1} + b'_n)) \
+        h_t &= (1 - z) \circ n + z \circ h_{t-1}
+
+    with weights of its own for each gate. ``reset="before"`` resets the state before the product,
+    :math:`n = \tanh(W_n x_t + b_n + R_n (r \circ h_{t-1}) + b'_n)`, as in the first paper.
+
+    Parameters
+    ----------
+    reset : {"after", "before"}
+        Where the reset gate acts: after the recurrent product (PyTorch, cuDNN), or before it.
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, rng
+        See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is one array.
+
+    References
+    ----------
+    Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical machine
+    translation", 2014.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn import nn
+    >>> gru = nn.GRU(3, 4, rng=0).freeze()
+    >>> y_t, h = gru.step(np.ones((5, 3), np.float32))
+    >>> y_t, h = gru.step(np.ones((5, 3), np.float32), h)
+    >>> y_t.shape, h.shape
+    ((5, 4), (1, 5, 4))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        reset: str = "after",
+        dtype: Any = np.float32,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        cell = cells.GRU(reset=reset)
+        arguments = (cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
+        super().__init__(*arguments, dtype=dtype, rng=rng)

@@ -1,0 +1,599 @@
+"""Recurrent layers: equal to their cells composed by hand, differentiable, and strict about their input."""
+
+import copy
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+
+from fastrnn import cells, functional, nn
+
+CELLS = {
+    "tanh": cells.RNN(),
+    "relu": cells.RNN("relu"),
+    "lstm": cells.LSTM(),
+    "projected": cells.LSTM(proj_size=2),
+    "after": cells.GRU(),
+    "before": cells.GRU(reset="before"),
+}
+T, B, I, H = 5, 3, 4, 3
+LENGTHS = [3, 0, 5]
+
+
+@pytest.fixture(params=CELLS)
+def cell(request):
+    return CELLS[request.param]
+
+
+def make(cell, num_layers=2, bidirectional=True, dtype=np.float64, **arguments):
+    return nn.Recurrent(
+        cell, I, H, num_layers=num_layers, bidirectional=bidirectional, dtype=dtype, rng=7, **arguments
+    )
+
+
+def arrays(state):
+    return state if isinstance(state, tuple) else (state,)
+
+
+def like(state, values):
+    return tuple(values) if isinstance(state, tuple) else values[0]
+
+
+def sample(layer, seed=0, batch=B):
+    """Random x and state for a layer, time first."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((T, batch, I)).astype(layer.dtype)
+    _, state = layer(x if not layer.batch_first else x.transpose(1, 0, 2))
+    return x, like(state, [rng.standard_normal(s.shape).astype(layer.dtype) for s in arrays(state)])
+
+
+def same(a, b):
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a.shape == b.shape and a.dtype == b.dtype and np.array_equal(a, b)
+
+
+def cell_params(layer, k, reverse):
+    """The parameters of one layer and direction by the cell's names, read off the public names."""
+    end = f"_l{k}" + "_reverse" * reverse
+    kinds = {"weight": "w", "bias": "b"}
+    found = {}
+    for name, value in layer.params.items():
+        if name.endswith(end) and (reverse or not name.endswith("_reverse")):
+            kind, _, rest = name.removesuffix(end).partition("_")
+            found[f"{kinds[kind]}_{rest}"] = value
+    return found
+
+
+# ---- parameters ----
+
+
+def test_names_shapes_and_order_of_parameters_are_pytorchs():
+    lstm = nn.LSTM(4, 3, num_layers=2, bidirectional=True, proj_size=2)
+    assert [(name, value.shape) for name, value in lstm.params.items()] == [
+        (name + end, shape)
+        for layer, width in [(0, 4), (1, 4)]
+        for end in (f"_l{layer}", f"_l{layer}_reverse")
+        for name, shape in [
+            ("weight_ih", (12, width)),
+            ("weight_hh", (12, 2)),
+            ("bias_ih", (12,)),
+            ("bias_hh", (12,)),
+            ("weight_hr", (2, 3)),
+        ]
+    ]
+    assert list(nn.GRU(4, 3, bias=False).params) == ["weight_ih_l0", "weight_hh_l0"]
+
+
+def test_initial_values_are_uniform_and_repeat_with_the_seed():
+    lstm = nn.LSTM(50, 100, rng=3)
+    for value in lstm.params.values():
+        assert value.dtype == np.float32
+        assert np.abs(value).max() <= 0.1
+        assert np.abs(value).max() > 0.099
+        assert abs(value.mean()) < 0.01
+    assert all(
+        same(a, b) for a, b in zip(nn.LSTM(50, 100, rng=3).params.values(), lstm.params.values(), strict=True)
+    )
+    double = nn.LSTM(50, 100, dtype=np.float64, rng=np.random.default_rng(3))
+    for name, value in double.params.items():
+        assert value.dtype == np.float64
+        assert same(value.astype(np.float32), lstm.params[name])
+    assert not same(nn.LSTM(5, 10).params["weight_ih_l0"], nn.LSTM(5, 10).params["weight_ih_l0"])
+
+
+def test_parameters_are_live():
+    layer = make(cells.GRU())
+    x, _ = sample(layer)
+    before = layer(x)[0]
+    layer.params["weight_hh_l1"][...] *= 2
+    assert not same(layer(x)[0], before)
+    with pytest.raises(TypeError):
+        layer.params["weight_hh_l1"] = np.zeros(3)
+
+
+# ---- the layers are their cells, composed ----
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+def test_layers_and_directions_are_the_cell_composed_by_hand(cell, bias, lengths):
+    layer = make(cell, bias=bias)
+    x, state = sample(layer)
+    y, after, tape = layer.forward(x, state, lengths=lengths)
+    dy = np.random.default_rng(1).standard_normal(y.shape)
+    dx, dstate, grads = layer.backward(tape, dy, state)
+    inputs, k, finals, tapes = x, 0, [], []
+    for number in range(2):
+        halves = []
+        for reverse in (False, True):
+            initial = like(state, [s[k] for s in arrays(state)])
+            half, final, one = functional.forward(
+                cell, cell_params(layer, number, reverse), inputs, initial, lengths=lengths, reverse=reverse
+            )
+            halves.append(half)
+            finals.append(arrays(final))
+            tapes.append(one)
+            k += 1
+        inputs = np.concatenate(halves, -1)
+    assert same(y, inputs)
+    assert same(arrays(after), tuple(map(np.stack, zip(*finals, strict=True))))
+    assert same(layer(x, state, lengths=lengths), (y, after))
+
+    gradient, width = dy, y.shape[-1] // 2
+    for number, reverse in itertools.product((1, 0), (True, False)):
+        k -= 1
+        if reverse:
+            total = 0
+        half = gradient[..., width:] if reverse else gradient[..., :width]
+        final = like(state, [s[k] for s in arrays(state)])
+        part, before, dparams = functional.backward(
+            cell, cell_params(layer, number, reverse), tapes[k], half, final
+        )
+        total = total + part
+        for name, value in cell_params_of(grads, number, reverse).items():
+            assert same(value, dparams[name])
+        for all_layers, one in zip(arrays(dstate), arrays(before), strict=True):
+            assert same(all_layers[k], one)
+        if not reverse:
+            gradient = total
+    assert same(dx, gradient)
+
+
+def cell_params_of(grads, k, reverse):
+    class Holder:
+        params = grads
+
+    return cell_params(Holder, k, reverse)
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_gradients_of_a_whole_stack_equal_central_differences(cell, lengths, dropout):
+    layer = make(cell, dropout=dropout)
+    x, state = sample(layer)
+    y, after = layer(x, state, lengths=lengths)
+    rng = np.random.default_rng(2)
+    dy = rng.standard_normal(y.shape)
+    dafter = like(after, [rng.standard_normal(s.shape) for s in arrays(after)])
+
+    def loss():
+        layer.rng = np.random.default_rng(5)
+        y, after, tape = layer.forward(x, state, lengths=lengths)
+        value = (y * dy).sum()
+        return value + sum((a * d).sum() for a, d in zip(arrays(after), arrays(dafter), strict=True)), tape
+
+    value, tape = loss()
+    dx, dstate, grads = layer.backward(tape, dy, dafter)
+    pairs = [(x, dx), *zip(arrays(state), arrays(dstate), strict=True)]
+    pairs += [(value, grads[name]) for name, value in layer.params.items()]
+    assert list(grads) == list(layer.params)
+    picks = np.random.default_rng(3)
+    for values, gradient in pairs:
+        assert gradient.shape == values.shape
+        for flat in picks.choice(values.size, min(values.size, 4), replace=False):
+            index = np.unravel_index(flat, values.shape)
+            kept, step = values[index], 1e-5
+            values[index] = kept + step
+            high = loss()[0]
+            values[index] = kept - step
+            low = loss()[0]
+            values[index] = kept
+            np.testing.assert_allclose(
+                gradient[index], (high - low) / (2 * step), rtol=1e-6, atol=1e-8 * max(1, abs(value))
+            )
+
+
+@pytest.mark.parametrize(("num_layers", "bidirectional"), [(1, False), (1, True), (3, False)])
+def test_no_gradient_given_means_zero(cell, num_layers, bidirectional):
+    layer = make(cell, num_layers, bidirectional)
+    x, state = sample(layer)
+    y, after, tape = layer.forward(x, state)
+    zeros = like(after, [np.zeros_like(s) for s in arrays(after)])
+    ones = like(after, [np.ones_like(s) for s in arrays(after)])
+
+    def flat(result):
+        return result[0], arrays(result[1]), tuple(result[2].values())
+
+    assert same(flat(layer.backward(tape, y)), flat(layer.backward(tape, y, zeros)))
+    assert same(flat(layer.backward(tape, None, ones)), flat(layer.backward(tape, np.zeros_like(y), ones)))
+    dx, _, grads = layer.backward(tape)
+    assert not dx.any()
+    assert not any(value.any() for value in grads.values())
+    if isinstance(after, tuple):
+        assert same(
+            flat(layer.backward(tape, y, (ones[0], None))), flat(layer.backward(tape, y, (ones[0], zeros[1])))
+        )
+
+
+# ---- shapes ----
+
+
+def test_batch_first_moves_the_axes_of_input_and_output_alone(cell):
+    layer, first = make(cell), make(cell, batch_first=True)
+    x, state = sample(layer)
+    turned = np.ascontiguousarray(x.transpose(1, 0, 2))
+    y, after, tape = layer.forward(x, state, lengths=LENGTHS)
+    y_first, after_first, tape_first = first.forward(turned, state, lengths=LENGTHS)
+    assert same(y_first, y.transpose(1, 0, 2))
+    assert y_first.flags.c_contiguous
+    assert same(after_first, after)
+    dx, dstate, grads = layer.backward(tape, y, after)
+    dx_first, dstate_first, grads_first = first.backward(tape_first, y_first, after_first)
+    assert same(dx_first, dx.transpose(1, 0, 2))
+    assert same(dstate_first, dstate)
+    assert all(same(grads_first[name], value) for name, value in grads.items())
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_input_without_a_batch_axis(cell, batch_first):
+    layer = make(cell, batch_first=batch_first)
+    x, state = sample(layer, batch=1)
+    batch_axis = 0 if batch_first else 1
+    y, after, tape = layer.forward(np.moveaxis(x, 1, batch_axis), state)
+    single = like(state, [s[:, 0] for s in arrays(state)])
+    y_single, after_single, tape_single = layer.forward(x[:, 0], single)
+    assert same(y_single, np.take(y, 0, batch_axis))
+    assert same(arrays(after_single), tuple(s[:, 0] for s in arrays(after)))
+    dx, dstate, grads = layer.backward(tape, y, after)
+    dx_single, dstate_single, grads_single = layer.backward(tape_single, y_single, after_single)
+    assert same(dx_single, np.take(dx, 0, batch_axis))
+    assert same(arrays(dstate_single), tuple(s[:, 0] for s in arrays(dstate)))
+    assert all(same(grads_single[name], value) for name, value in grads.items())
+
+
+@pytest.mark.parametrize(("steps", "batch"), [(0, 3), (4, 0), (0, 0), (1, 1)])
+def test_empty_input(cell, steps, batch):
+    layer = make(cell)
+    x = np.ones((steps, batch, I))
+    y, state, tape = layer.forward(x)
+    assert y.shape == (steps, batch, 2 * cell.output_size(H))
+    assert arrays(state)[-1].shape == (4, batch, H)
+    dx, dstate, grads = layer.backward(tape, y, state)
+    assert dx.shape == x.shape
+    if not x.size:
+        assert same(dstate, state)
+        assert not any(value.any() for value in grads.values())
+
+
+def test_rows_of_length_zero_keep_their_state(cell):
+    layer = make(cell)
+    x, state = sample(layer)
+    y, after = layer(x, state, lengths=[0] * B)
+    assert same(after, state)
+    assert not y.any()
+
+
+def test_output_past_a_length_is_zero_and_the_input_there_has_no_influence(cell):
+    layer = make(cell)
+    x, state = sample(layer)
+    y, after, tape = layer.forward(x, state, lengths=LENGTHS)
+    past = np.arange(T)[:, None] >= np.array(LENGTHS)
+    assert not y[past].any()
+    again, _ = layer(np.where(past[..., None], np.nan, x), state, lengths=LENGTHS)
+    assert same(again, y)
+    dx, _, _ = layer.backward(tape, np.where(past[..., None], np.nan, y), after)
+    assert np.isfinite(dx).all()
+    assert not dx[past].any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dtype_is_that_of_the_parameters_and_input_is_cast_to_it(cell, dtype):
+    layer = make(cell, dtype=dtype)
+    for x in (np.ones((T, B, I), np.float16), np.ones((T, B, I), ">f8"), np.ones((T, B, 2 * I))[..., ::2]):
+        y, state, tape = layer.forward(x)
+        dx, dstate, grads = layer.backward(tape, y.astype(np.float64))
+        for array in (y, *arrays(state), dx, *arrays(dstate), *grads.values()):
+            assert array.dtype == dtype
+        assert same(y, layer(np.ones((T, B, I), dtype))[0])
+
+
+# ---- streaming ----
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_steps_have_the_bits_of_the_whole_sequence(cell, batch_first):
+    layer = make(cell, bidirectional=False, batch_first=batch_first, dtype=np.float32)
+    x, state = sample(layer)
+    y, after = layer(x.transpose(1, 0, 2) if batch_first else x, state)
+    y = y.transpose(1, 0, 2) if batch_first else y
+    for one in (layer, layer.freeze()):
+        now = state
+        for t in range(T):
+            y_t, now = one.step(x[t], now)
+            assert same(y_t, y[t])
+        assert same(now, after)
+
+
+def test_step_without_a_batch_axis(cell):
+    layer = make(cell, bidirectional=False)
+    x, state = sample(layer, batch=1)
+    y, after = layer.step(x[0], state)
+    y_single, after_single = layer.step(x[0, 0], like(state, [s[:, 0] for s in arrays(state)]))
+    assert same(y_single, y[0])
+    assert same(arrays(after_single), tuple(s[:, 0] for s in arrays(after)))
+
+
+def test_step_of_a_bidirectional_layer_is_refused(cell):
+    with pytest.raises(ValueError, match="bidirectional layer needs the whole sequence"):
+        make(cell).step(np.ones((B, I)))
+    with pytest.raises(ValueError, match=r"x_t has 3 axes \(shape \(5, 3, 4\)\)"):
+        make(cell, bidirectional=False).step(np.ones((T, B, I)))
+
+
+def test_state_carried_over_chunks_has_the_bits_of_the_whole(cell):
+    layer = make(cell, bidirectional=False)
+    x, state = sample(layer)
+    y, after, tape = layer.forward(x, state)
+    dx, dstate, _ = layer.backward(tape, y, after)
+    first, middle, tape_first = layer.forward(x[:2], state)
+    second, last, tape_second = layer.forward(x[2:], middle)
+    assert same(np.concatenate([first, second]), y)
+    assert same(last, after)
+    dx_second, dmiddle, _ = layer.backward(tape_second, y[2:], after)
+    dx_first, dfirst, _ = layer.backward(tape_first, y[:2], dmiddle)
+    assert same(np.concatenate([dx_first, dx_second]), dx)
+    assert same(dfirst, dstate)
+
+
+# ---- dropout ----
+
+
+def test_dropout_acts_between_layers_in_training_alone():
+    layer, plain = make(cells.LSTM(), dropout=0.5), make(cells.LSTM())
+    x, state = sample(layer)
+    assert same(layer(x, state), plain(x, state))
+    y, _, tape = layer.forward(x, state)
+    assert not same(y, plain(x, state)[0])
+    first = np.concatenate([tape.layer(0, reverse).state["h"] for reverse in (False, True)], -1)
+    seen = tape.layer(1).x
+    assert same(tape.layer(0).x, x)
+    assert same(seen, np.where(seen != 0, first * 2, 0))
+    assert 0.2 < (seen == 0).mean() < 0.8
+    assert same(tape.layer(1).x, tape.layer(1, reverse=True).x)
+
+
+def test_dropout_repeats_with_the_generator():
+    x = np.ones((T, B, I), np.float32)
+
+    def run():
+        layer = nn.GRU(I, H, 3, dropout=0.3, rng=11)
+        return [layer.forward(x)[0] for _ in range(3)]
+
+    first, second = run(), run()
+    assert all(map(same, first, second))
+    assert not same(first[0], first[1])
+
+
+def test_dropout_of_everything_passes_zeros():
+    layer = make(cells.GRU(), dropout=1.0)
+    x, _ = sample(layer)
+    y, _, tape = layer.forward(x)
+    assert not tape.layer(1).x.any()
+    dx, _, _ = layer.backward(tape, y)
+    assert not dx.any()
+
+
+def test_dropout_of_one_layer_warns():
+    with pytest.warns(UserWarning, match="num_layers=1"):
+        nn.LSTM(I, H, dropout=0.5)
+
+
+# ---- tapes ----
+
+
+def test_tape_shows_gates_and_states_of_every_step():
+    lstm = nn.LSTM(I, H, 2, bidirectional=True, dtype=np.float64, rng=0)
+    x, _ = sample(lstm)
+    y, (h, c), tape = lstm.forward(x)
+    for k, reverse in itertools.product((0, 1), (False, True)):
+        one = tape.layer(k, reverse)
+        i, f, g, o = (one.gates[name] for name in "ifgo")
+        cell_state, hidden = one.state["c"], one.state["h"]
+        assert i.shape == cell_state.shape == (T, B, H)
+        before = np.zeros_like(cell_state)
+        if reverse:
+            before[:-1] = cell_state[1:]
+        else:
+            before[1:] = cell_state[:-1]
+        np.testing.assert_allclose(cell_state, f * before + i * g, rtol=1e-12)
+        np.testing.assert_allclose(hidden, o * np.tanh(cell_state), rtol=1e-12)
+        last = 0 if reverse else -1
+        assert same(hidden[last], h[2 * k + reverse])
+        assert same(cell_state[last], c[2 * k + reverse])
+        with pytest.raises(ValueError, match="read-only"):
+            cell_state[...] = 0
+    assert same(y[..., :H], tape.layer(1).state["h"])
+    for k, reverse in [(2, False), (-1, False), (5, True)]:
+        with pytest.raises(IndexError, match="num_layers=2"):
+            tape.layer(k, reverse)
+    _, _, tape = nn.LSTM(I, H).forward(x)
+    with pytest.raises(IndexError, match="bidirectional=False"):
+        tape.layer(0, reverse=True)
+
+
+def test_tape_may_be_used_again_unless_consumed(cell):
+    layer = make(cell)
+    x, state = sample(layer)
+    y, _, tape = layer.forward(x, state)
+    dx, _, grads = layer.backward(tape, y)
+    again, _, _ = layer.backward(tape, y)
+    consumed, _, grads_consumed = layer.backward(tape, y, consume=True)
+    assert same(dx, again)
+    assert same(dx, consumed)
+    assert all(same(grads[name], value) for name, value in grads_consumed.items())
+    for use in (lambda: layer.backward(tape, y), lambda: tape.layer(0)):
+        with pytest.raises(ValueError, match="was freed"):
+            use()
+
+
+def test_output_does_not_alias_the_tape(cell):
+    layer = make(cell)
+    x, state = sample(layer)
+    y, after, tape = layer.forward(x, state)
+    kept = y.copy()
+    expected = layer.backward(tape, kept)
+    y[...] = np.nan
+    for array in arrays(after):
+        array[...] = np.nan
+    assert same(layer.backward(tape, kept)[0], expected[0])
+
+
+def test_tapes_of_others_and_old_tapes_are_refused():
+    layer, other = make(cells.GRU()), make(cells.GRU())
+    x, state = sample(layer)
+    y, _, tape = layer.forward(x, state)
+    with pytest.raises(ValueError, match="another module"):
+        other.backward(tape, y)
+    with pytest.raises(TypeError, match="tape is a NoneType"):
+        layer.backward(None, y)
+    layer.load_state_dict(other.state_dict())
+    with pytest.raises(ValueError, match="the parameters changed"):
+        layer.backward(tape, y)
+
+
+# ---- freezing, copying ----
+
+
+def test_freeze_makes_parameters_read_only_and_keeps_the_bits(cell):
+    layer = make(cell)
+    x, state = sample(layer)
+    expected, names = layer(x, state, lengths=LENGTHS), layer.state_dict()
+    y, _, tape = layer.forward(x, state)
+    assert layer.freeze() is layer
+    assert layer.frozen
+    assert same(layer(x, state, lengths=LENGTHS), expected)
+    with pytest.raises(ValueError, match="read-only"):
+        layer.params["weight_ih_l0"][0, 0] = 1
+    for action in (lambda: layer.load_state_dict(names), lambda: layer.backward(tape, y)):
+        with pytest.raises(RuntimeError, match=r"frozen; call thaw\(\) first"):
+            action()
+    assert same(tuple(layer.state_dict().values()), tuple(names.values()))
+    assert layer.thaw() is layer
+    layer.backward(tape, y)
+    for value in layer.params.values():
+        value *= 2
+    changed = layer(x, state, lengths=LENGTHS)
+    assert not same(changed, expected)
+    assert same(layer.freeze()(x, state, lengths=LENGTHS), changed)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
+def test_copies_are_whole_and_independent(cell, frozen, copied):
+    layer = make(cell)
+    x, state = sample(layer)
+    if frozen:
+        layer.freeze()
+    expected = layer(x, state)
+    twin = copied(layer)
+    assert twin.frozen == frozen
+    assert repr(twin) == repr(layer)
+    assert same(twin(x, state), expected)
+    twin.thaw()
+    for value in twin.params.values():
+        value[...] = 0
+    assert same(layer(x, state), expected)
+    assert not same(twin(x, state), expected)
+    if frozen:
+        assert len(pickle.dumps(layer)) < 1.1 * len(pickle.dumps(layer.thaw()))
+
+
+# ---- printing ----
+
+
+def test_repr_shows_what_is_not_the_default():
+    assert repr(nn.LSTM(3, 4)) == "LSTM(3, 4)"
+    assert (
+        repr(nn.LSTM(3, 4, 2, batch_first=True, dropout=0.5, bidirectional=True, proj_size=2))
+        == "LSTM(3, 4, proj_size=2, num_layers=2, batch_first=True, dropout=0.5, bidirectional=True)"
+    )
+    assert repr(nn.RNN(3, 4, nonlinearity="relu", bias=False)) == "RNN(3, 4, nonlinearity='relu', bias=False)"
+    assert repr(nn.GRU(3, 4, reset="before", dtype=float)) == "GRU(3, 4, reset='before', dtype=float64)"
+    assert (
+        repr(nn.Recurrent(cells.GRU("before"), 3, 4, 2))
+        == "Recurrent(GRU(reset='before'), 3, 4, num_layers=2)"
+    )
+
+
+# ---- errors ----
+
+X = np.ones((T, B, I), np.float32)
+LSTM = nn.LSTM(I, H, 2, bidirectional=True)
+GRU = nn.GRU(I, H, 2, bidirectional=True)
+STATE = np.ones((4, B, H), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: LSTM(X[..., :2]), ValueError, "LSTM: x has 2 features .*built with input_size=4"),
+        (lambda: LSTM(X[0, 0]), ValueError, r"LSTM: x has 1 axes \(shape \(4,\)\); expected \(T, B, I\)"),
+        (lambda: nn.GRU(I, H, batch_first=True)(X[None]), ValueError, r"expected \(B, T, I\)"),
+        (lambda: LSTM(X.astype(int)), TypeError, r"LSTM: x is int64.*\.astype\(np.float32\)"),
+        (lambda: LSTM(X > 0), TypeError, "LSTM: x is bool"),
+        (lambda: LSTM(X + 1j), TypeError, "LSTM: x is complex"),
+        (lambda: LSTM("text"), TypeError, "LSTM: x is"),
+        (lambda: LSTM(X, STATE), ValueError, r"LSTM: state is a ndarray; expected a tuple \(h, c\)"),
+        (lambda: LSTM(X, (STATE,)), ValueError, r"expected a tuple \(h, c\)"),
+        (
+            lambda: LSTM(X, (STATE, STATE[:3])),
+            ValueError,
+            r"c of state has shape \(3, 3, 3\); expected \(4, 3, 3\)",
+        ),
+        (lambda: LSTM(X[:, 0], (STATE, STATE)), ValueError, r"h of state has shape .* expected \(4, 3\)"),
+        (lambda: GRU(X, STATE[0]), ValueError, r"GRU: h of state has shape \(3, 3\)"),
+        (lambda: GRU(X, STATE.astype(int)), TypeError, "h of state is int64"),
+        (lambda: GRU(X, lengths=[1, 2]), ValueError, "lengths"),
+        (lambda: GRU(X, lengths=[1, 2, 6]), ValueError, r"lengths\[2\] is 6"),
+        (lambda: GRU(X, lengths=[1, 2, -1]), ValueError, r"lengths\[2\] is -1"),
+        (lambda: GRU(X, lengths=[1.0, 2.0, 3.0]), TypeError, "lengths is float64"),
+        (
+            lambda: GRU.backward(GRU.forward(X)[2], X),
+            ValueError,
+            r"dy has shape \(5, 3, 4\); the output was \(5, 3, 6\)",
+        ),
+        (lambda: GRU.backward(GRU.forward(X)[2], None, STATE[1:]), ValueError, "h of dstate has shape"),
+        (lambda: GRU.backward(GRU.forward(X)[2], X.astype(int)), TypeError, "dy is int64"),
+        (lambda: nn.LSTM(0, 3), ValueError, "LSTM: input_size is 0"),
+        (lambda: nn.LSTM(3, -1), ValueError, "hidden_size is -1"),
+        (lambda: nn.LSTM(3, 3, 0), ValueError, "num_layers is 0"),
+        (lambda: nn.LSTM(3, 3, 2, dropout=1.5), ValueError, "LSTM: dropout is 1.5; expected a probability"),
+        (lambda: nn.LSTM(3, 3, dtype=np.float16), TypeError, "dtype is float16"),
+        (lambda: nn.RNN(3, 3, nonlinearity="sin"), ValueError, "'sin'"),
+        (lambda: nn.GRU(3, 3, reset="never"), ValueError, "reset is 'never'"),
+        (lambda: nn.LSTM(3, 3, proj_size=-1), ValueError, "proj_size is -1"),
+    ],
+)
+def test_wrong_input_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_wrong_gradients_do_not_consume_the_tape():
+    y, h, tape = GRU.forward(X)
+    for wrong in ({"dy": y[1:]}, {"dstate": h[1:]}):
+        with pytest.raises(ValueError, match="has shape"):
+            GRU.backward(tape, **wrong, consume=True)
+    GRU.backward(tape, y, consume=True)
