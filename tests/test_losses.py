@@ -1,0 +1,153 @@
+"""Losses: gradients against central differences, masks, numerical range, errors."""
+
+import numpy as np
+import pytest
+
+from fastrnn import losses
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.standard_normal((4, 3, 5)) * 3
+CLASSES = RNG.integers(0, 5, (4, 3))
+MASK = RNG.random((4, 3)) < 0.6
+CASES = {
+    "cross_entropy": (losses.cross_entropy, LOGITS, CLASSES),
+    "mse": (losses.mse, LOGITS, RNG.standard_normal((4, 3, 5))),
+    "binary_cross_entropy": (losses.binary_cross_entropy, LOGITS, RNG.random((4, 3, 5))),
+}
+
+
+def differences(function, x, step=1e-6):
+    """Central differences of a scalar function."""
+    gradient = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        high, low = x.copy(), x.copy()
+        high[index] += step
+        low[index] -= step
+        gradient[index] = (function(high) - function(low)) / (2 * step)
+    return gradient
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("mask", [None, MASK])
+def test_gradient_equals_central_differences(name, reduction, mask):
+    loss, x, target = CASES[name]
+    value, gradient = loss(x, target, mask=mask, reduction=reduction)
+    assert isinstance(value, float)
+    expected = differences(lambda x: loss(x, target, mask=mask, reduction=reduction)[0], x)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-8 * max(1, abs(value)))
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("mask", [None, MASK])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_reductions_agree(name, mask, dtype):
+    loss, x, target = CASES[name]
+    x = x.astype(dtype)
+    each, gradient = loss(x, target, mask=mask, reduction="none")
+    total, gradient_of_sum = loss(x, target, mask=mask, reduction="sum")
+    mean, gradient_of_mean = loss(x, target, mask=mask)
+    number = each.size if mask is None else mask.sum() * (each.size // mask.size)
+    assert each.dtype == gradient.dtype == gradient_of_sum.dtype == gradient_of_mean.dtype == dtype
+    assert np.array_equal(gradient, gradient_of_sum)
+    np.testing.assert_allclose(each.sum(dtype=np.float64), total, rtol=1e-6)
+    np.testing.assert_allclose(total / number, mean, rtol=1e-12)
+    np.testing.assert_allclose(gradient / number, gradient_of_mean, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_does_not_count_has_no_influence_even_as_nan(name):
+    loss, x, target = CASES[name]
+    value, gradient = loss(x, target, mask=MASK)
+    spoilt = np.where(MASK[..., None], x, np.nan)
+    spoilt_target = (
+        np.where(MASK, target, 99) if target.ndim == 2 else np.where(MASK[..., None], target, np.nan)
+    )
+    again, gradient_again = loss(spoilt, spoilt_target, mask=MASK)
+    assert value == again
+    assert np.array_equal(gradient, gradient_again)
+    assert not gradient[~MASK].any()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_that_counts_gives_zero(name):
+    loss, x, target = CASES[name]
+    value, gradient = loss(x, target, mask=np.zeros((4, 3), bool))
+    assert value == 0
+    assert not gradient.any()
+    value, gradient = loss(x[:0], target[:0])
+    assert value == 0
+    assert gradient.shape == x[:0].shape
+
+
+def test_ignore_index_is_a_mask():
+    targets = np.where(MASK, CLASSES, -100)
+    value, gradient = losses.cross_entropy(LOGITS, targets, ignore_index=-100)
+    expected, expected_gradient = losses.cross_entropy(LOGITS, CLASSES, mask=MASK)
+    assert value == expected
+    assert np.array_equal(gradient, expected_gradient)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_logits_do_not_overflow(dtype):
+    logits = np.array([[1e4, 0, -1e4], [-np.inf, 0, 0]], dtype)
+    value, gradient = losses.cross_entropy(logits, [0, 1], reduction="none")
+    np.testing.assert_allclose(value, [0, np.log(2)], rtol=1e-6)
+    np.testing.assert_allclose(gradient, [[0, 0, 0], [0, -0.5, 0.5]])
+    value, gradient = losses.binary_cross_entropy(np.array([1e4, -1e4], dtype), [0, 1], reduction="none")
+    np.testing.assert_allclose(value, [1e4, 1e4])
+    np.testing.assert_allclose(gradient, [1, -1])
+
+
+def test_nan_and_infinite_logits_come_through_in_their_rows_alone():
+    logits = LOGITS[0].copy()
+    logits[1, 2] = np.nan
+    each, gradient = losses.cross_entropy(logits, CLASSES[0], reduction="none")
+    assert list(np.isnan(each)) == [False, True, False]
+    assert np.isnan(gradient[1]).all()
+    assert np.isfinite(gradient[[0, 2]]).all()
+    assert np.isnan(losses.cross_entropy(np.array([[np.inf, 0.0]]), [0])[0])
+
+
+def test_softmax_of_a_row_does_not_depend_on_other_rows():
+    logits = LOGITS.reshape(12, 5).astype(np.float32)
+    whole = losses.softmax(logits)
+    np.testing.assert_allclose(whole.sum(-1), 1, rtol=1e-6)
+    for row, expected in zip(logits, whole, strict=True):
+        assert np.array_equal(losses.softmax(row), expected)
+
+
+def test_layout_and_byte_order_do_not_matter():
+    logits, targets = np.asfortranarray(LOGITS).astype(">f8"), np.asfortranarray(CLASSES).astype(">i4")
+    value, gradient = losses.cross_entropy(logits, targets)
+    expected, expected_gradient = losses.cross_entropy(LOGITS, CLASSES)
+    assert value == expected
+    assert np.array_equal(gradient, expected_gradient)
+    assert gradient.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: losses.cross_entropy(LOGITS, CLASSES[:3]), ValueError, "targets have shape"),
+        (lambda: losses.cross_entropy(LOGITS[..., :0], CLASSES), ValueError, "targets have shape"),
+        (lambda: losses.cross_entropy(LOGITS, CLASSES + 0.5), TypeError, "targets have dtype float64"),
+        (lambda: losses.cross_entropy(LOGITS, CLASSES + 1), ValueError, "target 5 is not a class"),
+        (lambda: losses.cross_entropy(LOGITS, CLASSES - 1), ValueError, "give ignore_index or mask"),
+        (lambda: losses.cross_entropy(LOGITS, CLASSES, reduction="avg"), ValueError, "reduction is 'avg'"),
+        (lambda: losses.cross_entropy(LOGITS, CLASSES, mask=MASK.astype(int)), TypeError, "expected bool"),
+        (lambda: losses.cross_entropy(LOGITS, CLASSES, mask=MASK[:3]), ValueError, "mask has shape"),
+        (
+            lambda: losses.cross_entropy(CLASSES, CLASSES),
+            TypeError,
+            "logits.* is int64; expected real floating point",
+        ),
+        (lambda: losses.mse(LOGITS, LOGITS[..., :1]), ValueError, "prediction has shape"),
+        (lambda: losses.mse(LOGITS, LOGITS, mask=MASK[:3]), ValueError, "mask has shape"),
+        (lambda: losses.mse(LOGITS > 0, LOGITS), TypeError, "prediction.* is bool"),
+        (lambda: losses.binary_cross_entropy(LOGITS, CLASSES), ValueError, "logits has shape"),
+    ],
+)
+def test_wrong_input_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
