@@ -1,0 +1,227 @@
+"""Optimisers: their formulas written out, the version rule, and nothing half-changed on an error."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from fastrnn import nn, optim
+
+OPTIMIZERS = {
+    "sgd": (optim.SGD, {}),
+    "sgd decay": (optim.SGD, {"weight_decay": 0.1}),
+    "sgd momentum": (optim.SGD, {"momentum": 0.9, "dampening": 0.2, "weight_decay": 0.1}),
+    "sgd nesterov": (optim.SGD, {"momentum": 0.9, "nesterov": True}),
+    "rmsprop": (optim.RMSprop, {}),
+    "rmsprop all": (optim.RMSprop, {"momentum": 0.9, "centered": True, "weight_decay": 0.1, "alpha": 0.9}),
+    "adam": (optim.Adam, {}),
+    "adam all": (optim.Adam, {"betas": (0.8, 0.95), "eps": 1e-4, "weight_decay": 0.1, "amsgrad": True}),
+    "adamw": (optim.AdamW, {}),
+    "adamw all": (optim.AdamW, {"weight_decay": 0.3, "amsgrad": True}),
+}
+
+
+class Model(nn.Module):
+    def __init__(self, dtype=np.float64):
+        self.first = nn.Linear(3, 4, dtype=dtype, rng=0)
+        self.second = nn.Linear(4, 2, dtype=dtype, rng=1)
+
+
+def gradients(model, seed=0):
+    rng = np.random.default_rng(seed)
+    return {name: rng.standard_normal(p.shape).astype(p.dtype) for name, p in model.params.items()}
+
+
+def test_sgd_follows_its_formula():
+    model = nn.Linear(2, 1, bias=False, dtype=np.float64, rng=0)
+    weight = model.params["weight"].copy()
+    optimizer = optim.SGD(model, lr=0.1, momentum=0.9, weight_decay=0.01)
+    buffer = 0
+    for i in range(3):
+        gradient = gradients(model, i)["weight"]
+        buffer = 0.9 * buffer + gradient + 0.01 * weight
+        weight = weight - 0.1 * buffer
+        optimizer.step({"weight": gradient})
+        np.testing.assert_allclose(model.params["weight"], weight, rtol=1e-14)
+
+
+def test_adam_follows_its_formula():
+    model = nn.Linear(2, 1, bias=False, dtype=np.float64, rng=0)
+    weight = model.params["weight"].copy()
+    optimizer = optim.Adam(model, lr=0.1)
+    m = v = 0
+    for t in range(1, 4):
+        gradient = gradients(model, t)["weight"]
+        m = 0.9 * m + 0.1 * gradient
+        v = 0.999 * v + 0.001 * gradient**2
+        weight = weight - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        optimizer.step({"weight": gradient})
+        np.testing.assert_allclose(model.params["weight"], weight, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_finds_the_minimum(name):
+    make, arguments = OPTIMIZERS[name]
+    model = nn.Linear(3, 2, bias=False, dtype=np.float64, rng=0)
+    optimizer = make(model, lr=0.01, **{**arguments, "weight_decay": 0.0})
+    goal = np.arange(6.0).reshape(2, 3) / 6
+    for _ in range(1500):
+        optimizer.step({"weight": model.params["weight"] - goal})
+    np.testing.assert_allclose(model.params["weight"], goal, atol=0.02)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_blocks_do_not_change_the_result(name, monkeypatch):
+    make, arguments = OPTIMIZERS[name]
+    models = [Model(np.float32), Model(np.float32)]
+    for model, block in zip(models, [8192, 5], strict=True):
+        monkeypatch.setattr(optim, "_BLOCK", block)
+        optimizer = make(model, **arguments)
+        for i in range(3):
+            optimizer.step(gradients(model, i))
+    for a, b in zip(models[0].params.values(), models[1].params.values(), strict=True):
+        assert a.dtype == np.float32
+        assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_state_dict_goes_on_with_the_same_bits(name):
+    make, arguments = OPTIMIZERS[name]
+    model = Model()
+    optimizer = make(model, lr=0.5, **arguments)
+    optimizer.step(gradients(model, 0))
+    twin = copy.deepcopy(model)
+    resumed = make(twin, **arguments)
+    resumed.load_state_dict(optimizer.state_dict())
+    assert resumed.lr == 0.5
+    assert resumed.steps == 1
+    pickled = pickle.loads(pickle.dumps(optimizer))
+    for one in (optimizer, resumed, pickled):
+        one.step(gradients(model, 1))
+    for key, value in model.params.items():
+        assert np.array_equal(value, twin.params[key])
+        assert np.array_equal(value, pickled.module.params[key])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_gradients_are_left_as_they_are(name):
+    make, arguments = OPTIMIZERS[name]
+    model = Model()
+    given = gradients(model)
+    for value in given.values():
+        value.flags.writeable = False
+    make(model, **arguments).step(given)
+    assert all(np.array_equal(value, given[key]) for key, value in gradients(model).items())
+
+
+def test_learning_rate_may_be_changed():
+    model = nn.Linear(1, 1, bias=False, dtype=np.float64)
+    optimizer = optim.SGD(model, lr=1.0)
+    optimizer.lr = 0.0
+    before = model.state_dict()["weight"]
+    optimizer.step({"weight": [[5.0]]})
+    assert np.array_equal(model.params["weight"], before)
+
+
+def test_step_raises_the_version_of_every_module_so_that_old_tapes_are_refused():
+    model = Model()
+    _, tape = model.first.forward(np.ones((2, 3)))
+    optim.SGD(model).step(gradients(model))
+    with pytest.raises(ValueError, match="the parameters changed after this tape was made"):
+        model.first.backward(tape, np.ones((2, 4)))
+
+
+def test_frozen_module_is_refused():
+    model = Model()
+    optimizer = optim.Adam(model)
+    model.second.freeze()
+    with pytest.raises(RuntimeError, match="frozen"):
+        optimizer.step(gradients(model))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda g: g.pop("second.bias"), ValueError, "'second.bias' is missing"),
+        (
+            lambda g: g.update({"second.bais": g.pop("second.bias")}),
+            ValueError,
+            "'second.bais' is unexpected .did you mean 'second.bias'",
+        ),
+        (lambda g: g.update({"second.bias": np.zeros(3)}), ValueError, r"'second.bias' has shape \(3,\)"),
+        (lambda g: g.update({"second.bias": np.zeros(2, int)}), TypeError, "'second.bias' is int64"),
+        (lambda g: g.update({"second.bias": None}), TypeError, "'second.bias'"),
+    ],
+)
+def test_wrong_gradients_are_named_before_anything_changes(change, error, message):
+    model = Model()
+    optimizer = optim.Adam(model)
+    before, state = model.state_dict(), optimizer.state_dict()
+    wrong = gradients(model)
+    change(wrong)
+    with pytest.raises(error, match=message):
+        optimizer.step(wrong)
+    assert all(np.array_equal(before[key], value) for key, value in model.params.items())
+    assert all(np.array_equal(state[key], value) for key, value in optimizer.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("steps"), "'steps'"),
+        (lambda s: s.pop("exp_avg.second.bias"), "exp_avg.*'second.bias' is missing"),
+        (lambda s: s.update({"momentum_buffer.second.bias": np.zeros(2)}), "unexpected .*momentum_buffer"),
+        (lambda s: s.update({"exp_avg.second.bias": np.zeros(5)}), "shape"),
+    ],
+)
+def test_wrong_state_is_named_before_anything_changes(change, message):
+    model = Model()
+    optimizer = optim.Adam(model)
+    optimizer.step(gradients(model))
+    state = optimizer.state_dict()
+    other = optim.Adam(Model())
+    change(state)
+    with pytest.raises(ValueError, match=message):
+        other.load_state_dict(state)
+    assert other.steps == 0
+    assert not any(value.any() for key, value in other.state_dict().items() if key != "lr")
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda m: optim.SGD(m.params), TypeError, "give the module itself"),
+        (lambda m: optim.SGD(m, lr=-1), ValueError, "lr is -1"),
+        (lambda m: optim.SGD(m, lr=float("nan")), ValueError, "lr is nan"),
+        (lambda m: optim.SGD(m, nesterov=True), ValueError, "nesterov needs momentum"),
+        (lambda m: optim.Adam(m, betas=(0.9, 1.0)), ValueError, "betas"),
+        (lambda m: optim.RMSprop(m, eps=-1), ValueError, "eps is -1"),
+        (lambda m: optim.AdamW(m, weight_decay=-1), ValueError, "weight_decay is -1"),
+    ],
+)
+def test_wrong_arguments_are_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make(Model())
+
+
+def test_clip_scales_all_gradients_by_one_factor():
+    given = gradients(Model(np.float32))
+    original = {key: value.copy() for key, value in given.items()}
+    expected = np.sqrt(sum((value.astype(float) ** 2).sum() for value in original.values()))
+    norm = optim.clip_grad_norm_(given, 0.5)
+    assert isinstance(norm, float)
+    assert norm == pytest.approx(expected, rel=1e-12)
+    for key, value in given.items():
+        np.testing.assert_allclose(value, original[key] * (0.5 / norm), rtol=1e-5)
+    assert optim.clip_grad_norm_(given, 0.5) == pytest.approx(0.5, rel=1e-5)
+
+
+def test_clip_leaves_small_gradients_alone_and_shows_nan():
+    given = gradients(Model())
+    original = {key: value.copy() for key, value in given.items()}
+    optim.clip_grad_norm_(given, 1e6)
+    assert all(np.array_equal(given[key], value) for key, value in original.items())
+    given["first.bias"][0] = np.nan
+    assert np.isnan(optim.clip_grad_norm_(given, 1.0))
+    assert optim.clip_grad_norm_({}, 1.0) == 0.0
