@@ -19,9 +19,9 @@ class FileFormatError(ValueError):
 def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file to write that takes the place of `path` only when the block ends without an error.
 
-    Readers see the old file or the new one, whole, whenever the process or the machine stops. A new file has the mode
-    that the umask gives; a file that is replaced hands down its own. Where `path` is a symbolic link, the file it points
-    to is replaced.
+    Readers see the old file or the new one, whole, whenever the process or the machine stops. A new file has
+    the mode that the umask gives; a file that is replaced hands down its own. Where `path` is a symbolic
+    link, the file it points to is replaced.
     """
     path = os.path.realpath(path)
     folder, name = os.path.split(path)

@@ -1,8 +1,8 @@
 """Named arrays and metadata in one ``.npz`` file, which ``numpy.load`` reads as well.
 
-The file is an uncompressed zip of ``.npy`` members, as ``numpy.savez`` writes it, whose first member, ``__fastrnn__``,
-is a string array with JSON: ``{"format": 1, "names": [...], "meta": {...}}``. Nothing in it is ever unpickled or evaluated. The same
-contents give the same bytes.
+The file is an uncompressed zip of ``.npy`` members, as ``numpy.savez`` writes it, whose first member,
+``__fastrnn__``, is a string array with JSON: ``{"format": 1, "names": [...], "meta": {...}}``. Nothing in it
+is ever unpickled or evaluated. The same contents give the same bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ FORMAT = 1
 _HEADER_NAME = "__fastrnn__"
 _DTYPES = re.compile(r"[<>]f[248]|[<>][iu][248]|\|[iub]1")
 _NPY_HEADER = re.compile(
-    rb"\{'descr': '([<>|]\w\d{1,12})', 'fortran_order': (True|False), 'shape': \(((?:\d{1,19}(?:, \d{1,19}){0,63},?)?)\), \} *\n"
+    rb"\{'descr': '([<>|]\w\d{1,12})', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:\d{1,19}(?:, \d{1,19}){0,63},?)?)\), \} *\n"
 )
 
 
@@ -45,7 +46,8 @@ class Contents(NamedTuple):
 def save(path: str | os.PathLike[str], source: Module | Mapping[str, Any], /, **meta: Any) -> None:
     """Write the parameters of a module, or a mapping of names to arrays, to a ``.npz`` file.
 
-    The file appears whole or not at all: what stood at `path` is replaced only when all is written and on the disk.
+    The file appears whole or not at all: what stood at `path` is replaced only when all is written and on the
+    disk.
 
     Parameters
     ----------
@@ -59,7 +61,8 @@ def save(path: str | os.PathLike[str], source: Module | Mapping[str, Any], /, **
     Raises
     ------
     TypeError
-        Arrays of other kinds, names that are not strings, metadata that JSON cannot hold; nothing was written.
+        Arrays of other kinds, names that are not strings, metadata that JSON cannot hold; nothing was
+        written.
 
     Examples
     --------
@@ -92,8 +95,8 @@ def save(path: str | os.PathLike[str], source: Module | Mapping[str, Any], /, **
 def load(path: str | os.PathLike[str]) -> Contents:
     """Read a file that `save` wrote.
 
-    Sizes are checked against the file before memory is taken, so a damaged or hostile file costs no more memory than
-    its own size, and can do no more than be refused.
+    Sizes are checked against the file before memory is taken, so a damaged or hostile file costs no more
+    memory than its own size, and can do no more than be refused.
 
     Parameters
     ----------
