@@ -283,7 +283,8 @@ def _out(who: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndar
         raise ValueError(f"{who}: out has shape {out.shape}; expected {shape}")
     if not out.flags.writeable or not out.flags.aligned or (out.size and out.strides[2] != out.itemsize):
         raise ValueError(
-            f"{who}: out is read-only or strided {out.strides}; expected it writeable, its last axis contiguous"
+            f"{who}: out is read-only or has strides {out.strides}; expected it writeable, "
+            "its last axis contiguous"
         )
     return out
 

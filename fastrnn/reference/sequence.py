@@ -7,9 +7,9 @@ A cell's file holds four functions::
     backward(cell, params, before, after, cached, dstate)   -> dgates, dbefore
     gradients(cell, dgates, x, before, after, cached)       -> gradient of each parameter
 
-``zx`` (N, G*H) is the input product, where N counts the rows of the batch within their length at this step
-(in gradients: at all steps). ``before`` and ``after`` are the states around the step and ``cached`` the arrays of
-``cell.cached``, as tuples; ``dgates`` is a tuple of arrays (N, .), the first of them the gradient of ``zx``.
+``zx`` (N, G*H) is the input product; N counts the rows of the batch within their length at this step (in
+gradients: at all steps). ``before`` and ``after`` are the states around the step, ``cached`` the arrays of
+``cell.cached``, as tuples; ``dgates`` is a tuple of arrays (N, .), the first one the gradient of ``zx``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,284 @@
+"""Wrong arguments are refused before anything is computed, and the message says what came and what to do."""
+
+import re
+
+import numpy as np
+import pytest
+
+from fastrnn import _checks, cells, reference
+
+T, B, I, H = 4, 3, 16, 5
+LSTM = cells.LSTM()
+
+
+def parameters(cell=LSTM, dtype=np.float32, input_size=I):
+    rng = np.random.default_rng(0)
+    return {n: rng.normal(size=s).astype(dtype) for n, s in cell.parameter_shapes(input_size, H).items()}
+
+
+def inputs(dtype=np.float32):
+    return np.random.default_rng(1).normal(size=(T, B, I)).astype(dtype)
+
+
+def without(mapping, *names):
+    return {n: v for n, v in mapping.items() if n not in names}
+
+
+ZERO = np.zeros((B, H), np.float32)
+
+FORWARD = [
+    (
+        {"x": np.zeros((50, 8, 12), np.float32)},
+        ValueError,
+        "LSTM: x has 12 features (shape (50, 8, 12)); this layer was built with input_size=16",
+    ),
+    ({"x": np.zeros((4, 16), np.float32)}, ValueError, "x has shape (4, 16); expected three axes (T, B, 16)"),
+    (
+        {"x": np.zeros((T, B, I), int)},
+        TypeError,
+        "x is int64; expected real floating point; convert it with .astype(np.float32)",
+    ),
+    (
+        {"x": np.zeros((T, B, I), bool)},
+        TypeError,
+        "x is bool; expected real floating point; convert it with .astype",
+    ),
+    ({"x": np.zeros((T, B, I), complex)}, TypeError, "x is complex128; expected real floating point"),
+    ({"x": np.zeros((T, B, I), object)}, TypeError, "x is object"),
+    ({"x": np.float32(3)}, ValueError, "x has shape (); expected three axes"),
+    ({"x": [[1.0], [1.0, 2.0]]}, TypeError, "x is a list, not readable as an array"),
+    ({"state": ZERO}, ValueError, "state is float32 (3, 5); expected a tuple (h, c)"),
+    ({"state": (ZERO,)}, ValueError, "state is 1 items; expected a tuple (h, c)"),
+    ({"state": (ZERO, ZERO[:2])}, ValueError, "c of state has shape (2, 5); expected (3, 5)"),
+    ({"state": (ZERO, ZERO.astype(int))}, TypeError, "c of state is int64"),
+    ({"lengths": [1, 2]}, ValueError, "lengths has shape (2,); expected (3,)"),
+    ({"lengths": [1, 2, 5]}, ValueError, "lengths[2] is 5; expected 0 to 4"),
+    ({"lengths": [-1, 2, 3]}, ValueError, "lengths[0] is -1; expected 0 to 4"),
+    ({"lengths": [1.0, 2.0, 3.0]}, TypeError, "lengths is float64; expected integers"),
+    ({"lengths": [True, True, False]}, TypeError, "lengths is bool; expected integers"),
+    ({"params": None}, TypeError, "params is a NoneType; expected a mapping"),
+    (
+        {"params": without(parameters(), "w_hh")},
+        ValueError,
+        "params lacks 'w_hh'; it has 'w_ih', 'b_ih', 'b_hh'",
+    ),
+    (
+        {"params": without(parameters(), "b_hh")},
+        ValueError,
+        "params has 'b_ih' without 'b_hh'; give all biases or none",
+    ),
+    (
+        {"params": parameters() | {"w_hi": ZERO}},
+        ValueError,
+        "there is no parameter 'w_hi' (did you mean 'w_ih'?)",
+    ),
+    ({"params": parameters() | {"w_hh": ZERO}}, ValueError, "w_hh has shape (3, 5); expected (20, 5)"),
+    (
+        {"params": parameters() | {"w_ih": np.zeros((19, 16), np.float32)}},
+        ValueError,
+        "w_ih has shape (19, 16)",
+    ),
+    ({"params": parameters() | {"b_ih": np.zeros(20)}}, TypeError, "must be all float32 or all float64; got"),
+    (
+        {"params": parameters(dtype=np.float16)},
+        TypeError,
+        "must be all float32 or all float64; got w_ih float16",
+    ),
+    ({"out": np.zeros((T, B, H))}, TypeError, "out is float64 (4, 3, 5); expected a float32 array"),
+    ({"out": np.zeros((T, B, I), np.float32)}, ValueError, "out has shape (4, 3, 16); expected (4, 3, 5)"),
+    (
+        {"out": np.zeros((T, B, 2 * H), np.float32)[..., ::2]},
+        ValueError,
+        "expected it writeable, its last axis",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "message"), FORWARD, ids=[m[:40] for _, _, m in FORWARD])
+def test_forward_refuses(change, error, message):
+    arguments = {"params": parameters(), "x": inputs()} | change
+    with pytest.raises(error, match=re.escape(message)):
+        reference.forward(LSTM, **arguments)
+
+
+def test_forward_refuses_an_output_that_overlaps_its_input():
+    params = parameters(input_size=H)
+    x = np.zeros((T, B, H), np.float32)
+    with pytest.raises(ValueError, match="out overlaps x"):
+        reference.forward(LSTM, params, x, out=x)
+
+
+def test_forward_refuses_what_is_not_a_cell():
+    with pytest.raises(TypeError, match=r"cell is a str; expected a cell such as fastrnn\.cells\.LSTM\(\)"):
+        reference.forward("lstm", parameters(), inputs())
+
+
+def recorded(cell=LSTM):
+    params = parameters(cell)
+    return params, reference.forward(cell, params, inputs())[2]
+
+
+def test_backward_refuses_a_foreign_tape():
+    params, tape = recorded()
+    other, _ = recorded(cells.GRU())
+    with pytest.raises(ValueError, match=r"recorded by LSTM\(proj_size=0\); backward was called for GRU"):
+        reference.backward(cells.GRU(), other, tape)
+    with pytest.raises(ValueError, match=r"recorded with parameters .* run forward again"):
+        reference.backward(LSTM, parameters(input_size=7), tape)
+    with pytest.raises(ValueError, match=r"recorded with parameters .* run forward again"):
+        reference.backward(LSTM, without(params, "b_ih", "b_hh"), tape)
+    with pytest.raises(TypeError, match="the tape is float32, the parameters are float64; run forward again"):
+        reference.backward(LSTM, parameters(dtype=np.float64), tape)
+    with pytest.raises(TypeError, match="tape is a NoneType; expected the tape that forward returned"):
+        reference.backward(LSTM, params, None)
+
+
+def test_backward_refuses_a_consumed_tape():
+    params, tape = recorded()
+    reference.backward(LSTM, params, tape, consume=True)
+    with pytest.raises(ValueError, match="consumed by an earlier backward"):
+        reference.backward(LSTM, params, tape)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (
+            {"dy": np.zeros((T, B, H + 1))},
+            ValueError,
+            "dy has shape (4, 3, 6); expected (4, 3, 5), the shape of y",
+        ),
+        ({"dy": np.zeros((T, B, H), int)}, TypeError, "dy is int64"),
+        ({"dstate": ZERO}, ValueError, "dstate is float32 (3, 5); expected a tuple (h, c)"),
+        ({"dstate": (ZERO, ZERO[:, 1:])}, ValueError, "c of dstate has shape (3, 4); expected (3, 5)"),
+    ],
+)
+def test_backward_refuses(change, error, message):
+    params, tape = recorded()
+    with pytest.raises(error, match=re.escape(message)):
+        reference.backward(LSTM, params, tape, **change)
+
+
+def test_a_refused_backward_leaves_the_tape_usable():
+    params, tape = recorded()
+    with pytest.raises(ValueError, match="dy has shape"):
+        reference.backward(LSTM, params, tape, np.zeros((1, 1, 1)), consume=True)
+    reference.backward(LSTM, params, tape)
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "b", "error", "message"),
+    [
+        (np.ones((2, 3)), np.ones((4, 2)), None, ValueError, "linear: x has shape (2, 3); expected (..., 2)"),
+        (np.ones((2, 3)), np.ones(3), None, ValueError, "linear: w has shape (3,); expected two axes"),
+        (np.ones((2, 3)), np.ones((4, 3)), np.ones(3), ValueError, "linear: b has shape (3,); expected (4,)"),
+        (
+            np.ones((2, 3)),
+            np.ones((4, 3), int),
+            None,
+            TypeError,
+            "linear: w is int64; expected float32 or float64",
+        ),
+        (np.ones((2, 3), int), np.ones((4, 3)), None, TypeError, "linear: x is int64"),
+    ],
+)
+def test_linear_refuses(x, w, b, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        reference.linear(x, w, b)
+    if b is None:
+        with pytest.raises(error, match=re.escape(message)):
+            reference.linear_backward(x, w, np.ones((2, 4)))
+
+
+def test_linear_backward_refuses_a_gradient_of_another_shape():
+    with pytest.raises(ValueError, match=re.escape("linear: dy has shape (2, 3); expected (2, 4)")):
+        reference.linear_backward(np.ones((2, 3)), np.ones((4, 3)), np.ones((2, 3)))
+
+
+class Wrapped:
+    """Something that is an array by its own account."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+def layouts(x):
+    wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1]), x.dtype)
+    wide[..., ::2] = x
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    unaligned = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    unaligned[...] = x
+    batch_first = np.ascontiguousarray(x.swapaxes(0, 1)).swapaxes(0, 1)
+    return {
+        "strided": wide[..., ::2],
+        "Fortran": np.asfortranarray(x),
+        "byte-swapped": x.astype(x.dtype.newbyteorder()),
+        "read-only": read_only,
+        "unaligned": unaligned,
+        "batch first": batch_first,
+        "backwards": x[::-1].copy()[::-1],
+        "list": x.tolist(),
+        "wider": x.astype(np.longdouble),
+        "__array__": Wrapped(x),
+    }
+
+
+@pytest.mark.parametrize("layout", layouts(inputs()))
+def test_every_layout_is_accepted_and_changes_nothing(layout):
+    params, x = parameters(), inputs()
+    expected, _, _ = reference.forward(LSTM, params, x)
+    y, _, _ = reference.forward(LSTM, params, layouts(x)[layout])
+    np.testing.assert_array_equal(y, expected)
+    for name, array in params.items():
+        if array.ndim == 2 and layout not in ("wider", "list"):  # these change the dtype
+            y, _, _ = reference.forward(LSTM, params | {name: layouts(array)[layout]}, x)
+            np.testing.assert_array_equal(y, expected)
+
+
+def test_what_the_kernels_may_rely_on():
+    params = {n: np.asfortranarray(p) for n, p in parameters().items()}
+    x = np.ascontiguousarray(inputs().swapaxes(0, 1)).swapaxes(0, 1)
+    given = _checks.forward_arguments(LSTM, params, x, None, [np.int32(1), 2, 3])
+    assert all(a.flags.c_contiguous for a in given.params.arrays.values())
+    assert np.may_share_memory(given.x, x)  # strides over time and batch are kept: no copy
+    assert given.lengths.dtype == np.int64
+    assert [s.shape for s in given.state] == [(B, H), (B, H)]
+    assert given.params[1:] == (I, H, np.dtype(np.float32))
+    again = _checks.forward_arguments(LSTM, given.params, x)
+    assert again.params is given.params
+
+
+def test_a_dlpack_array_is_accepted():
+    class Capsule:
+        def __init__(self, array):
+            self.array = array
+
+        def __dlpack__(self, **options):
+            return self.array.__dlpack__(**options)
+
+        def __dlpack_device__(self):
+            return self.array.__dlpack_device__()
+
+    params, x = parameters(), inputs()
+    y, _, _ = reference.forward(LSTM, params, Capsule(x))
+    np.testing.assert_array_equal(y, reference.forward(LSTM, params, x)[0])
+
+
+def test_an_empty_list_of_lengths_fits_an_empty_batch():
+    y, _, _ = reference.forward(LSTM, parameters(), np.zeros((T, 0, I), np.float32), lengths=[])
+    assert y.shape == (T, 0, H)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kept"), [(np.float32, np.float32), (np.float64, np.float64), (np.float16, np.float64)]
+)
+def test_elementwise_arguments(dtype, kept):
+    given = _checks.elementwise_argument("exp", np.ones((2, 3), dtype))
+    assert given.dtype == kept
+    assert _checks.elementwise_argument("exp", dtype(1)).shape == ()
+    with pytest.raises(TypeError, match="exp: x is int64"):
+        _checks.elementwise_argument("exp", np.arange(3))

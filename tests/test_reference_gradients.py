@@ -1,0 +1,79 @@
+"""Backward of the reference against central differences of its forward, in float64."""
+
+from math import fsum
+
+import numpy as np
+import pytest
+
+from fastrnn import cells, reference
+
+CELLS = [cells.RNN(), cells.RNN("relu"), cells.LSTM(), cells.LSTM(1), cells.GRU(), cells.GRU("before")]
+STEPS, BATCH, INPUTS, HIDDEN = 3, 3, 2, 2
+EPS = 1e-6
+
+
+def differences(loss, array):
+    """Central differences of ``loss()`` with respect to every element of array."""
+    gradient = np.zeros_like(array)
+    for k in np.ndindex(array.shape):
+        kept = array[k]
+        array[k] = kept + EPS
+        above = loss()
+        array[k] = kept - EPS
+        below = loss()
+        array[k] = kept
+        gradient[k] = (above - below) / (2 * EPS)
+    return gradient
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("lengths", [None, (2, 0, 3)], ids=["whole", "lengths"])
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_gradients_are_those_of_central_differences(cell, lengths, reverse, bias):
+    rng = np.random.default_rng(7)
+    shapes = cell.parameter_shapes(INPUTS, HIDDEN)
+    params = {n: rng.normal(size=s) for n, s in shapes.items() if bias or not n.startswith("b_")}
+    x = rng.normal(size=(STEPS, BATCH, INPUTS))
+    states = [rng.normal(size=(BATCH, w)) for w in cell.state_shapes(HIDDEN).values()]
+    dy = rng.normal(size=(STEPS, BATCH, cell.output_size(HIDDEN)))
+    dstates = [rng.normal(size=s.shape) for s in states]
+    options = {"lengths": lengths, "reverse": reverse}
+
+    def packed(values):
+        return tuple(values) if len(values) > 1 else values[0]
+
+    def run():
+        return reference.forward(cell, params, x, packed(states), **options)
+
+    def loss():
+        y, final, _ = run()
+        final = final if len(states) > 1 else (final,)
+        return fsum(
+            np.concatenate(
+                [(dy * y).ravel(), *((d * s).ravel() for d, s in zip(dstates, final, strict=True))]
+            )
+        )
+
+    _, _, tape = run()
+    dx, dinitial, dparams = reference.backward(cell, params, tape, dy, packed(dstates))
+    dinitial = dinitial if len(states) > 1 else (dinitial,)
+    pairs = {"x": (x, dx)}
+    pairs |= {n: (params[n], dparams[n]) for n in params}
+    pairs |= {f"{n} of state": (s, d) for n, s, d in zip(cell.states, states, dinitial, strict=True)}
+    assert set(dparams) == set(params)
+    scale = max(1.0, abs(loss()))
+    for name, (array, gradient) in pairs.items():
+        np.testing.assert_allclose(
+            gradient, differences(loss, array), rtol=1e-6, atol=1e-8 * scale, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 2, 3)])
+def test_gradients_of_a_linear_layer(shape):
+    rng = np.random.default_rng(8)
+    x, w, b = rng.normal(size=shape), rng.normal(size=(2, 3)), rng.normal(size=2)
+    dy = rng.normal(size=(*shape[:-1], 2))
+    for array, gradient in zip((x, w, b), reference.linear_backward(x, w, dy), strict=True):
+        expected = differences(lambda: fsum((dy * reference.linear(x, w, b)).ravel()), array)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-8)
