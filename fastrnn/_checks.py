@@ -241,7 +241,7 @@ def _floating(who: str, argument: str, array: np.ndarray) -> np.ndarray:
 
 
 def _states(cell: Cell, params: Parameters, argument: str, value: Any, batch: int) -> tuple[np.ndarray, ...]:
-    """The states of a cell, or gradients of them, as a tuple; zeros where None is given."""
+    """The states of a cell, or gradients of them, as a tuple; zeros where None stands."""
     who, widths = type(cell).__name__, cell.state_shapes(params.hidden_size)
     if value is None:
         return tuple(np.zeros((batch, width), params.dtype) for width in widths.values())
@@ -252,6 +252,8 @@ def _states(cell: Cell, params: Parameters, argument: str, value: Any, batch: in
         raise ValueError(f"{who}: {argument} is {came}; expected a tuple ({', '.join(widths)})")
     result = []
     for (name, width), item in zip(widths.items(), value, strict=True):
+        if item is None:
+            item = np.zeros((batch, width), params.dtype)
         item = np.ascontiguousarray(real(who, f"{name} of {argument}", item, params.dtype))
         if item.shape != (batch, width):
             raise ValueError(f"{who}: {name} of {argument} has shape {item.shape}; expected {(batch, width)}")

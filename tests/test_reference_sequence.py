@@ -137,6 +137,8 @@ def test_missing_gradients_count_as_zero_and_missing_biases_as_zero(cell):
     params, x, _, dy = case(cell)
     _, _, tape = reference.forward(cell, params, x)
     zeros = one_or_all([np.zeros((B, w), np.float32) for w in cell.state_shapes(H).values()])
+    nones = one_or_all([None] * len(cell.states))
+    equal(reference.forward(cell, params, x, nones)[0], reference.forward(cell, params, x, zeros)[0])
     for one, other in zip(
         reference.backward(cell, params, tape, dy),
         reference.backward(cell, params, tape, dy, zeros),
