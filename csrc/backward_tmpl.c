@@ -1,0 +1,367 @@
+/* backward_tmpl.c - the time loop, backward, and the large products it leaves for afterwards.
+ *
+ * The loop does what the next step needs: gate gradients, the carry. The gate gradients of the rows it visits pile up in
+ * visiting order; when a chunk is full, dx and the gradients of the parameters are taken from it as large products, whole
+ * blocks of rows at a time, and the rows that do not fill a block go on into the next chunk. So memory stays bounded, and
+ * the bits do not know of chunks. */
+
+typedef struct FN(backward_call) {
+    const fr_args *a;
+    const FN(cell) *cell;
+    ptrdiff_t panels, out_panels, in_panels;    /* of H, P, I */
+    T *w_hh, *w_ih, *w_hr;      /* row panels: [P][G*H], [I][G*H], [H][P] */
+    T *carry, *dc, *dm;         /* (B, P), (B, H), (B, H) */
+    ptrdiff_t capacity;         /* rows of a chunk */
+    ptrdiff_t ld;               /* from a row of slopes to the next */
+    T *slopes, *q, *m, *dh;     /* of a chunk's rows, in visiting order: q, m (H), dh (P) */
+    ptrdiff_t *t, *b;           /* where they belong */
+    ptrdiff_t *at;              /* offsets of an operand's rows */
+    FN(gradient_call) products;
+    FN(row) *rows;              /* a member: B of them */
+    ptrdiff_t s0, s1, base;     /* the window: steps s1-1 down to s0; base: the chunk's rows before it */
+    fr_barrier barrier[];       /* a group */
+} FN(backward_call);
+
+static void FN(pack_backward)(void *argument, int member, int members)
+{
+    const FN(backward_call) *c = argument;
+    const fr_args *a = c->a;
+    const ptrdiff_t GH = c->cell->gates * a->hidden;
+    FN(pack_row_panels)(c->w_hh, a->param[FR_W_HH], GH, a->outputs, fr_part(c->out_panels, member, members),
+                        fr_part(c->out_panels, member + 1, members));
+    if (c->w_ih)
+        FN(pack_row_panels)(c->w_ih, a->param[FR_W_IH], GH, a->inputs, fr_part(c->in_panels, member, members),
+                            fr_part(c->in_panels, member + 1, members));
+    if (c->w_hr)
+        FN(pack_row_panels)(c->w_hr, a->param[FR_W_HR], a->outputs, a->hidden, fr_part(c->panels, member, members),
+                            fr_part(c->panels, member + 1, members));
+}
+
+/* Addresses of a group's rows at step s; `place` is the first one's place in the chunk. */
+static ptrdiff_t FN(rows_back_at)(const FN(backward_call) *c, ptrdiff_t s, ptrdiff_t b0, ptrdiff_t b1, ptrdiff_t place,
+                                  FN(row) *rows)
+{
+    const fr_args *a = c->a;
+    const ptrdiff_t H = a->hidden, P = a->outputs, B = a->batch;
+    ptrdiff_t n = 0;
+    for (ptrdiff_t b = b0; b < b1; b++) {
+        ptrdiff_t length = fr_length(a, b), t = a->reverse ? length - 1 - s : s;
+        ptrdiff_t before = (t + (a->reverse != 0)) * B + b, after = (t + !a->reverse) * B + b, i = place + n;
+        FN(row) *row = rows + n;
+        if (s >= length)
+            continue;
+        row->h_prev = (const T *)a->tape_state[0] + before * P;
+        row->h = (T *)a->tape_state[0] + after * P;
+        if (c->cell->states > 1) {
+            row->c_prev = (const T *)a->tape_state[1] + before * H;
+            row->c = (T *)a->tape_state[1] + after * H;
+            row->dc = c->dc + b * H;
+        }
+        row->cached = c->cell->cached ? (T *)a->tape_cached + (t * B + b) * c->cell->cached * H : NULL;
+        row->dy = a->dy.data ? (const T *)a->dy.data + t * a->dy.step + b * a->dy.row : NULL;
+        row->dh = c->carry + b * P;
+        row->slopes = c->slopes + i * c->ld;
+        row->q = c->q ? c->q + i * H : NULL;
+        row->m = c->m ? c->m + i * H : NULL;
+        n++;
+    }
+    return n;
+}
+
+/* sums (fresh, or beginning at what the rows' dh holds) of the parts, for panels p0 .. p1-1 of `weights` (K_all terms a
+ * column); then each is handed on: to the cell (second half of a step), or flushed into `to`. */
+static void FN(carry_stage)(const FN(backward_call) *c, const FN(row) *rows, ptrdiff_t n, const T *a0, ptrdiff_t lda,
+                            const FN(part) *parts, int count, const T *weights, ptrdiff_t K_all, ptrdiff_t p0,
+                            ptrdiff_t p1, ptrdiff_t N, int direct, T *const *to, FN(point_fn) *mid)
+{
+    _Alignas(FR_LINE) T z[64 * W];
+    const ptrdiff_t H = c->a->hidden, each = sizeof(FN(row)) / sizeof(T *);
+    FN(cut) cut = FN(cut_rows)(n, 1);
+    for (ptrdiff_t panel = p0; panel < p1;) {
+        int np = FN(group)(&cut, p1 - panel);
+        ptrdiff_t u0 = panel * W, u1 = fr_min((panel + np) * W, N), zrow = np * W;
+        for (int i = 0; i < cut.tiles; i++) {
+            ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i + 1);
+            if (direct)
+                for (ptrdiff_t r = m0; r < m1; r++)
+                    for (ptrdiff_t u = u0; u < u1; u += W)
+                        vstore(z + (r - m0) * zrow + u - u0, FN(get)(to[r * each] + u, u1 - u));
+            for (int part = 0; part < count; part++) {
+                ptrdiff_t K = count == 1 && !parts[0].count ? K_all : parts[part].count * H;
+                FN(product) p = {K, lda, K_all * W, zrow, W, {0}, !direct && part == 0};
+                FN(tile_for)((int)(m1 - m0), np, 1)(&p, a0 + m0 * lda + parts[part].from * H,
+                                                    weights + panel * K_all * W + parts[part].weight * H * W, z);
+            }
+            if (mid)
+                mid(c->a, rows + m0, m1 - m0, z, zrow, u0, u1);
+            else
+                for (ptrdiff_t r = m0; r < m1; r++)
+                    for (ptrdiff_t u = u0; u < u1; u += W)
+                        FN(put)(to[r * each] + u, FN(flush)(vload(z + (r - m0) * zrow + u - u0)), u1 - u);
+        }
+        panel += np;
+    }
+}
+
+/* One step of a group's member. */
+static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n, ptrdiff_t place, int pu, int Pu,
+                          fr_barrier *barrier)
+{
+    const fr_args *a = c->a;
+    const FN(cell) *cell = c->cell;
+    const ptrdiff_t H = a->hidden, P = a->outputs, GH = cell->gates * H;
+    const ptrdiff_t p0 = fr_part(c->panels, pu, Pu), p1 = fr_part(c->panels, pu + 1, Pu);
+    const ptrdiff_t o0 = fr_part(c->out_panels, pu, Pu), o1 = fr_part(c->out_panels, pu + 1, Pu);
+    static const FN(part) whole = {0, 0, 0};
+    const T *slopes = c->slopes + place * c->ld;
+
+    if (c->w_hr) {              /* dh = dy + carry, and dm = dh w_hr */
+        const T *dh = c->dh + place * P;
+        for (ptrdiff_t r = 0; r < n; r++)
+            for (ptrdiff_t u = o0 * W; u < fr_min(o1 * W, P); u += W)
+                FN(put)(c->dh + (place + r) * P + u,
+                        (rows[r].dy ? FN(get)(rows[r].dy + u, P - u) : vset(0)) + FN(get)(rows[r].dh + u, P - u), P - u);
+        fr_barrier_wait(barrier, Pu);
+        for (ptrdiff_t r = 0; r < n; r++)
+            rows[r].dh = c->dm + (rows[r].dh - c->carry) / P * H;
+        if (n > 0)
+            FN(carry_stage)(c, rows, n, dh, P, &whole, 1, c->w_hr, P, p0, p1, H, 0, &rows->dh, NULL);
+    }
+    if (n > 0 && p0 < p1)
+        cell->backward(a, rows, n, NULL, 0, p0 * W, fr_min(p1 * W, H));
+    if (c->w_hr)
+        for (ptrdiff_t r = 0; r < n; r++)
+            rows[r].dh = c->carry + (rows[r].dh - c->dm) / H * P;
+    fr_barrier_wait(barrier, Pu);
+    if (cell->backward_mid) {
+        if (n > 0)
+            FN(carry_stage)(c, rows, n, slopes, c->ld, &cell->mid_carry, 1, c->w_hh, GH, p0, p1, H, 0, NULL,
+                            cell->backward_mid);
+        fr_barrier_wait(barrier, Pu);
+    }
+    if (n > 0)
+        FN(carry_stage)(c, rows, n, slopes, c->ld, cell->carry, cell->carry[1].count ? 2 : 1, c->w_hh, GH, o0, o1, P,
+                        cell->direct, &rows->dh, NULL);
+}
+
+static void FN(backward_window)(void *argument, int member, int members)
+{
+    FN(backward_call) *c = argument;
+    const fr_args *a = c->a;
+    const fr_grid grid = fr_plan(members, a->batch, fr_min(c->panels, c->out_panels), FN(weight_bytes)(a));
+    const fr_place place = fr_take_place(a, grid, member);
+    FN(row) *rows = c->rows + member * a->batch;
+    ptrdiff_t base = c->base;
+    if (place.idle)
+        return;
+    for (ptrdiff_t s = c->s1 - 1; s >= c->s0; s--) {
+        ptrdiff_t first = base + fr_active(a, s, 0, place.b0);
+        ptrdiff_t n = FN(rows_back_at)(c, s, place.b0, place.b1, first, rows);
+        FN(step_back)(c, rows, n, first, place.pu, grid.Pu, c->barrier + place.pb);
+        base += fr_active(a, s, 0, a->batch);
+    }
+}
+
+/* ---- after the loop ---- */
+
+/* Offsets of the rows of an operand. */
+static void FN(locate)(const FN(backward_call) *c, const fr_view *view, ptrdiff_t slot, ptrdiff_t r0, ptrdiff_t r1)
+{
+    for (ptrdiff_t r = r0; r < r1; r++)
+        c->at[r] = (c->t[r] + slot) * view->step + c->b[r] * view->row;
+}
+
+/* dx of rows r0 .. r1-1 of the chunk. */
+static fr_status FN(inputs_of_chunk)(FN(backward_call) *c, int team, fr_window *window, ptrdiff_t r0, ptrdiff_t r1)
+{
+    const fr_args *a = c->a;
+    const ptrdiff_t GH = c->cell->gates * a->hidden;
+    if (!a->dx.data)
+        return FR_OK;
+    FN(locate)(c, &a->dx, 0, r0, r1);
+    const FN(gemm) gemm = {c->slopes, c->ld, GH, c->w_ih, a->inputs, NULL, a->dx.data, 0, c->at};
+    return FN(run_gemm)(&gemm, team, window, r0, r1);
+}
+
+/* The gradients of the parameters over the chunk's first `rows` rows. */
+static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_window *window, ptrdiff_t rows, int fresh)
+{
+    const fr_args *a = c->a;
+    const ptrdiff_t H = a->hidden, P = a->outputs, B = a->batch;
+    const fr_view none = {NULL, 0, 0}, states = {NULL, B * P, P};
+    fr_status status = FR_OK;
+    for (const FN(rule) *rule = c->cell->rules; rule->count && status == FR_OK; rule++) {
+        T *to = a->dparam[rule->parameter];
+        FN(gradient) *g = &c->products.gradient;
+        if (!to)
+            continue;
+        *g = (FN(gradient)){.a = c->slopes + rule->from * H, .lda = c->ld, .M = rule->count * H, .row = c->at};
+        switch (rule->operand) {
+        case FR_OF_X:
+            FN(locate)(c, &a->x, 0, 0, rows);
+            g->x = a->x.data;
+            g->N = a->inputs;
+            break;
+        case FR_OF_H:
+            FN(locate)(c, &states, a->reverse != 0, 0, rows);
+            g->x = a->tape_state[0];
+            g->N = P;
+            break;
+        case FR_OF_Q:
+            for (ptrdiff_t r = 0; r < rows; r++)
+                c->at[r] = r * H;
+            g->x = c->q;
+            g->N = H;
+            break;
+        default:
+            FN(locate)(c, &none, 0, 0, rows);
+            g->db = to + rule->to * H;
+        }
+        if (rule->operand != FR_OF_ONES)
+            g->dw = to + rule->to * H * g->N;
+        status = FN(run_gradient)(&c->products, team, window, rows, fresh);
+    }
+    if (c->w_hr && status == FR_OK) {
+        for (ptrdiff_t r = 0; r < rows; r++)
+            c->at[r] = r * H;
+        c->products.gradient = (FN(gradient)){c->dh, P, P, c->m, c->at, H, a->dparam[FR_W_HR], NULL};
+        status = FN(run_gradient)(&c->products, team, window, rows, fresh);
+    }
+    return status;
+}
+
+static void FN(move_rows)(T *rows, ptrdiff_t from, ptrdiff_t n, ptrdiff_t ld)
+{
+    if (rows)
+        memmove(rows, rows + from * ld, (size_t)(n * ld) * sizeof(T));
+}
+
+static void FN(backward_space)(fr_arena *arena, FN(backward_call) *c, const FN(backward_call) *plan, int team)
+{
+    const fr_args *a = plan->a;
+    const FN(cell) *cell = plan->cell;
+    const ptrdiff_t B = a->batch, H = a->hidden, P = a->outputs, GH = cell->gates * H;
+    const ptrdiff_t widest = fr_max(fr_max(a->inputs, P), H), CR = plan->capacity;
+    const int projects = FN(projects)(a);
+    FN(backward_call) got = *plan;
+    got.w_hh = fr_take(arena, plan->out_panels * W, GH, sizeof(T));
+    got.w_ih = a->dx.data ? fr_take(arena, plan->in_panels * W, GH, sizeof(T)) : NULL;
+    got.w_hr = projects ? fr_take(arena, plan->panels * W, P, sizeof(T)) : NULL;
+    got.carry = fr_take(arena, B, P, sizeof(T));
+    got.dc = cell->states > 1 ? fr_take(arena, B, H, sizeof(T)) : NULL;
+    got.dm = projects ? fr_take(arena, B, H, sizeof(T)) : NULL;
+    got.slopes = fr_take(arena, CR, plan->ld, sizeof(T));
+    got.q = cell->mid_gates ? fr_take(arena, CR, H, sizeof(T)) : NULL;
+    got.m = projects ? fr_take(arena, CR, H, sizeof(T)) : NULL;
+    got.dh = projects ? fr_take(arena, CR, P, sizeof(T)) : NULL;
+    got.t = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
+    got.b = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
+    got.at = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
+    FN(gradient_space)(arena, &got.products, team, CR, fr_max(GH, P), widest);
+    got.rows = fr_take(arena, team, B, sizeof(FN(row)));
+    if (c)
+        memcpy(c, &got, sizeof got);
+}
+
+/* Rows of a chunk: enough for the products to run at their best, few enough to stay in the caches. */
+enum { FN(CHUNK_ROWS) = 1024 };
+
+static fr_status FN(backward)(const fr_args *a)
+{
+    const FN(cell) *cell = FN(cells)[a->cell];
+    const ptrdiff_t B = a->batch, H = a->hidden, P = a->outputs;
+    const double flops = FN(flops_a_step)(a);
+    const int team = fr_team(&a->run, 2 * flops * (double)a->steps);
+    FN(backward_call) plan = {.a = a, .cell = cell}, *c;
+    fr_arena arena = {NULL, 0, 0};
+    fr_window window;
+    fr_status status = FR_OK;
+    ptrdiff_t used = 0, left = 0, s;
+    int fresh = 1;
+
+    plan.panels = fr_ceil(H, W);
+    plan.out_panels = fr_ceil(P, W);
+    plan.in_panels = fr_ceil(a->inputs, W);
+    plan.capacity = fr_min(a->steps * B, fr_max(FN(CHUNK_ROWS), 2 * FR_BLOCK + B));
+    plan.ld = cell->slopes * H;
+    if (plan.ld % 1024 == 0)    /* rows a multiple of 4 KiB apart would fall on the same lines of the L1 cache */
+        plan.ld += FR_LINE / (ptrdiff_t)sizeof(T);
+    fr_take(&arena, 1, (ptrdiff_t)(sizeof *c + (size_t)team * sizeof(fr_barrier)), 1);
+    FN(backward_space)(&arena, NULL, &plan, team);
+    if (arena.overflow)
+        return FR_OVERFLOW;
+    arena.base = fr_malloc(arena.used);
+    if (!arena.base)
+        return FR_NO_MEMORY;
+    arena.used = 0;
+    c = fr_take(&arena, 1, (ptrdiff_t)(sizeof *c + (size_t)team * sizeof(fr_barrier)), 1);
+    FN(backward_space)(&arena, c, &plan, team);
+
+    for (int i = 0; i < cell->states; i++) {
+        T *to = i ? c->dc : c->carry;
+        size_t bytes = (size_t)(B * (i ? H : P)) * sizeof(T);
+        if (a->dstate[i])
+            memcpy(to, a->dstate[i], bytes);
+        else
+            memset(to, 0, bytes);
+    }
+    fr_window_open(&window, &a->run);
+    fr_parallel(team, FN(pack_backward), c);
+
+    for (s = a->steps; s > 0 && status == FR_OK;) {
+        /* fill the chunk, a window at a time */
+        while (s > 0 && status == FR_OK) {
+            double budget = fr_window_budget(&window), cost = 0;
+            c->s1 = s;
+            c->base = used;
+            for (; s > 0 && (cost < budget || c->s1 == s); s--) {
+                ptrdiff_t n = fr_active(a, s - 1, 0, B), first = used;
+                if (used + n > c->capacity)
+                    break;
+                for (ptrdiff_t b = 0; b < B; b++)
+                    if (fr_length(a, b) > s - 1) {
+                        c->t[used] = a->reverse ? fr_length(a, b) - s : s - 1;
+                        c->b[used++] = b;
+                    }
+                cost += flops * (double)(used - first) / (double)B / 2;
+            }
+            c->s0 = s;
+            if (c->s0 == c->s1)
+                break;
+            for (int i = 0; i < team; i++)
+                c->barrier[i].count = 0;
+            fr_parallel(team, FN(backward_window), c);
+            status = fr_window_step(&window, cost);
+        }
+        if (status == FR_OK)
+            status = FN(inputs_of_chunk)(c, team, &window, left, used);
+        ptrdiff_t whole = s > 0 ? used / FR_BLOCK * FR_BLOCK : used;
+        if (status == FR_OK && whole > 0) {
+            status = FN(gradients_of_chunk)(c, team, &window, whole, fresh);
+            fresh = 0;
+        }
+        left = used - whole;
+        FN(move_rows)(c->slopes, whole, left, c->ld);
+        FN(move_rows)(c->q, whole, left, H);
+        FN(move_rows)(c->m, whole, left, H);
+        FN(move_rows)(c->dh, whole, left, P);
+        memmove(c->t, c->t + whole, (size_t)left * sizeof *c->t);
+        memmove(c->b, c->b + whole, (size_t)left * sizeof *c->b);
+        used = left;
+    }
+    if (fresh)                  /* no valid row at all */
+        for (int i = 0; i < FR_MAX_PARAMS; i++)
+            if (a->dparam[i]) {
+                ptrdiff_t GH = cell->gates * H;
+                ptrdiff_t size = i == FR_W_IH ? GH * a->inputs : i == FR_W_HH ? GH * P : i == FR_W_HR ? P * H : GH;
+                memset(a->dparam[i], 0, (size_t)size * sizeof(T));
+            }
+    if (a->lengths && a->dx.data)
+        for (ptrdiff_t b = 0; b < B; b++)
+            for (ptrdiff_t t = fr_length(a, b); t < a->steps; t++)
+                memset((T *)a->dx.data + t * a->dx.step + b * a->dx.row, 0, (size_t)a->inputs * sizeof(T));
+    for (int i = 0; i < cell->states && status == FR_OK; i++)
+        memcpy(a->dstate0[i], i ? c->dc : c->carry, (size_t)(B * (i ? H : P)) * sizeof(T));
+    fr_free(arena.base);
+    return status;
+}

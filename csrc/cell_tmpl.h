@@ -1,0 +1,48 @@
+/* cell_tmpl.h - what a cell is to the time loop: a few tables, and its gate mathematics on the hot tile.
+ * Widths and columns are counted in H; offsets of packed weights follow from them (sequence_tmpl.c). */
+
+/* One row of the batch at one step. What a cell reads and writes of it is H wide unless said; pointers a call has no use for are NULL. */
+typedef struct FN(row) {
+    const T *x;                 /* I wide */
+    const T *h_prev, *c_prev;   /* states before the step */
+    T *h, *c;                   /* after it; forward out (h is m where the layer projects), backward in */
+    T *y;                       /* forward: a second copy of h, or NULL */
+    T *cached;                  /* blocks of H in the order of cells.py; forward out, backward in; NULL: no tape */
+    T *q;                       /* operand of the product in the middle of a step (forward and backward out) */
+    const T *dy;                /* added to dh, or NULL */
+    T *dh;                      /* the carry in; where the cell is `direct`, what the next carry begins at out */
+    T *dc;                      /* carry of c, in and out */
+    T *slopes;                  /* gate gradients out, blocks of H */
+    T *m;                       /* backward: o * tanh(c) out, where the layer projects, or NULL */
+} FN(row);
+
+/* u0 .. u1-1: the units at hand, u0 on a panel. Sums: z[row * zrow + panel * sums * W + sum * W]. */
+typedef void FN(point_fn)(const fr_args *args, const FN(row) *rows, ptrdiff_t n, T *z, ptrdiff_t zrow, ptrdiff_t u0,
+                          ptrdiff_t u1);
+
+/* A sum of gate gradients: `count` blocks from column block `from` of slopes, against rows from block `weight` of w_hh. */
+typedef struct FN(part) {
+    signed char count, from, weight;
+} FN(part);
+
+/* A gradient: `count` blocks from block `from` of slopes, with an operand, go to rows from block `to` of a parameter. */
+typedef struct FN(rule) {
+    signed char count, from, operand, parameter, to;
+} FN(rule);
+
+typedef struct FN(cell) {
+    int gates;                  /* gates with weights; over x all of them, gate g into sum g */
+    int sums;                   /* pre-activations a unit */
+    int h_gates;                /* gates over h_prev, the first ones of w_hh, and their sums */
+    signed char h_to[4];
+    int mid_gates;              /* gates over q in the middle of the step, the next ones of w_hh, and their sums */
+    signed char mid_to[4];
+    signed char bias_ih[4], bias_hh[4];     /* sum -> block of the bias it begins at, or -1 */
+    int cached, states, slopes; /* blocks a step leaves in the tape; states; gate gradients */
+    FN(point_fn) *forward, *forward_mid;
+    FN(point_fn) *backward, *backward_mid;  /* the latter with dq in z, one sum */
+    int direct;                 /* the carry begins at what backward left in dh */
+    FN(part) carry[2];          /* the products that make the carry */
+    FN(part) mid_carry;         /* the one that makes dq */
+    FN(rule) rules[8];          /* gradients of parameters, until count = 0 */
+} FN(cell);

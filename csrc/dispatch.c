@@ -1,0 +1,65 @@
+/* dispatch.c - from a call to the kernels of its instruction set. */
+#include "kernels.h"
+
+#include <string.h>
+
+static const fr_kernels *const tables[] = {
+#define FR_ISA_ROW(name, supported) &fr_kernels_##name,
+#include "isas.def"
+#undef FR_ISA_ROW
+};
+
+int fr_cell_index(const char *name)
+{
+    static const char *const names[] = {
+#define FR_CELL(name, gates, cached, states, params) #name,
+#include "cells.def"
+#undef FR_CELL
+    };
+    for (int i = 0; i < FR_CELLS; i++)
+        if (strcmp(name, names[i]) == 0)
+            return i;
+    return -1;
+}
+
+int fr_isa_count(void) { return (int)(sizeof tables / sizeof *tables); }
+
+const char *fr_isa_name(int isa) { return tables[isa]->name; }
+
+int fr_isa_supported(int isa)
+{
+    int row = 0;
+#define FR_ISA_ROW(name, supported)  \
+    if (isa == row++)                \
+        return (supported) != 0;
+#include "isas.def"
+#undef FR_ISA_ROW
+    return 0;
+}
+
+const char *fr_compiler(void)
+{
+#ifdef __VERSION__
+#ifdef __clang__
+    return __VERSION__;
+#else
+    return "GCC " __VERSION__;
+#endif
+#else
+    return "unknown";
+#endif
+}
+
+static const fr_kernels *kernels(const fr_run *run) { return tables[run->isa]; }
+
+fr_status fr_forward(const fr_args *a) { return kernels(&a->run)->forward[a->run.dtype](a); }
+fr_status fr_backward(const fr_args *a) { return kernels(&a->run)->backward[a->run.dtype](a); }
+size_t fr_packed_size(const fr_args *a) { return kernels(&a->run)->packed_size[a->run.dtype](a); }
+void fr_pack(const fr_args *a, void *dst) { kernels(&a->run)->pack[a->run.dtype](a, dst); }
+fr_status fr_linear(const fr_linear_args *a) { return kernels(&a->run)->linear[a->run.dtype](a); }
+fr_status fr_linear_backward(const fr_linear_args *a) { return kernels(&a->run)->linear_backward[a->run.dtype](a); }
+
+void fr_map(const fr_run *run, fr_function f, const void *in, void *out, ptrdiff_t n)
+{
+    kernels(run)->map[run->dtype](f, in, out, n);
+}

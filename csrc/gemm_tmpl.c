@@ -1,0 +1,330 @@
+/* gemm_tmpl.c - the product rule of docs/numerics.md, section 1: register tiles, packing, and large products.
+ *
+ * A tile is MR rows x NP panels x G gates of W units each. Weights come in panels: [k][gate][W], so that a step of k
+ * reads its weights in order; units are padded to whole panels, K never is. Sums stand as z[row][panel][sum][W]. */
+
+/* What the tiles of one product share. */
+typedef struct FN(product) {
+    ptrdiff_t K;
+    ptrdiff_t lda;              /* from a row of a to the next */
+    ptrdiff_t panel;            /* from a panel of weights to the next */
+    ptrdiff_t zrow, zpanel;     /* from a row of sums, and a panel of sums, to the next */
+    signed char to[4];          /* gate -> its sum */
+    int fresh;                  /* sums begin here: the first block is stored, not added */
+} FN(product);
+
+typedef void FN(tile_fn)(const FN(product) *p, const T *a, const T *w, T *z);
+
+/* acc[m][v] are the chains of a block of FR_BLOCK terms; after each block they are added to the sums.
+ * a[m * lda + k * ka] is the operand: ka = 1 for rows, or lda = 1 and ka = MR for a packed one. */
+static inline __attribute__((always_inline)) void FN(tile)(const int MR, const int NP, const int G, const FN(product) *p,
+                                                           const T *a, ptrdiff_t lda, ptrdiff_t ka, const T *w, T *z)
+{
+    const ptrdiff_t K = p->K, panel = p->panel;
+    int fresh = p->fresh;
+    for (ptrdiff_t k0 = 0; k0 < K; k0 += FR_BLOCK) {
+        V acc[14][32];
+        const T *wk = w + k0 * G * W, *ak = a + k0 * ka;
+        ptrdiff_t n = fr_min(K - k0, FR_BLOCK);
+#pragma GCC unroll 14
+        for (int m = 0; m < MR; m++)
+#pragma GCC unroll 32
+            for (int v = 0; v < NP * G; v++)
+                acc[m][v] = vset(0);
+#pragma GCC unroll 1
+        for (; n > 0; n--) {
+            if (MR <= NP * G) {
+                V am[14];
+#pragma GCC unroll 14
+                for (int m = 0; m < MR; m++)
+                    am[m] = vset(ak[m * lda]);
+#pragma GCC unroll 32
+                for (int v = 0; v < NP * G; v++) {
+                    V b = vload(wk + (v / G) * panel + (v % G) * W);
+#pragma GCC unroll 14
+                    for (int m = 0; m < MR; m++)
+                        acc[m][v] = vfma(am[m], b, acc[m][v]);
+                }
+            } else {
+                V b[32];
+#pragma GCC unroll 32
+                for (int v = 0; v < NP * G; v++)
+                    b[v] = vload(wk + (v / G) * panel + (v % G) * W);
+#pragma GCC unroll 14
+                for (int m = 0; m < MR; m++) {
+                    V am = vset(ak[m * lda]);
+#pragma GCC unroll 32
+                    for (int v = 0; v < NP * G; v++)
+                        acc[m][v] = vfma(am, b[v], acc[m][v]);
+                }
+            }
+            wk += G * W;
+            ak += ka;
+        }
+#pragma GCC unroll 14
+        for (int m = 0; m < MR; m++)
+#pragma GCC unroll 32
+            for (int v = 0; v < NP * G; v++) {
+                T *s = z + m * p->zrow + (v / G) * p->zpanel + p->to[v % G] * W;
+                vstore(s, fresh ? acc[m][v] : (V)(vload(s) + acc[m][v]));
+            }
+        fresh = 0;
+    }
+}
+
+/* A tile is built if its accumulators, the shorter side of its operands and one more fit the registers. */
+#define FR_TILE_FITS(MR, NP, G) \
+    ((MR) * (NP) * (G) + ((MR) < (NP) * (G) ? (MR) : (NP) * (G)) + 1 <= FR_REGISTERS)
+
+#define FR_TILE(MR, NP, G)                                                                                              \
+    static __attribute__((noinline, unused)) void FN(tile_##MR##_##NP##_##G)(const FN(product) *p, const T *a,          \
+                                                                             const T *w, T *z)                          \
+    {                                                                                                                   \
+        if (FR_TILE_FITS(MR, NP, G))                                                                                    \
+            FN(tile)(MR, NP, G, p, a, p->lda, 1, w, z);                                                                 \
+    }
+#define FR_TILES_OF_ROWS(X, MR, G) X(MR, 1, G) X(MR, 2, G) X(MR, 4, G) X(MR, 8, G)
+#define FR_TILES_OF_GATES(X, G)                                                                                         \
+    FR_TILES_OF_ROWS(X, 1, G) FR_TILES_OF_ROWS(X, 2, G) FR_TILES_OF_ROWS(X, 3, G) FR_TILES_OF_ROWS(X, 4, G)             \
+    FR_TILES_OF_ROWS(X, 5, G) FR_TILES_OF_ROWS(X, 6, G) FR_TILES_OF_ROWS(X, 7, G) FR_TILES_OF_ROWS(X, 8, G)             \
+    FR_TILES_OF_ROWS(X, 9, G) FR_TILES_OF_ROWS(X, 10, G) FR_TILES_OF_ROWS(X, 11, G) FR_TILES_OF_ROWS(X, 12, G)          \
+    FR_TILES_OF_ROWS(X, 13, G) FR_TILES_OF_ROWS(X, 14, G)
+
+FR_TILES_OF_GATES(FR_TILE, 1)
+FR_TILES_OF_GATES(FR_TILE, 2)
+FR_TILES_OF_GATES(FR_TILE, 3)
+FR_TILES_OF_GATES(FR_TILE, 4)
+
+#define FR_TILE_ROW(MR, NP, G) FR_TILE_FITS(MR, NP, G) ? FN(tile_##MR##_##NP##_##G) : NULL,
+static FN(tile_fn) *const FN(tiles)[4][14 * 4] = {
+    {FR_TILES_OF_GATES(FR_TILE_ROW, 1)},
+    {FR_TILES_OF_GATES(FR_TILE_ROW, 2)},
+    {FR_TILES_OF_GATES(FR_TILE_ROW, 3)},
+    {FR_TILES_OF_GATES(FR_TILE_ROW, 4)},
+};
+#undef FR_TILE_ROW
+#undef FR_TILE
+
+/* The most rows a tile of G gates takes, with the two panels that one gate needs to hide the loads. */
+static int FN(max_rows)(int G)
+{
+    int rows = 1;
+    while (rows < 14 && FR_TILE_FITS(rows + 1, G == 1 ? 2 : 1, G))
+        rows++;
+    return rows;
+}
+
+/* The most panels, a power of two, for tiles of that many rows. */
+static int FN(max_panels)(int rows, int G)
+{
+    int panels = 8;
+    while (panels > 1 && !FR_TILE_FITS(rows, panels, G))
+        panels /= 2;
+    return panels;
+}
+
+static inline FN(tile_fn) *FN(tile_for)(int rows, int panels, int G)
+{
+    return FN(tiles)[G - 1][(rows - 1) * 4 + __builtin_ctz((unsigned)panels)];
+}
+
+/* How n rows are cut into tiles and N panels into groups. */
+typedef struct FN(cut) {
+    int tiles;
+    ptrdiff_t rows;
+    int panels;
+} FN(cut);
+
+static FN(cut) FN(cut_rows)(ptrdiff_t n, int G)
+{
+    int most = FN(max_rows)(G);
+    FN(cut) cut = {(int)fr_ceil(n, most), n, 0};
+    cut.panels = n > 0 ? FN(max_panels)((int)fr_min(n, most), G) : 1;
+    return cut;
+}
+
+static inline ptrdiff_t FN(tile_start)(const FN(cut) *cut, int i) { return cut->rows * i / cut->tiles; }
+
+/* The next group of panels: a power of two, at most cut->panels and what is left. */
+static inline int FN(group)(const FN(cut) *cut, ptrdiff_t left)
+{
+    int panels = cut->panels;
+    while (panels > left)
+        panels /= 2;
+    return panels;
+}
+
+/* ---- packing ---- */
+
+/* v[i] lane j <-> v[j] lane i. */
+static inline __attribute__((always_inline)) void FN(transpose)(V *v)
+{
+    V u[W];
+#pragma GCC unroll 4
+    for (int stage = 1; stage < W; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < W / 2; i++) {
+            u[2 * i] = vziplo(v[i], v[i + W / 2]);
+            u[2 * i + 1] = vziphi(v[i], v[i + W / 2]);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < W; i++)
+            v[i] = u[i];
+    }
+}
+
+/* dst[k * stride + lane] = w[lane][k]: W rows of K terms become a panel. Lanes from `rows` on are 0. */
+static void FN(pack_columns)(T *dst, ptrdiff_t stride, const T *w, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t K)
+{
+    for (ptrdiff_t k = 0; k < K; k += W) {
+        V v[W];
+        ptrdiff_t n = fr_min(K - k, W);
+#pragma GCC unroll 16
+        for (int i = 0; i < W; i++)
+            v[i] = i < rows ? FN(get)(w + i * ld + k, n) : vset(0);
+        FN(transpose)(v);
+#pragma GCC unroll 16
+        for (int i = 0; i < W; i++)
+            if (i < n)
+                vstore(dst + (k + i) * stride, v[i]);
+    }
+}
+
+/* dst[k][W] = w[k][lane], the first `columns` lanes of K rows; the others are 0. */
+static void FN(pack_rows)(T *dst, const T *w, ptrdiff_t ld, ptrdiff_t K, ptrdiff_t columns)
+{
+    for (ptrdiff_t k = 0; k < K; k++)
+        vstore(dst + k * W, FN(get)(w + k * ld, columns));
+}
+
+/* Panels first .. last-1 of N columns of w (K, N), for products over its rows. */
+static void FN(pack_row_panels)(T *dst, const T *w, ptrdiff_t K, ptrdiff_t N, ptrdiff_t first, ptrdiff_t last)
+{
+    for (ptrdiff_t p = first; p < last; p++)
+        FN(pack_rows)(dst + p * K * W, w + p * W, N, K, N - p * W);
+}
+
+/* ---- large products: rows of a times panels ---- */
+
+/* out[r][n] = product(a[r], panels) for rows r of a panel range. Row r of the result begins at out + row[r] if row is
+ * given, else at out + r * ldo. start: (panels*W) values the sums begin at, or NULL. */
+typedef struct FN(gemm) {
+    const T *a;
+    ptrdiff_t lda, K;
+    const T *panels;            /* [panel][K][W] */
+    ptrdiff_t N;
+    const T *start;
+    T *out;
+    ptrdiff_t ldo;
+    const ptrdiff_t *row;
+} FN(gemm);
+
+static void FN(gemm_part)(const FN(gemm) *g, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
+{
+    _Alignas(FR_LINE) T z[14 * 8 * W];
+    FN(cut) cut = FN(cut_rows)(r1 - r0, 1);
+    FN(product) p = {g->K, g->lda, g->K * W, 8 * W, W, {0}, g->start == NULL};
+    for (ptrdiff_t panel = p0; panel < p1;) {
+        int np = FN(group)(&cut, p1 - panel);
+        for (int i = 0; i < cut.tiles; i++) {
+            ptrdiff_t m0 = r0 + FN(tile_start)(&cut, i), m1 = r0 + FN(tile_start)(&cut, i + 1);
+            if (g->start || g->K == 0)
+                for (ptrdiff_t m = 0; m < m1 - m0; m++)
+                    for (int j = 0; j < np; j++)
+                        vstore(z + (m * 8 + j) * W, g->start ? vload(g->start + (panel + j) * W) : vset(0));
+            FN(tile_for)((int)(m1 - m0), np, 1)(&p, g->a + m0 * g->lda, g->panels + panel * g->K * W, z);
+            for (ptrdiff_t m = 0; m < m1 - m0; m++) {
+                T *out = g->out + (g->row ? g->row[m0 + m] : (m0 + m) * g->ldo);
+                for (int j = 0; j < np; j++)
+                    FN(put)(out + (panel + j) * W, vload(z + (m * 8 + j) * W), g->N - (panel + j) * W);
+            }
+        }
+        panel += np;
+    }
+}
+
+/* ---- gradients of parameters: sums over rows ---- */
+
+/* dw[j][k] = sum over r of a[r][j] * x_r[k], j < M, k < N, blocks of FR_BLOCK rows, added to what dw holds unless
+ * `fresh`; and db[j] the sum of a[r][j]. Faint operands count as +0. Row r of x begins at x + row[r]. */
+typedef struct FN(gradient) {
+    const T *a;
+    ptrdiff_t lda, M;
+    const T *x;
+    const ptrdiff_t *row;
+    ptrdiff_t N;
+    T *dw, *db;                 /* either may be NULL */
+} FN(gradient);
+
+/* Rows taken at a time: the packed operands of a pass stay in L2. Whole blocks, so that cutting keeps the bits. */
+enum { FN(PASS) = 4 * FR_BLOCK };
+
+/* Panels of x: panels p0 .. p1-1 of rows r0 .. r0+n-1. */
+static void FN(gradient_pack_x)(const FN(gradient) *g, T *panels, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1)
+{
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const T *x = g->x + g->row[r0 + r];
+        for (ptrdiff_t p = p0; p < p1; p++)
+            vstore(panels + (p * n + r) * W, FN(unfaint)(FN(get)(x + p * W, g->N - p * W)));
+    }
+}
+
+#define FR_GRADIENT_ROWS (FR_REGISTERS == 32 ? 14 : FR_REGISTERS == 16 ? 6 : 2)
+static __attribute__((noinline)) void FN(gradient_tile_2)(const FN(product) *p, const T *a, const T *w, T *z)
+{
+    FN(tile)(FR_GRADIENT_ROWS, 2, 1, p, a, 1, FR_GRADIENT_ROWS, w, z);
+}
+static __attribute__((noinline)) void FN(gradient_tile_1)(const FN(product) *p, const T *a, const T *w, T *z)
+{
+    FN(tile)(FR_GRADIENT_ROWS, 1, 1, p, a, 1, FR_GRADIENT_ROWS, w, z);
+}
+
+/* Columns j0 .. j1-1 of a against all panels, rows r0 .. r0+n-1. `packed` takes PASS * MR * (tiles of a) values. */
+static void FN(gradient_part)(const FN(gradient) *g, const T *panels, T *packed, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t j0,
+                              ptrdiff_t j1, int fresh)
+{
+    enum { MR = FR_GRADIENT_ROWS };
+    _Alignas(FR_LINE) T z[MR * 2 * W];
+    ptrdiff_t tiles = fr_ceil(j1 - j0, MR), N = fr_ceil(g->N, W);
+    FN(product) p = {n, 1, n * W, 2 * W, W, {0}, fresh};
+    for (ptrdiff_t i = 0; i < tiles; i++)
+        for (ptrdiff_t r = 0; r < n; r++) {
+            const T *a = g->a + (r0 + r) * g->lda + j0 + i * MR;
+            T *to = packed + (i * n + r) * MR;
+            ptrdiff_t m = fr_min(j1 - j0 - i * MR, MR);
+            for (ptrdiff_t j = 0; j < MR; j++) {
+                T v = j < m ? a[j] : 0, u = v < 0 ? -v : v;
+                to[j] = u < FR_FAINT ? 0 : v;
+            }
+        }
+    for (ptrdiff_t panel = 0; panel < N; panel += 2) {
+        int np = panel + 1 < N ? 2 : 1;
+        for (ptrdiff_t i = 0; i < tiles; i++) {
+            ptrdiff_t m1 = fr_min(j1 - j0 - i * MR, MR);
+            T *dw = g->dw + (j0 + i * MR) * g->N + panel * W;
+            if (!fresh)
+                for (ptrdiff_t m = 0; m < m1; m++)
+                    for (int j = 0; j < np; j++)
+                        vstore(z + (m * 2 + j) * W, FN(get)(dw + m * g->N + j * W, g->N - (panel + j) * W));
+            (np == 2 ? FN(gradient_tile_2) : FN(gradient_tile_1))(&p, packed + i * n * MR, panels + panel * n * W, z);
+            for (ptrdiff_t m = 0; m < m1; m++)
+                for (int j = 0; j < np; j++)
+                    FN(put)(dw + m * g->N + j * W, vload(z + (m * 2 + j) * W), g->N - (panel + j) * W);
+        }
+    }
+}
+
+/* db[j0 .. j1-1] over rows r0 .. r0+n-1. */
+static void FN(gradient_bias)(const FN(gradient) *g, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t j0, ptrdiff_t j1, int fresh)
+{
+    for (ptrdiff_t j = j0; j < j1; j += W) {
+        V sum = fresh ? vset(0) : FN(get)(g->db + j, j1 - j);
+        for (ptrdiff_t k0 = 0; k0 < n; k0 += FR_BLOCK) {
+            V acc = vset(0);
+            for (ptrdiff_t k = k0; k < fr_min(n, k0 + FR_BLOCK); k++)
+                acc = acc + FN(unfaint)(FN(get)(g->a + (r0 + k) * g->lda + j, j1 - j));
+            sum = fresh && k0 == 0 ? acc : (V)(sum + acc);
+        }
+        FN(put)(g->db + j, sum, j1 - j);
+    }
+}

@@ -1,0 +1,87 @@
+/* kernels.h - what the instruction sets offer to dispatch.c, and what they share. Private to csrc/. */
+#ifndef FASTRNN_KERNELS_H
+#define FASTRNN_KERNELS_H
+
+#include "fastrnn.h"
+
+/* One table an instruction set; each row for float32 and float64. */
+typedef struct fr_kernels {
+    const char *name;
+    fr_status (*forward[FR_DTYPES])(const fr_args *);
+    fr_status (*backward[FR_DTYPES])(const fr_args *);
+    size_t (*packed_size[FR_DTYPES])(const fr_args *);
+    void (*pack[FR_DTYPES])(const fr_args *, void *);
+    fr_status (*linear[FR_DTYPES])(const fr_linear_args *);
+    fr_status (*linear_backward[FR_DTYPES])(const fr_linear_args *);
+    void (*map[FR_DTYPES])(fr_function, const void *, void *, ptrdiff_t);
+} fr_kernels;
+
+#define FR_ISA_ROW(name, supported) extern const fr_kernels fr_kernels_##name;
+#include "isas.def"
+#undef FR_ISA_ROW
+
+/* Places in fr_args.param, and the operands of their gradients. */
+enum { FR_W_IH, FR_W_HH, FR_B_IH, FR_B_HH, FR_W_HR };
+enum { FR_OF_ONES, FR_OF_X, FR_OF_H, FR_OF_Q };
+
+/* ---- threads.c ---- */
+
+enum { FR_LINE = 64 };          /* bytes of a cache line: alignment of every buffer */
+
+/* A barrier for the members of one group; count goes up for ever within a region and is set to 0 before it. */
+typedef struct fr_barrier {
+    _Alignas(FR_LINE) int64_t count;
+} fr_barrier;
+
+void fr_barrier_wait(fr_barrier *barrier, int members);
+
+/* Runs work(argument, i, n) for i = 0 .. n-1 at once, n being the team that was really given, at most `threads`.
+ * Each member runs with the default floating-point state. */
+typedef void fr_work(void *argument, int member, int members);
+void fr_parallel(int threads, fr_work *work, void *argument);
+
+/* The team for a call of that many floating-point operations. */
+int fr_team(const fr_run *run, double flops);
+
+/* Cuts long calls into windows of some 30 ms, with a look for signals between them. */
+typedef struct fr_window {
+    const fr_run *run;
+    double rate;                /* floating-point operations a second, as measured so far */
+    double started;
+} fr_window;
+
+void fr_window_open(fr_window *window, const fr_run *run);
+double fr_window_budget(const fr_window *window);               /* operations for the next window */
+fr_status fr_window_step(fr_window *window, double flops);      /* after a window: learn, poll */
+
+void *fr_malloc(size_t bytes);  /* aligned to FR_LINE, NULL when memory runs out */
+void fr_free(void *);
+
+/* ---- sizes ---- */
+
+/* A bump allocator over one block: first with base NULL to learn the size, then for real. */
+typedef struct fr_arena {
+    char *base;
+    size_t used;
+    int overflow;
+} fr_arena;
+
+static inline void *fr_take(fr_arena *arena, ptrdiff_t count, ptrdiff_t each, size_t element)
+{
+    size_t bytes;
+    void *here = arena->base ? arena->base + arena->used : NULL;
+    if (__builtin_mul_overflow((size_t)count, (size_t)each, &bytes) || __builtin_mul_overflow(bytes, element, &bytes)
+        || __builtin_add_overflow(bytes, (size_t)(2 * FR_LINE - 1), &bytes)
+        || __builtin_add_overflow(arena->used, bytes / FR_LINE * FR_LINE, &arena->used))
+        arena->overflow = 1;
+    return here;
+}
+
+static inline ptrdiff_t fr_min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static inline ptrdiff_t fr_max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+static inline ptrdiff_t fr_ceil(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
+/* Part i of n of a range of `count`, the parts differing by at most one. */
+static inline ptrdiff_t fr_part(ptrdiff_t count, int i, int n) { return count * i / n; }
+
+#endif

@@ -1,0 +1,89 @@
+/* products_tmpl.c - large products shared by the team, a window of time at once. */
+
+typedef struct FN(rows_call) {
+    const FN(gemm) *gemm;
+    ptrdiff_t r0, r1;
+} FN(rows_call);
+
+static void FN(rows_window)(void *argument, int member, int members)
+{
+    const FN(rows_call) *c = argument;
+    const ptrdiff_t n = c->r1 - c->r0, panels = fr_ceil(c->gemm->N, W);
+    if (n >= 2 * members)
+        FN(gemm_part)(c->gemm, c->r0 + fr_part(n, member, members), c->r0 + fr_part(n, member + 1, members), 0, panels);
+    else
+        FN(gemm_part)(c->gemm, c->r0, c->r1, fr_part(panels, member, members), fr_part(panels, member + 1, members));
+}
+
+/* Rows r0 .. r1-1 of a product. */
+static fr_status FN(run_gemm)(const FN(gemm) *gemm, int team, fr_window *window, ptrdiff_t r0, ptrdiff_t r1)
+{
+    const double flops = 2.0 * (double)fr_max(gemm->K, 1) * (double)gemm->N;
+    FN(rows_call) c = {gemm, r0, r0};
+    fr_status status = FR_OK;
+    for (; c.r0 < r1 && status == FR_OK; c.r0 = c.r1) {
+        c.r1 = fr_min(r1, c.r0 + 28 + (ptrdiff_t)(fr_window_budget(window) / flops));
+        fr_parallel(team, FN(rows_window), &c);
+        status = fr_window_step(window, flops * (double)(c.r1 - c.r0));
+    }
+    return status;
+}
+
+/* The gradient products of a call, one after the other; memory for them is taken once. */
+typedef struct FN(gradient_call) {
+    FN(gradient) gradient;
+    T *x_panels[2];             /* operand of a pass; used in turn, so that one barrier a pass is enough */
+    T *packed;                  /* a member: a pass of its columns of slopes */
+    ptrdiff_t packed_space;
+    ptrdiff_t r0, r1;
+    int fresh;
+    fr_barrier barrier;
+} FN(gradient_call);
+
+/* For up to `rows` rows at a time, M columns and an operand N wide. */
+static void FN(gradient_space)(fr_arena *arena, FN(gradient_call) *c, int team, ptrdiff_t rows, ptrdiff_t M, ptrdiff_t N)
+{
+    const ptrdiff_t pass = fr_min(rows, FN(PASS));
+    for (int i = 0; i < 2; i++)
+        c->x_panels[i] = fr_take(arena, pass * W, fr_ceil(N, W), sizeof(T));
+    c->packed_space = pass * FR_GRADIENT_ROWS * fr_ceil(fr_ceil(M, team) + 1, FR_GRADIENT_ROWS);
+    c->packed = fr_take(arena, team, c->packed_space, sizeof(T));
+}
+
+/* Passes over rows r0 .. r1-1: the team packs the operand together, then each takes its columns of slopes. */
+static void FN(gradient_window)(void *argument, int member, int members)
+{
+    FN(gradient_call) *c = argument;
+    const FN(gradient) *g = &c->gradient;
+    const ptrdiff_t panels = fr_ceil(g->N, W);
+    const ptrdiff_t j0 = fr_part(g->M, member, members), j1 = fr_part(g->M, member + 1, members);
+    T *packed = c->packed + member * c->packed_space;
+    int turn = 0, fresh = c->fresh;
+    for (ptrdiff_t r = c->r0; r < c->r1; r += FN(PASS), fresh = 0, turn ^= 1) {
+        ptrdiff_t n = fr_min(c->r1 - r, FN(PASS));
+        if (g->dw) {
+            FN(gradient_pack_x)(g, c->x_panels[turn], r, n, fr_part(panels, member, members),
+                                fr_part(panels, member + 1, members));
+            fr_barrier_wait(&c->barrier, members);
+            FN(gradient_part)(g, c->x_panels[turn], packed, r, n, j0, j1, fresh);
+        }
+        if (g->db)
+            FN(gradient_bias)(g, r, n, j0, j1, fresh);
+    }
+}
+
+/* The gradient over the first `rows` rows: stored if `fresh`, else added, block by block. */
+static fr_status FN(run_gradient)(FN(gradient_call) *c, int team, fr_window *window, ptrdiff_t rows, int fresh)
+{
+    const double flops = 2.0 * (double)c->gradient.M * (double)(c->gradient.dw ? c->gradient.N : 1);
+    fr_status status = FR_OK;
+    for (c->r0 = 0; c->r0 < rows && status == FR_OK; c->r0 = c->r1) {
+        ptrdiff_t passes = 1 + (ptrdiff_t)(fr_window_budget(window) / flops) / FN(PASS);
+        c->r1 = fr_min(rows, c->r0 + passes * FN(PASS));
+        c->fresh = fresh && c->r0 == 0;
+        c->barrier.count = 0;
+        fr_parallel(team, FN(gradient_window), c);
+        status = fr_window_step(window, flops * (double)(c->r1 - c->r0));
+    }
+    return status;
+}

@@ -1,0 +1,428 @@
+/* sequence_tmpl.c - the time loop, forward. backward_tmpl.c is its other half. */
+
+static const FN(cell) *const FN(cells)[FR_CELLS] = {
+#define FR_CELL(name, gates, cached, states, params) &FN(cell_##name),
+#include "cells.def"
+#undef FR_CELL
+};
+
+/* Lays `operand` of n rows out as a matrix: where the rows stand at equal distances, as they are; else in `gather`. */
+static const T *FN(matrix)(const T *const *operand, ptrdiff_t n, ptrdiff_t K, ptrdiff_t *lda, T *gather)
+{
+    const ptrdiff_t each = sizeof(FN(row)) / sizeof(T *);
+    *lda = n > 1 ? operand[each] - operand[0] : 0;
+    for (ptrdiff_t r = 2; r < n; r++)
+        if (operand[r * each] - operand[(r - 1) * each] != *lda) {
+            for (r = 0; r < n; r++)
+                memcpy(gather + r * K, operand[r * each], (size_t)K * sizeof(T));
+            *lda = K;
+            return gather;
+        }
+    return operand[0];
+}
+
+/* ---- packed weights, forward ----
+ * main: a panel of H is [start: sums][x: I][gates] [h: P][h_gates], each row W wide; mid: [H][mid_gates]; and panels of
+ * P, [H], where the layer projects. */
+typedef struct FN(weights) {
+    ptrdiff_t panels, out_panels;       /* of H, of P */
+    ptrdiff_t x, h, main, mid;          /* offsets in a main panel; sizes of the panels */
+    ptrdiff_t mid_at, project_at, size; /* offsets of the parts; all of it */
+} FN(weights);
+
+static int FN(projects)(const fr_args *a) { return a->param[FR_W_HR] != NULL; }
+
+static FN(weights) FN(lay_out)(const fr_args *a)
+{
+    const FN(cell) *cell = FN(cells)[a->cell];
+    FN(weights) w;
+    w.panels = fr_ceil(a->hidden, W);
+    w.out_panels = fr_ceil(a->outputs, W);
+    w.x = cell->sums * W;
+    w.h = w.x + a->inputs * cell->gates * W;
+    w.main = w.h + a->outputs * cell->h_gates * W;
+    w.mid = a->hidden * cell->mid_gates * W;
+    w.mid_at = w.panels * w.main;
+    w.project_at = w.mid_at + w.panels * w.mid;
+    w.size = w.project_at + (FN(projects)(a) ? w.out_panels * a->hidden * W : 0);
+    return w;
+}
+
+/* dst[k][gate][W] for gates g0 .. g0+G-1 of w (gates*H, K), units from u on. */
+static void FN(pack_gates)(T *dst, const T *w, ptrdiff_t K, int g0, int G, ptrdiff_t H, ptrdiff_t u)
+{
+    for (int g = 0; g < G; g++)
+        FN(pack_columns)(dst + g * W, G * W, w + ((g0 + g) * H + u) * K, K, fr_min(H - u, W), K);
+}
+
+static void FN(pack_part)(const fr_args *a, T *to, int member, int members)
+{
+    const FN(cell) *cell = FN(cells)[a->cell];
+    const FN(weights) w = FN(lay_out)(a);
+    const ptrdiff_t H = a->hidden, P = a->outputs;
+    const T *w_hh = a->param[FR_W_HH], *b_ih = a->param[FR_B_IH], *b_hh = a->param[FR_B_HH];
+    for (ptrdiff_t p = fr_part(w.panels, member, members); p < fr_part(w.panels, member + 1, members); p++) {
+        T *panel = to + p * w.main;
+        for (int s = 0; s < cell->sums; s++)
+            for (int j = 0; j < W; j++) {
+                int has_ih = b_ih && cell->bias_ih[s] >= 0 && p * W + j < H;
+                int has_hh = b_hh && cell->bias_hh[s] >= 0 && p * W + j < H;
+                T ih = has_ih ? b_ih[cell->bias_ih[s] * H + p * W + j] : 0;
+                T hh = has_hh ? b_hh[cell->bias_hh[s] * H + p * W + j] : 0;
+                panel[s * W + j] = has_ih && has_hh ? ih + hh : has_ih ? ih : hh;
+            }
+        FN(pack_gates)(panel + w.x, a->param[FR_W_IH], a->inputs, 0, cell->gates, H, p * W);
+        FN(pack_gates)(panel + w.h, w_hh, P, 0, cell->h_gates, H, p * W);
+        FN(pack_gates)(to + w.mid_at + p * w.mid, w_hh, P, cell->h_gates, cell->mid_gates, H, p * W);
+    }
+    if (FN(projects)(a))
+        for (ptrdiff_t p = fr_part(w.out_panels, member, members); p < fr_part(w.out_panels, member + 1, members); p++)
+            FN(pack_columns)(to + w.project_at + p * H * W, W, (const T *)a->param[FR_W_HR] + p * W * H, H,
+                             fr_min(P - p * W, W), H);
+}
+
+static size_t FN(packed_size)(const fr_args *a) { return (size_t)FN(lay_out)(a).size * sizeof(T); }
+
+static void FN(pack)(const fr_args *a, void *to) { FN(pack_part)(a, to, 0, 1); }
+
+/* ---- forward ---- */
+
+typedef struct FN(forward_call) {
+    const fr_args *a;
+    const FN(cell) *cell;
+    FN(weights) w;
+    const T *packed;
+    T *states[FR_MAX_STATES];   /* slots of states: the tape's, or two of our own for h and one for c */
+    ptrdiff_t slot[FR_MAX_STATES], width[FR_MAX_STATES];
+    T *q, *m;                   /* (B, H): operand of the middle product; of the projection */
+    T *z;                       /* sums that outlive a tile: (chunk steps * B, panels, sums, W), or NULL */
+    ptrdiff_t chunk;            /* steps whose input product is taken at once, before them; 0: fused */
+    FN(row) *rows;              /* a member: row_space of them */
+    T *gather;                  /* a member: gather_space values */
+    ptrdiff_t row_space, gather_space;
+    ptrdiff_t s0, s1;           /* the window */
+    fr_barrier barrier[];       /* a group */
+} FN(forward_call);
+
+/* Addresses of the rows b0 .. b1-1 that are there at step s; returns how many. */
+static ptrdiff_t FN(rows_at)(const FN(forward_call) *c, ptrdiff_t s, ptrdiff_t b0, ptrdiff_t b1, FN(row) *rows)
+{
+    const fr_args *a = c->a;
+    const int taped = a->tape_state[0] != NULL;
+    ptrdiff_t n = 0;
+    for (ptrdiff_t b = b0; b < b1; b++) {
+        ptrdiff_t length = fr_length(a, b), t = a->reverse ? length - 1 - s : s;
+        ptrdiff_t before = taped ? t + (a->reverse != 0) : s & 1, after = taped ? t + !a->reverse : (s + 1) & 1;
+        FN(row) *row = rows + n;
+        if (s >= length)
+            continue;
+        row->x = (const T *)a->x.data + t * a->x.step + b * a->x.row;
+        row->h_prev = c->states[0] + before * c->slot[0] + b * c->width[0];
+        row->h = c->states[0] + after * c->slot[0] + b * c->width[0];
+        row->y = (T *)a->y.data + t * a->y.step + b * a->y.row;
+        if (c->cell->states > 1) {
+            row->c_prev = c->states[1] + before * c->slot[1] + b * c->width[1];
+            row->c = c->states[1] + after * c->slot[1] + b * c->width[1];
+        }
+        row->cached = taped && c->cell->cached
+                          ? (T *)a->tape_cached + (t * a->batch + b) * c->cell->cached * a->hidden : NULL;
+        row->q = c->q ? c->q + b * a->hidden : NULL;
+        row->m = c->m ? c->m + b * a->hidden : NULL;
+        n++;
+    }
+    return n;
+}
+
+/* The input products of the steps s0 .. s1-1 of a group: sums of its valid rows, one after the other, from z on. */
+static void FN(hoist)(const FN(forward_call) *c, const fr_place *place, FN(row) *rows, T *gather, ptrdiff_t s0,
+                      ptrdiff_t s1, ptrdiff_t p0, ptrdiff_t p1, T *z)
+{
+    const fr_args *a = c->a;
+    const int S = c->cell->sums, G = c->cell->gates;
+    const ptrdiff_t zrow = c->w.panels * S * W;
+    FN(product) px = {a->inputs, 0, c->w.main, zrow, S * W, {0, 1, 2, 3}, 0};
+    ptrdiff_t n = 0;
+    for (ptrdiff_t s = s0; s < s1; s++)
+        n += FN(rows_at)(c, s, place->b0, place->b1, rows + n);
+    if (n == 0)
+        return;
+    const T *x = FN(matrix)(&rows->x, n, a->inputs, &px.lda, gather);
+    FN(cut) cut = FN(cut_rows)(n, G);
+    for (ptrdiff_t panel = p0; panel < p1;) {
+        const T *w = c->packed + panel * c->w.main;
+        int np = FN(group)(&cut, p1 - panel);
+        for (int i = 0; i < cut.tiles; i++) {
+            ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i + 1);
+            T *sums = z + m0 * zrow + panel * S * W;
+            for (ptrdiff_t m = 0; m < m1 - m0; m++)
+                for (int j = 0; j < np; j++)
+                    memcpy(sums + m * zrow + j * S * W, w + j * c->w.main, (size_t)(S * W) * sizeof(T));
+            FN(tile_for)((int)(m1 - m0), np, G)(&px, x + m0 * px.lda, w + c->w.x, sums);
+        }
+        panel += np;
+    }
+}
+
+/* Panels p0 .. p1-1 of n rows: sums, then gates. z: where the rows' sums stand, or NULL: in the tile; `hoisted` if they
+ * hold the input product already. */
+static void FN(main_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1, T *z,
+                           int hoisted, T *gather)
+{
+    _Alignas(FR_LINE) T local[64 * W];
+    const fr_args *a = c->a;
+    const FN(cell) *cell = c->cell;
+    const int S = cell->sums;
+    const ptrdiff_t zrow = c->w.panels * S * W;
+    FN(product) px = {a->inputs, 0, c->w.main, zrow, S * W, {0, 1, 2, 3}, 0};
+    FN(product) ph = {a->outputs, 0, c->w.main, zrow, S * W, {0}, 0};
+    const T *x = hoisted ? NULL : FN(matrix)(&rows->x, n, a->inputs, &px.lda, gather);
+    const T *h = FN(matrix)(&rows->h_prev, n, a->outputs, &ph.lda, gather + n * a->inputs);
+    FN(cut) cut = FN(cut_rows)(n, cell->gates);
+    memcpy(ph.to, cell->h_to, sizeof ph.to);
+    for (ptrdiff_t panel = p0; panel < p1;) {
+        const T *w = c->packed + panel * c->w.main;
+        int np = FN(group)(&cut, p1 - panel);
+        for (int i = 0; i < cut.tiles; i++) {
+            ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i + 1);
+            T *sums = z ? z + m0 * zrow + panel * S * W : local;
+            if (!z)
+                px.zrow = ph.zrow = np * S * W;
+            if (!hoisted) {
+                for (ptrdiff_t m = 0; m < m1 - m0; m++)
+                    for (int j = 0; j < np; j++)
+                        memcpy(sums + m * px.zrow + j * S * W, w + j * c->w.main, (size_t)(S * W) * sizeof(T));
+                FN(tile_for)((int)(m1 - m0), np, cell->gates)(&px, x + m0 * px.lda, w + c->w.x, sums);
+            }
+            FN(tile_for)((int)(m1 - m0), np, cell->h_gates)(&ph, h + m0 * ph.lda, w + c->w.h, sums);
+            cell->forward(a, rows + m0, m1 - m0, sums, ph.zrow, panel * W, fr_min((panel + np) * W, a->hidden));
+        }
+        panel += np;
+    }
+}
+
+/* The product over q, and the second half of the gates. */
+static void FN(mid_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1, T *z,
+                          T *gather)
+{
+    const fr_args *a = c->a;
+    const FN(cell) *cell = c->cell;
+    const int S = cell->sums;
+    FN(product) pq = {a->hidden, 0, c->w.mid, c->w.panels * S * W, S * W, {0}, 0};
+    const T *q = FN(matrix)((const T *const *)&rows->q, n, a->hidden, &pq.lda, gather);
+    FN(cut) cut = FN(cut_rows)(n, cell->mid_gates);
+    memcpy(pq.to, cell->mid_to, sizeof pq.to);
+    for (ptrdiff_t panel = p0; panel < p1;) {
+        int np = FN(group)(&cut, p1 - panel);
+        for (int i = 0; i < cut.tiles; i++) {
+            ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i + 1);
+            T *sums = z + m0 * pq.zrow + panel * S * W;
+            FN(tile_for)((int)(m1 - m0), np, cell->mid_gates)(&pq, q + m0 * pq.lda,
+                                                             c->packed + c->w.mid_at + panel * c->w.mid, sums);
+            cell->forward_mid(a, rows + m0, m1 - m0, sums, pq.zrow, panel * W, fr_min((panel + np) * W, a->hidden));
+        }
+        panel += np;
+    }
+}
+
+/* h = w_hr m. */
+static void FN(project_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1,
+                              T *gather)
+{
+    _Alignas(FR_LINE) T z[64 * W];
+    const fr_args *a = c->a;
+    const ptrdiff_t H = a->hidden, P = a->outputs;
+    FN(product) pm = {H, 0, H * W, 0, W, {0}, 1};
+    const T *m = FN(matrix)((const T *const *)&rows->m, n, H, &pm.lda, gather);
+    FN(cut) cut = FN(cut_rows)(n, 1);
+    for (ptrdiff_t panel = p0; panel < p1;) {
+        int np = FN(group)(&cut, p1 - panel);
+        pm.zrow = np * W;
+        for (int i = 0; i < cut.tiles; i++) {
+            ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i + 1);
+            FN(tile_for)((int)(m1 - m0), np, 1)(&pm, m + m0 * pm.lda, c->packed + c->w.project_at + panel * H * W, z);
+            for (ptrdiff_t r = m0; r < m1; r++)
+                for (ptrdiff_t u = panel * W; u < fr_min((panel + np) * W, P); u += W) {
+                    V h = FN(flush)(vload(z + (r - m0) * pm.zrow + u - panel * W));
+                    FN(put)(rows[r].h + u, h, P - u);
+                    FN(put)(rows[r].y + u, h, P - u);
+                }
+        }
+        panel += np;
+    }
+}
+
+/* Where the layer projects, the cell writes m instead of h and y. */
+static void FN(divert)(FN(row) *rows, ptrdiff_t n, FN(row) *to)
+{
+    for (ptrdiff_t r = 0; r < n; r++) {
+        to[r] = rows[r];
+        to[r].h = rows[r].m;
+        to[r].y = NULL;
+    }
+}
+
+static ptrdiff_t FN(weight_bytes)(const fr_args *a)
+{
+    return a->hidden * a->outputs * FN(cells)[a->cell]->gates * (ptrdiff_t)sizeof(T);
+}
+
+static void FN(forward_window)(void *argument, int member, int members)
+{
+    FN(forward_call) *c = argument;
+    const fr_args *a = c->a;
+    const FN(cell) *cell = c->cell;
+    const fr_grid grid = fr_plan(members, a->batch, c->w.panels, FN(weight_bytes)(a));
+    const fr_place place = fr_take_place(a, grid, member);
+    if (place.idle)
+        return;
+    const ptrdiff_t p0 = fr_part(c->w.panels, place.pu, grid.Pu), p1 = fr_part(c->w.panels, place.pu + 1, grid.Pu);
+    const ptrdiff_t o0 = fr_part(c->w.out_panels, place.pu, grid.Pu), o1 = fr_part(c->w.out_panels, place.pu + 1, grid.Pu);
+    const int in_steps = cell->mid_gates || FN(projects)(a);    /* the step has a product after its gates */
+    fr_barrier *barrier = c->barrier + place.pb;
+    FN(row) *rows = c->rows + member * c->row_space, *diverted = rows + c->row_space / 2;
+    T *gather = c->gather + member * c->gather_space;
+    const ptrdiff_t zrow = c->w.panels * cell->sums * W;
+    T *z = NULL;
+    ptrdiff_t chunk_end = c->s0;
+
+    for (ptrdiff_t s = c->s0; s < c->s1; s++) {
+        if (c->z && s == chunk_end) {
+            z = c->z + fr_max(c->chunk, 1) * place.b0 * zrow;
+            chunk_end = fr_min(c->s1, s + fr_max(c->chunk, 1));
+            if (c->chunk)
+                FN(hoist)(c, &place, rows, gather, s, chunk_end, p0, p1, z);
+        }
+        ptrdiff_t n = FN(rows_at)(c, s, place.b0, place.b1, rows);
+        if (n > 0) {
+            if (FN(projects)(a))
+                FN(divert)(rows, n, diverted);
+            FN(main_stage)(c, FN(projects)(a) ? diverted : rows, n, p0, p1, z, c->chunk > 0, gather);
+        }
+        if (in_steps)
+            fr_barrier_wait(barrier, grid.Pu);
+        if (n > 0 && cell->mid_gates)
+            FN(mid_stage)(c, rows, n, p0, p1, z, gather);
+        if (n > 0 && FN(projects)(a))
+            FN(project_stage)(c, rows, n, o0, o1, gather);
+        fr_barrier_wait(barrier, grid.Pu);
+        if (z)
+            z += n * zrow;
+    }
+}
+
+static void FN(pack_window)(void *argument, int member, int members)
+{
+    FN(forward_call) *c = argument;
+    FN(pack_part)(c->a, (T *)c->packed, member, members);
+}
+
+/* What stands beyond a row's length is +0, in y and in the tape. */
+static void FN(clear_padding)(const fr_args *a, const FN(cell) *cell, const ptrdiff_t *width)
+{
+    for (ptrdiff_t b = 0; b < a->batch; b++)
+        for (ptrdiff_t t = fr_length(a, b); t < a->steps; t++) {
+            memset((T *)a->y.data + t * a->y.step + b * a->y.row, 0, (size_t)a->outputs * sizeof(T));
+            if (!a->tape_state[0])
+                continue;
+            if (cell->cached)
+                memset((T *)a->tape_cached + (t * a->batch + b) * cell->cached * a->hidden, 0,
+                       (size_t)(cell->cached * a->hidden) * sizeof(T));
+            for (int i = 0; i < cell->states; i++)
+                memset((T *)a->tape_state[i] + ((t + 1) * a->batch + b) * width[i], 0, (size_t)width[i] * sizeof(T));
+        }
+}
+
+/* Rows at most for which the input product is taken out of the time loop: there the recurrent weights set the pace, and
+ * a step should read nothing else. */
+enum { FN(HOIST_ROWS) = 5, FN(HOIST_CHUNK) = 64 };
+
+/* Everything the call needs in one piece of memory; c is NULL when only the size is asked for. */
+static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(forward_call) *plan, int team)
+{
+    const fr_args *a = plan->a;
+    const FN(cell) *cell = plan->cell;
+    const ptrdiff_t steps = plan->chunk ? plan->chunk : cell->mid_gates ? 1 : 0, B = a->batch;
+    const ptrdiff_t rows = fr_max(steps, 1) * B;
+    FN(forward_call) got = *plan;
+    got.packed = a->packed ? a->packed : fr_take(arena, plan->w.size, 1, sizeof(T));
+    for (int i = 0; i < cell->states; i++)
+        got.states[i] = a->tape_state[i] ? a->tape_state[i] : fr_take(arena, B, plan->slot[i] ? 2 * plan->width[i] : plan->width[i], sizeof(T));
+    got.q = cell->mid_gates ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
+    got.m = FN(projects)(a) ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
+    got.z = steps ? fr_take(arena, steps * B, plan->w.panels * cell->sums * W, sizeof(T)) : NULL;
+    got.row_space = 2 * rows;
+    got.rows = fr_take(arena, team, got.row_space, sizeof(FN(row)));
+    got.gather_space = rows * (a->inputs + fr_max(a->outputs, a->hidden));
+    got.gather = fr_take(arena, team, got.gather_space, sizeof(T));
+    if (c)
+        memcpy(c, &got, sizeof got);
+}
+
+static double FN(flops_a_step)(const fr_args *a)
+{
+    const FN(cell) *cell = FN(cells)[a->cell];
+    return 2.0 * (double)a->batch * (double)a->hidden * (double)(cell->gates * (a->inputs + a->outputs) + 40)
+           + (FN(projects)(a) ? 2.0 * (double)a->batch * (double)a->hidden * (double)a->outputs : 0.0);
+}
+
+static fr_status FN(forward)(const fr_args *a)
+{
+    const FN(cell) *cell = FN(cells)[a->cell];
+    const int taped = a->tape_state[0] != NULL;
+    const ptrdiff_t B = a->batch;
+    const double flops = FN(flops_a_step)(a);
+    const int team = fr_team(&a->run, flops * (double)a->steps);
+    FN(forward_call) plan = {.a = a, .cell = cell, .w = FN(lay_out)(a)}, *c;
+    fr_arena arena = {NULL, 0, 0};
+    fr_window window;
+    fr_status status = FR_OK;
+
+    plan.width[0] = a->outputs;
+    plan.width[1] = a->hidden;
+    plan.slot[0] = B * a->outputs;              /* h alternates between two slots where there is no tape, */
+    plan.slot[1] = taped ? B * a->hidden : 0;   /* c stays in one */
+    if (fr_ceil(B, team) <= FN(HOIST_ROWS) && a->steps > 1)
+        plan.chunk = fr_min(a->steps, fr_max(1, FN(HOIST_CHUNK) / fr_max(B, 1)));
+
+    fr_take(&arena, 1, (ptrdiff_t)(sizeof *c + (size_t)team * sizeof(fr_barrier)), 1);
+    FN(forward_space)(&arena, NULL, &plan, team);
+    if (arena.overflow)
+        return FR_OVERFLOW;
+    arena.base = fr_malloc(arena.used);
+    if (!arena.base)
+        return FR_NO_MEMORY;
+    arena.used = 0;
+    c = fr_take(&arena, 1, (ptrdiff_t)(sizeof *c + (size_t)team * sizeof(fr_barrier)), 1);
+    FN(forward_space)(&arena, c, &plan, team);
+
+    for (int i = 0; i < cell->states; i++)
+        for (ptrdiff_t b = 0; b < B; b++) {
+            ptrdiff_t slot = taped && a->reverse ? fr_length(a, b) : 0;
+            T *to = c->states[i] + slot * c->slot[i] + b * c->width[i];
+            size_t bytes = (size_t)c->width[i] * sizeof(T);
+            if (a->state0[i])
+                memcpy(to, (const T *)a->state0[i] + b * c->width[i], bytes);
+            else
+                memset(to, 0, bytes);
+        }
+    fr_window_open(&window, &a->run);
+    if (!a->packed)
+        fr_parallel(team, FN(pack_window), c);
+    for (c->s0 = 0; c->s0 < a->steps && status == FR_OK; c->s0 = c->s1) {
+        c->s1 = fr_min(a->steps, c->s0 + 1 + (ptrdiff_t)fr_min(a->steps, (ptrdiff_t)(fr_window_budget(&window) / flops)));
+        for (int i = 0; i < team; i++)
+            c->barrier[i].count = 0;
+        fr_parallel(team, FN(forward_window), c);
+        status = fr_window_step(&window, flops * (double)(c->s1 - c->s0));
+    }
+    for (int i = 0; i < cell->states; i++)
+        for (ptrdiff_t b = 0; b < B; b++) {
+            ptrdiff_t length = fr_length(a, b), slot = !taped ? length & 1 : a->reverse ? 0 : length;
+            memcpy((T *)a->state[i] + b * c->width[i], c->states[i] + slot * c->slot[i] + b * c->width[i],
+                   (size_t)c->width[i] * sizeof(T));
+        }
+    if (a->lengths)
+        FN(clear_padding)(a, cell, c->width);
+    fr_free(arena.base);
+    return status;
+}

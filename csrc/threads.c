@@ -1,0 +1,217 @@
+/* threads.c - the team: how many, the barrier, windows, fork, floating-point state; and the allocator.
+ *
+ * libgomp does not survive a fork: a child that opens a parallel region after its parent did would wait for threads
+ * that do not exist. A child of a fork therefore runs alone (the bits are the same). */
+#define _GNU_SOURCE
+#include "kernels.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+/* ---- fork ---- */
+
+static int in_forked_child;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int cpu_quota;           /* of the control group, in whole CPUs; 0: none */
+
+static void after_fork_in_child(void) { in_forked_child = 1; }
+
+static int read_quota(void)
+{
+    long quota, period;
+    int cpus = 0;
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%ld %ld", &quota, &period) == 2 && quota > 0 && period > 0)
+        cpus = (int)((quota + period - 1) / period);
+    fclose(file);
+    return cpus;
+}
+
+static void learn_surroundings(void)
+{
+    pthread_atfork(NULL, NULL, after_fork_in_child);
+    cpu_quota = read_quota();
+}
+
+/* ---- how many ---- */
+
+int fr_has_openmp(void)
+{
+#ifdef _OPENMP
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+int fr_default_threads(void)
+{
+    int n = 1;
+    pthread_once(&once, learn_surroundings);
+#ifdef _OPENMP
+    cpu_set_t set;
+    if (in_forked_child)
+        return 1;
+    n = omp_get_max_threads();  /* OMP_NUM_THREADS, threadpoolctl */
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < n)
+        n = CPU_COUNT(&set);
+    if (cpu_quota && cpu_quota < n)
+        n = cpu_quota;
+#endif
+    return n;
+}
+
+/* Below this many operations a thread costs more than it brings: a region starts in some 2 us, and two cores do
+ * 2 us * 100 GFLOP/s meanwhile (measured on a two-core AVX-512 Xeon). */
+static const double work_worth_sharing = 4e5;
+
+int fr_team(const fr_run *run, double flops)
+{
+    if (run->threads > 0)
+        return run->threads;
+    return flops < work_worth_sharing ? 1 : fr_default_threads();
+}
+
+/* ---- floating-point state ---- */
+
+#if defined(__x86_64__)
+enum { DEFAULT_MXCSR = 0x1f80 };
+typedef unsigned fp_state;
+static fp_state fp_enter(void)
+{
+    fp_state was = _mm_getcsr();
+    if ((was & ~0x3fu) != DEFAULT_MXCSR)
+        _mm_setcsr(DEFAULT_MXCSR);
+    return was;
+}
+static void fp_leave(fp_state was)
+{
+    if ((was & ~0x3fu) != DEFAULT_MXCSR)
+        _mm_setcsr(was);
+}
+#elif defined(__aarch64__)
+typedef uint64_t fp_state;
+static fp_state fp_enter(void)
+{
+    fp_state was;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(was));
+    if (was)
+        __asm__ volatile("msr fpcr, %0" : : "r"((fp_state)0));
+    return was;
+}
+static void fp_leave(fp_state was)
+{
+    if (was)
+        __asm__ volatile("msr fpcr, %0" : : "r"(was));
+}
+#else
+typedef int fp_state;
+static fp_state fp_enter(void) { return 0; }
+static void fp_leave(fp_state was) { (void)was; }
+#endif
+
+static void run_member(fr_work *work, void *argument, int member, int members)
+{
+    fp_state was = fp_enter();
+    work(argument, member, members);
+    fp_leave(was);
+}
+
+void fr_parallel(int threads, fr_work *work, void *argument)
+{
+    pthread_once(&once, learn_surroundings);
+#ifdef _OPENMP
+    if (threads > 1 && !in_forked_child) {
+#pragma omp parallel num_threads(threads)
+        run_member(work, argument, omp_get_thread_num(), omp_get_num_threads());
+        return;
+    }
+#endif
+    (void)threads;
+    run_member(work, argument, 0, 1);
+}
+
+/* ---- barrier ---- */
+
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+void fr_barrier_wait(fr_barrier *barrier, int members)
+{
+    int64_t mine, target;
+    if (members == 1)
+        return;
+    mine = __atomic_fetch_add(&barrier->count, 1, __ATOMIC_ACQ_REL);
+    target = (mine / members + 1) * members;
+    for (int spins = 0; __atomic_load_n(&barrier->count, __ATOMIC_ACQUIRE) < target; spins++)
+        if (spins < 2000)
+            relax();
+        else
+            sched_yield();      /* somebody else has the core: let the late one have it */
+}
+
+/* ---- windows ---- */
+
+static const double window_seconds = 0.03;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void fr_window_open(fr_window *window, const fr_run *run)
+{
+    window->run = run;
+    window->rate = 1e9;         /* a slow machine's; the first window teaches better */
+    window->started = now();
+}
+
+double fr_window_budget(const fr_window *window) { return window->rate * window_seconds; }
+
+fr_status fr_window_step(fr_window *window, double flops)
+{
+    double end = now(), seconds = end - window->started;
+    if (seconds > 1e-4 && flops > 0)
+        window->rate = flops / seconds;
+    window->started = end;
+    if (window->run->poll && seconds > 1e-3 && window->run->poll(window->run->poll_argument))
+        return FR_INTERRUPTED;
+    return FR_OK;
+}
+
+/* ---- memory ---- */
+
+static _Thread_local long allocations_until_failure;
+
+void fr_fail_allocation(long n) { allocations_until_failure = n; }
+
+void *fr_malloc(size_t bytes)
+{
+    void *memory = NULL;
+    if (allocations_until_failure > 0 && --allocations_until_failure == 0)
+        return NULL;
+    if (posix_memalign(&memory, FR_LINE, bytes ? bytes : 1))
+        return NULL;
+    return memory;
+}
+
+void fr_free(void *memory) { free(memory); }

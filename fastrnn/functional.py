@@ -1,0 +1,341 @@
+"""Cells over sequences, forward and back, as functions of arrays; native or reference behind one signature.
+
+`fastrnn.reference` has the same functions. A layer (`fastrnn.nn`) is these plus parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from . import _checks, _config, _native, reference
+from .cells import Cell
+from .reference import Tape
+
+__all__ = [
+    "Packed",
+    "Tape",
+    "backward",
+    "exp",
+    "forward",
+    "linear",
+    "linear_backward",
+    "pack",
+    "sigmoid",
+    "tanh",
+]
+
+
+class Packed:
+    """Parameters of a cell laid out for the kernels; accepted in place of ``params`` by `forward`.
+
+    It holds copies: later changes to the arrays it was made from do not reach it. One layout is kept for each
+    instruction set it was used with.
+
+    Attributes
+    ----------
+    cell : Cell
+    params : Parameters
+        The copies, checked and read-only.
+    """
+
+    def __init__(self, cell: Cell, params: Mapping[str, Any]) -> None:
+        given = _checks.parameters(cell, params)
+        arrays = {name: array.copy() for name, array in given.arrays.items()}
+        for array in arrays.values():
+            array.flags.writeable = False
+        self.cell = cell
+        self.params = given._replace(arrays=arrays)
+        self._layouts: dict[int, np.ndarray] = {}
+
+    def layout(self, isa: int) -> np.ndarray:
+        """The packed bytes for an instruction set."""
+        found = self._layouts.get(isa)
+        if found is None:
+            found = _native.pack(self.cell, self.params.arrays, _sizes(self.cell, self.params), isa=isa)
+            self._layouts[isa] = found
+        return found
+
+    def __reduce__(self):
+        return type(self), (self.cell, self.params.arrays)
+
+    def __repr__(self) -> str:
+        p = self.params
+        return f"Packed({self.cell}, input_size={p.input_size}, hidden_size={p.hidden_size}, dtype={p.dtype})"
+
+
+def pack(cell: Cell, params: Mapping[str, Any]) -> Packed:
+    """Parameters packed once, for pipelines that call `forward` frame by frame.
+
+    Parameters
+    ----------
+    cell : Cell
+    params : mapping of str to array
+        As for `forward`. They are copied.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn import cells, functional
+    >>> cell = cells.GRU()
+    >>> rng = np.random.default_rng(0)
+    >>> params = {k: rng.standard_normal(s) for k, s in cell.parameter_shapes(3, 5).items()}
+    >>> packed = functional.pack(cell, params)
+    >>> y, h, _ = functional.forward(cell, packed, np.zeros((1, 2, 3)), tape=False)
+    >>> y.shape
+    (1, 2, 5)
+    """
+    return Packed(cell, params)
+
+
+def forward(
+    cell: Cell,
+    params: Mapping[str, Any] | Packed,
+    x: Any,
+    state: Any = None,
+    *,
+    lengths: Any = None,
+    reverse: bool = False,
+    tape: bool = True,
+    out: np.ndarray | None = None,
+) -> tuple[np.ndarray, Any, Tape | None]:
+    """Run a cell over a batch of sequences.
+
+    Parameters
+    ----------
+    cell : Cell
+        What a step computes, such as ``cells.LSTM()``.
+    params : mapping of str to array, or Packed
+        ``cell.parameter_shapes(I, H)`` names them and their shapes; all float32 or all float64. ``b_ih`` and
+        ``b_hh`` may be left out together.
+    x : array, (T, B, I)
+        T steps of B rows. Real floating point of any layout; it is cast to the dtype of the parameters.
+    state : array (B, H), or tuple of arrays for a cell of several states, optional
+        The initial state, zero if not given. An LSTM has ``(h, c)``.
+    lengths : integers, (B,), optional
+        Valid steps of each row, 0 to T, in any order. Past its length a row does not change its state and y is 0.
+    reverse : bool
+        Run each row from its last valid step to its first. y keeps the order of the input.
+    tape : bool
+        Keep what `backward` needs.
+    out : array, (T, B, P), optional
+        Where y goes; its last axis contiguous. It may be a slice of a wider array.
+
+    Returns
+    -------
+    y : array, (T, B, P)
+        h after each step; P is H, or the projection's size.
+    state : array or tuple of arrays
+        After the last valid step of each row, in the form of ``state``.
+    tape : Tape or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what was expected. Nothing is computed then.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn import cells, functional
+    >>> cell = cells.LSTM()
+    >>> rng = np.random.default_rng(0)
+    >>> params = {k: rng.standard_normal(s) for k, s in cell.parameter_shapes(3, 5).items()}
+    >>> y, (h, c), tape = functional.forward(cell, params, np.ones((7, 2, 3)), lengths=[7, 4])
+    >>> y.shape, bool((y[4:, 1] == 0).all())
+    ((7, 2, 5), True)
+    """
+    packed = params if isinstance(params, Packed) else None
+    if packed is not None:
+        if packed.cell != cell:
+            raise ValueError(f"params were packed for {packed.cell}; forward was called for {cell}")
+        params = packed.params
+    if _config.is_reference():
+        return reference.forward(cell, params, x, state, lengths=lengths, reverse=reverse, tape=tape, out=out)
+    given = _checks.forward_arguments(cell, params, x, state, lengths, out)
+    run = _config.run_options()
+    sizes = _sizes(cell, given.params)
+    (steps, batch, _), dtype = given.x.shape, given.params.dtype
+    widths = tuple(s.shape[1] for s in given.state)
+
+    y = np.empty((steps, batch, sizes[2]), dtype) if given.out is None else given.out
+    final = tuple(np.empty((batch, width), dtype) for width in widths)
+    states = cached = None
+    if tape:
+        states = tuple(np.empty((steps + 1, batch, width), dtype) for width in widths)
+        cached = np.empty((steps, batch, len(cell.cached) * sizes[1]), dtype)
+    _native.forward(
+        cell,
+        given.params.arrays,
+        sizes,
+        x=given.x,
+        lengths=given.lengths,
+        reverse=reverse,
+        state0=given.state,
+        y=y,
+        state=final,
+        tape_states=states,
+        cached=cached,
+        packed=None if packed is None else packed.layout(run["isa"]),
+        **run,
+    )
+    record = Tape(cell, given.params.arrays, given.x, given.lengths, reverse, states, cached) if tape else None
+    return y, _one_or_all(final), record
+
+
+def backward(
+    cell: Cell,
+    params: Mapping[str, Any],
+    tape: Tape,
+    dy: Any = None,
+    dstate: Any = None,
+    *,
+    consume: bool = False,
+) -> tuple[np.ndarray, Any, dict[str, np.ndarray]]:
+    """Gradients of a loss through time, from those of y and of the final state.
+
+    Parameters
+    ----------
+    cell, params
+        As in the forward pass that recorded the tape; the parameters unchanged since.
+    tape : Tape
+    dy : array, (T, B, P), optional
+        Gradient of y, zero if not given. What stands past a length is ignored.
+    dstate : array or tuple of arrays, optional
+        Gradient of the final state, zero if not given: that of the chunk after, in truncated
+        back-propagation.
+    consume : bool
+        Release the tape's memory; it cannot be used again.
+
+    Returns
+    -------
+    dx : array, (T, B, I)
+        0 past a length.
+    dstate0 : array or tuple of arrays
+        Gradient of the initial state.
+    dparams : dict of str to array
+        With the keys of ``params``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Also for a tape of another cell, or of parameters of other shapes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn import cells, functional
+    >>> cell = cells.GRU()
+    >>> rng = np.random.default_rng(0)
+    >>> params = {k: rng.standard_normal(s) for k, s in cell.parameter_shapes(3, 5).items()}
+    >>> y, h, tape = functional.forward(cell, params, np.ones((7, 2, 3)))
+    >>> dx, dh0, dparams = functional.backward(cell, params, tape, dy=np.ones_like(y))
+    >>> dparams["w_hh"].shape
+    (15, 5)
+    """
+    if isinstance(params, Packed):
+        params = params.params
+    if _config.is_reference():
+        return reference.backward(cell, params, tape, dy, dstate, consume=consume)
+    given = _checks.backward_arguments(cell, params, tape, dy, dstate)
+    dtype = given.params.dtype
+    dx = np.empty(tape.x.shape, dtype)
+    dstate0 = tuple(np.empty_like(d) for d in given.dstate)
+    dparams = {name: np.empty_like(array) for name, array in given.params.arrays.items()}
+    _native.backward(
+        cell,
+        given.params.arrays,
+        _sizes(cell, given.params),
+        x=tape.x,
+        lengths=tape.lengths,
+        reverse=tape.reverse,
+        tape_states=tape.states,
+        cached=tape.cached,
+        dy=given.dy,
+        dstate=given.dstate,
+        dx=dx,
+        dstate0=dstate0,
+        dparams=dparams,
+        **_config.run_options(),
+    )
+    if consume:
+        tape.release()
+    return dx, _one_or_all(dstate0), dparams
+
+
+def linear(x: Any, w: Any, b: Any = None) -> np.ndarray:
+    """``y = x w.T + b`` by the product rule of the cells, so that a row's bits do not depend on its batch.
+
+    Parameters
+    ----------
+    x : array, (..., I)
+    w : array, (O, I)
+    b : array, (O,), optional
+
+    Returns
+    -------
+    array, (..., O)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn import functional
+    >>> functional.linear(np.ones((2, 3)), np.ones((1, 3)), np.ones(1))
+    array([[4.],
+           [4.]])
+    """
+    if _config.is_reference():
+        return reference.linear(x, w, b)
+    x, w, b = _checks.linear_arguments(x, w, b)
+    y = np.empty((*x.shape[:-1], len(w)), w.dtype)
+    _native.linear(_rows(x), w, b, y, **_config.run_options())
+    return y
+
+
+def linear_backward(x: Any, w: Any, dy: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradients ``(dx, dw, db)`` of `linear`, from dy (..., O)."""
+    if _config.is_reference():
+        return reference.linear_backward(x, w, dy)
+    x, w, dy = _checks.linear_backward_arguments(x, w, dy)
+    dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty(len(w), w.dtype)
+    _native.linear_backward(_rows(x), w, dy, dx, dw, db, **_config.run_options())
+    return dx, dw, db
+
+
+def exp(x: Any) -> np.ndarray:
+    """The exponential of each element, at most 2 ulp off, the same bits on every machine."""
+    return _map("exp", x)
+
+
+def sigmoid(x: Any) -> np.ndarray:
+    """``1 / (1 + exp(-x))`` of each element, at most 2 ulp off, the same bits on every machine."""
+    return _map("sigmoid", x)
+
+
+def tanh(x: Any) -> np.ndarray:
+    """The hyperbolic tangent of each element, at most 2 ulp off, the same bits on every machine."""
+    return _map("tanh", x)
+
+
+def _map(name: str, x: Any) -> np.ndarray:
+    x = _checks.elementwise_argument(name, x)
+    if _config.is_reference():
+        return getattr(reference, name)(x)
+    y = np.empty_like(x)
+    _native.map(_native.FUNCTIONS[name], x, y, isa=_config.run_options()["isa"])
+    return y
+
+
+def _sizes(cell: Cell, params: _checks.Parameters) -> tuple[int, int, int]:
+    """I, H and P."""
+    return params.input_size, params.hidden_size, cell.output_size(params.hidden_size)
+
+
+def _rows(x: np.ndarray) -> np.ndarray:
+    return x.reshape(int(np.prod(x.shape[:-1], dtype=np.int64)), x.shape[-1])
+
+
+def _one_or_all(states: tuple[np.ndarray, ...]) -> Any:
+    return states if len(states) > 1 else states[0]
