@@ -37,18 +37,17 @@ static void FN(pack_backward)(void *argument, int member, int members)
                             fr_part(c->panels, member + 1, members));
 }
 
-/* Addresses of a group's rows at step s; `place` is the first one's place in the chunk. */
-static ptrdiff_t FN(rows_back_at)(const FN(backward_call) *c, ptrdiff_t s, ptrdiff_t b0, ptrdiff_t b1, ptrdiff_t place,
+/* Addresses of a group's rows at time t; `place` is the first one's place in the chunk. */
+static ptrdiff_t FN(rows_back_at)(const FN(backward_call) *c, ptrdiff_t t, ptrdiff_t b0, ptrdiff_t b1, ptrdiff_t place,
                                   FN(row) *rows)
 {
     const fr_args *a = c->a;
     const ptrdiff_t H = a->hidden, P = a->outputs, B = a->batch;
     ptrdiff_t n = 0;
     for (ptrdiff_t b = b0; b < b1; b++) {
-        ptrdiff_t length = fr_length(a, b), t = a->reverse ? length - 1 - s : s;
         ptrdiff_t before = (t + (a->reverse != 0)) * B + b, after = (t + !a->reverse) * B + b, i = place + n;
         FN(row) *row = rows + n;
-        if (s >= length)
+        if (t >= fr_length(a, b))
             continue;
         row->h_prev = (const T *)a->tape_state[0] + before * P;
         row->h = (T *)a->tape_state[0] + after * P;
@@ -155,10 +154,10 @@ static void FN(backward_window)(void *argument, int member, int members)
     if (place.idle)
         return;
     for (ptrdiff_t s = c->s1 - 1; s >= c->s0; s--) {
-        ptrdiff_t first = base + fr_active(a, s, 0, place.b0);
-        ptrdiff_t n = FN(rows_back_at)(c, s, place.b0, place.b1, first, rows);
+        ptrdiff_t t = fr_time(a, s), first = base + fr_active(a, t, 0, place.b0);
+        ptrdiff_t n = FN(rows_back_at)(c, t, place.b0, place.b1, first, rows);
         FN(step_back)(c, rows, n, first, place.pu, grid.Pu, c->barrier + place.pb);
-        base += fr_active(a, s, 0, a->batch);
+        base += fr_active(a, t, 0, a->batch);
     }
 }
 
@@ -270,8 +269,8 @@ static fr_status FN(backward)(const fr_args *a)
 {
     const FN(cell) *cell = FN(cells)[a->cell];
     const ptrdiff_t B = a->batch, H = a->hidden, P = a->outputs;
-    const double flops = FN(flops_a_step)(a);
-    const int team = fr_team(&a->run, 2 * flops * (double)a->steps);
+    const double flops = FN(flops_a_row)(a);
+    const int team = fr_team(&a->run, 2 * flops * (double)(a->steps * B));
     FN(backward_call) plan = {.a = a, .cell = cell}, *c;
     fr_arena arena = {NULL, 0, 0};
     fr_window window;
@@ -315,15 +314,15 @@ static fr_status FN(backward)(const fr_args *a)
             c->s1 = s;
             c->base = used;
             for (; s > 0 && (cost < budget || c->s1 == s); s--) {
-                ptrdiff_t n = fr_active(a, s - 1, 0, B), first = used;
-                if (used + n > c->capacity)
+                ptrdiff_t t = fr_time(a, s - 1), first = used;
+                if (used + fr_active(a, t, 0, B) > c->capacity)
                     break;
                 for (ptrdiff_t b = 0; b < B; b++)
-                    if (fr_length(a, b) > s - 1) {
-                        c->t[used] = a->reverse ? fr_length(a, b) - s : s - 1;
+                    if (fr_length(a, b) > t) {
+                        c->t[used] = t;
                         c->b[used++] = b;
                     }
-                cost += flops * (double)(used - first) / (double)B / 2;
+                cost += flops / 2 * (double)(used - first);
             }
             c->s0 = s;
             if (c->s0 == c->s1)

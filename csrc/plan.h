@@ -59,14 +59,17 @@ static inline fr_place fr_take_place(const fr_args *a, fr_grid grid, int member)
 
 static inline ptrdiff_t fr_length(const fr_args *a, ptrdiff_t b) { return a->lengths ? a->lengths[b] : a->steps; }
 
-/* Rows of b0 .. b1-1 that are still there at step s. */
-static inline ptrdiff_t fr_active(const fr_args *a, ptrdiff_t s, ptrdiff_t b0, ptrdiff_t b1)
+/* The time at which step s of the loop stands. In reverse the rows join as the loop comes down to their length. */
+static inline ptrdiff_t fr_time(const fr_args *a, ptrdiff_t s) { return a->reverse ? a->steps - 1 - s : s; }
+
+/* Rows of b0 .. b1-1 that are longer than t. */
+static inline ptrdiff_t fr_active(const fr_args *a, ptrdiff_t t, ptrdiff_t b0, ptrdiff_t b1)
 {
     ptrdiff_t n = 0;
     if (!a->lengths)
         return b1 - b0;
     for (ptrdiff_t b = b0; b < b1; b++)
-        n += a->lengths[b] > s;
+        n += a->lengths[b] > t;
     return n;
 }
 

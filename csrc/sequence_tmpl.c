@@ -104,17 +104,22 @@ typedef struct FN(forward_call) {
     fr_barrier barrier[];       /* a group */
 } FN(forward_call);
 
+/* Where the state before step s of the loop stands. */
+static ptrdiff_t FN(slot)(const fr_args *a, ptrdiff_t s)
+{
+    return !a->tape_state[0] ? s & 1 : a->reverse ? a->steps - s : s;
+}
+
 /* Addresses of the rows b0 .. b1-1 that are there at step s; returns how many. */
 static ptrdiff_t FN(rows_at)(const FN(forward_call) *c, ptrdiff_t s, ptrdiff_t b0, ptrdiff_t b1, FN(row) *rows)
 {
     const fr_args *a = c->a;
     const int taped = a->tape_state[0] != NULL;
+    const ptrdiff_t t = fr_time(a, s), before = FN(slot)(a, s), after = FN(slot)(a, s + 1);
     ptrdiff_t n = 0;
     for (ptrdiff_t b = b0; b < b1; b++) {
-        ptrdiff_t length = fr_length(a, b), t = a->reverse ? length - 1 - s : s;
-        ptrdiff_t before = taped ? t + (a->reverse != 0) : s & 1, after = taped ? t + !a->reverse : (s + 1) & 1;
         FN(row) *row = rows + n;
-        if (s >= length)
+        if (t >= fr_length(a, b))
             continue;
         row->x = (const T *)a->x.data + t * a->x.step + b * a->x.row;
         row->h_prev = c->states[0] + before * c->slot[0] + b * c->width[0];
@@ -358,11 +363,12 @@ static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(for
         memcpy(c, &got, sizeof got);
 }
 
-static double FN(flops_a_step)(const fr_args *a)
+/* Floating-point operations of a row's step: products, and some 80 a unit for the gates. */
+static double FN(flops_a_row)(const fr_args *a)
 {
     const FN(cell) *cell = FN(cells)[a->cell];
-    return 2.0 * (double)a->batch * (double)a->hidden * (double)(cell->gates * (a->inputs + a->outputs) + 40)
-           + (FN(projects)(a) ? 2.0 * (double)a->batch * (double)a->hidden * (double)a->outputs : 0.0);
+    return 2.0 * (double)a->hidden
+           * (double)(cell->gates * (a->inputs + a->outputs) + (FN(projects)(a) ? a->outputs : 0) + 40);
 }
 
 static fr_status FN(forward)(const fr_args *a)
@@ -370,7 +376,7 @@ static fr_status FN(forward)(const fr_args *a)
     const FN(cell) *cell = FN(cells)[a->cell];
     const int taped = a->tape_state[0] != NULL;
     const ptrdiff_t B = a->batch;
-    const double flops = FN(flops_a_step)(a);
+    const double flops = FN(flops_a_row)(a) * (double)fr_max(B, 1);     /* of a step */
     const int team = fr_team(&a->run, flops * (double)a->steps);
     FN(forward_call) plan = {.a = a, .cell = cell, .w = FN(lay_out)(a)}, *c;
     fr_arena arena = {NULL, 0, 0};
@@ -397,7 +403,7 @@ static fr_status FN(forward)(const fr_args *a)
 
     for (int i = 0; i < cell->states; i++)
         for (ptrdiff_t b = 0; b < B; b++) {
-            ptrdiff_t slot = taped && a->reverse ? fr_length(a, b) : 0;
+            ptrdiff_t slot = FN(slot)(a, a->reverse ? a->steps - fr_length(a, b) : 0);
             T *to = c->states[i] + slot * c->slot[i] + b * c->width[i];
             size_t bytes = (size_t)c->width[i] * sizeof(T);
             if (a->state0[i])
@@ -409,7 +415,7 @@ static fr_status FN(forward)(const fr_args *a)
     if (!a->packed)
         fr_parallel(team, FN(pack_window), c);
     for (c->s0 = 0; c->s0 < a->steps && status == FR_OK; c->s0 = c->s1) {
-        c->s1 = fr_min(a->steps, c->s0 + 1 + (ptrdiff_t)fr_min(a->steps, (ptrdiff_t)(fr_window_budget(&window) / flops)));
+        c->s1 = fr_min(a->steps, c->s0 + 1 + (ptrdiff_t)(fr_window_budget(&window) / flops));
         for (int i = 0; i < team; i++)
             c->barrier[i].count = 0;
         fr_parallel(team, FN(forward_window), c);
@@ -417,7 +423,7 @@ static fr_status FN(forward)(const fr_args *a)
     }
     for (int i = 0; i < cell->states; i++)
         for (ptrdiff_t b = 0; b < B; b++) {
-            ptrdiff_t length = fr_length(a, b), slot = !taped ? length & 1 : a->reverse ? 0 : length;
+            ptrdiff_t slot = FN(slot)(a, a->reverse ? a->steps : fr_length(a, b));
             memcpy((T *)a->state[i] + b * c->width[i], c->states[i] + slot * c->slot[i] + b * c->width[i],
                    (size_t)c->width[i] * sizeof(T));
         }
