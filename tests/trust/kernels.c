@@ -145,7 +145,7 @@ static void run_cell(const variant *v, shape s, uint64_t seed)
     if (s.ragged) {
         int64_t *lengths = guarded((size_t)s.B * sizeof *lengths);
         for (ptrdiff_t b = 0; b < s.B; b++)
-            lengths[b] = (int64_t)(random_bits() % (uint32_t)(s.T + 1));
+            lengths[b] = (int64_t)(random_bits() % (uint64_t)(s.T + 1));
         a.lengths = lengths;
     }
     for (int i = 0; i < 5; i++)
@@ -239,6 +239,7 @@ static const shape larger[] = {
     {70, 1, 5, 9, 0, 0, 1},     {70, 1, 5, 9, 1, 0, 1},     {9, 2, 130, 131, 0, 0, 1}, {5, 16, 257, 40, 1, 1, 1},
     {33, 9, 3, 20, 0, 1, 1},    {300, 2, 4, 5, 1, 1, 0},    {20, 40, 7, 11, 0, 1, 1},  {2, 3, 6, 520, 0, 0, 1},
     {3, 14, 40, 300, 1, 1, 0},  {1, 1, 1, 1, 0, 0, 1},      {4, 4, 0, 5, 0, 0, 1},
+    {0, 3, 4, 5, 0, 0, 1},      {3, 0, 4, 5, 1, 1, 1},
 };
 
 int main(int argc, char **argv)
@@ -269,6 +270,7 @@ int main(int argc, char **argv)
                 run_linear(batches[n % BATCHES], edges[i], edges[o], n);
         run_linear(700, 33, 70, 1);
         run_linear(3, 700, 260, 2);
+        run_linear(0, 3, 4, 3);
         for (int f = 0; f < FR_FUNCTIONS; f++) {
             for (int i = 0; i < EDGES; i++)
                 run_map((fr_function)f, edges[i], 8.0);

@@ -1,0 +1,61 @@
+"""Ctrl-C in a long call raises KeyboardInterrupt promptly and leaves nothing half-written."""
+
+import signal
+import time
+
+import pytest
+from trust_work import python
+
+# Several seconds of work on the slowest kernels, at the memory of a moderate one.
+PROGRAM = """
+import sys, time
+import numpy as np, fastrnn
+from trust_work import CELLS, bits, case, compute
+from fastrnn import functional
+
+given = case(CELLS["lstm"], 4000, 16, 64, 128)
+cell, params, x = given["cell"], given["params"], given["x"]
+before = {name: array.tobytes() for name, array in params.items()}
+y, _, tape = functional.forward(cell, params, x)
+rows = np.broadcast_to(x[0], (3000, *x[0].shape)).reshape(-1, 64)
+wide = np.ones((2000, 64), np.float32)
+calls = {
+    "forward": lambda: functional.forward(cell, params, x, tape=False),
+    "backward": lambda: functional.backward(cell, params, tape, y),
+    "linear": lambda: functional.linear(rows, wide),
+}
+with fastrnn.isa("baseline"), fastrnn.num_threads(THREADS):
+    print("ready", flush=True)
+    try:
+        calls["CALL"]()
+        print("finished", flush=True)
+    except KeyboardInterrupt:
+        print(time.monotonic(), flush=True)
+assert before == {name: array.tobytes() for name, array in params.items()}
+small = case(CELLS["lstm"], 5, 3, 7, 9)
+with fastrnn.backend("reference"):
+    expected = bits(compute(small))
+assert bits(compute(small)) == expected
+print("ok", flush=True)
+"""
+
+
+def interrupt(call, threads):
+    """Seconds from the signal to the exception."""
+    process = python(PROGRAM.replace("CALL", call).replace("THREADS", str(threads)))
+    assert process.stdout.readline() == "ready\n", process.stderr.read()
+    time.sleep(0.4)
+    sent = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    caught, end = out.split()
+    assert caught != "finished", "the call ended before the signal came"
+    assert (process.returncode, end) == (0, "ok"), err
+    return float(caught) - sent
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("call", ["forward", "backward", "linear"])
+def test_ctrl_c_ends_a_long_call_within_a_fifth_of_a_second(call, threads):
+    # A busy machine may delay one try; a call that does not look would delay all of them by seconds.
+    assert min(interrupt(call, threads) for _ in range(2)) < 0.2
