@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from .nn import Module
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm_"]
 
 #: Elements updated at a time: a few arrays of so many stay in the first caches.
 _BLOCK = 8192
+
+
+class Module(Protocol):
+    """What an optimiser asks of a module; `fastrnn.nn.Module` has it."""
+
+    @property
+    def params(self) -> Mapping[str, np.ndarray]: ...
+
+    def check_grads(self, grads: Mapping[str, Any], what: str = "grads") -> dict[str, np.ndarray]: ...
+
+    def check_not_frozen(self, action: str) -> None: ...
+
+    def mark_changed(self) -> None: ...
 
 
 class Optimizer:
