@@ -21,13 +21,13 @@ from .io import load, save
 from .nn import GRU, LSTM, RNN, Dropout, Embedding, Linear, Module, Recurrent
 
 __all__ = [
-    "Dropout",
-    "Embedding",
     "GRU",
     "LSTM",
+    "RNN",
+    "Dropout",
+    "Embedding",
     "Linear",
     "Module",
-    "RNN",
     "Recurrent",
     "__version__",
     "backend",

@@ -76,7 +76,9 @@ def _checked_threads(n: int | None) -> int:
     return int(n)
 
 
-_backend = _Setting(_checked_backend, _checked_backend(os.environ.get("FASTRNN_BACKEND", "native"), "FASTRNN_BACKEND"))
+_backend = _Setting(
+    _checked_backend, _checked_backend(os.environ.get("FASTRNN_BACKEND", "native"), "FASTRNN_BACKEND")
+)
 _isa = _Setting(
     _checked_isa,
     _native.ISAS[_checked_isa(os.environ.get("FASTRNN_ISA", _native.SUPPORTED_ISAS[0]), "FASTRNN_ISA")],

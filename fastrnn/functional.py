@@ -115,7 +115,7 @@ def forward(
     state : array (B, H), or tuple of arrays for a cell of several states, optional
         The initial state, zero if not given. An LSTM has ``(h, c)``.
     lengths : integers, (B,), optional
-        Valid steps of each row, 0 to T, in any order. Past its length a row does not change its state and y is 0.
+        Valid steps of each row, 0 to T, in any order. Past its length a row keeps its state, and y is 0.
     reverse : bool
         Run each row from its last valid step to its first. y keeps the order of the input.
     tape : bool
@@ -181,7 +181,9 @@ def forward(
         packed=None if packed is None else packed.layout(run["isa"]),
         **run,
     )
-    record = Tape(cell, given.params.arrays, given.x, given.lengths, reverse, states, cached) if tape else None
+    record = (
+        Tape(cell, given.params.arrays, given.x, given.lengths, reverse, states, cached) if tape else None
+    )
     return y, _one_or_all(final), record
 
 

@@ -1,0 +1,288 @@
+"""The same bits: native kernels and reference, and everything that follows from it (docs/numerics.md).
+
+FASTRNN_BIT_CASES=100000 pytest tests/test_bits.py -k random runs that many random cases (hours)
+"""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kit import ISAS, assert_native_equals_reference, assert_same_bits, flat, make_case, one
+
+import fastrnn
+from fastrnn import cells, functional, reference
+
+CASES = int(os.environ.get("FASTRNN_BIT_CASES", "1000"))
+CELLS = [cells.RNN(), cells.RNN("relu"), cells.LSTM(), cells.LSTM(3), cells.GRU(), cells.GRU("before")]
+every_cell = pytest.mark.parametrize("cell", CELLS, ids=str)
+every_isa = pytest.mark.parametrize("isa", ISAS)
+both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+both_directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+
+
+@st.composite
+def cases(draw):
+    edge = st.sampled_from([1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33])
+    hidden = draw(edge | st.integers(1, 40))
+    inputs = draw(edge | st.integers(1, 40) | st.sampled_from([127, 128, 129, 130, 257]))
+    steps = draw(st.integers(0, 5) | st.sampled_from([1, 2, 9]))
+    batch = draw(st.integers(0, 8) | st.sampled_from([1, 1, 13, 15, 29]))
+    cell = draw(
+        st.sampled_from(CELLS[:3] + CELLS[4:]) | st.integers(1, hidden).map(lambda p: cells.LSTM(proj_size=p))
+    )
+    lengths = draw(st.none() | st.lists(st.integers(0, steps), min_size=batch, max_size=batch))
+    return make_case(
+        cell, steps, batch, inputs, hidden,
+        draw(st.sampled_from([np.float32, np.float64])),
+        seed=draw(st.integers(0, 2**32 - 1)),
+        lengths=None if lengths is None else np.array(lengths, np.int64),
+        reverse=draw(st.booleans()),
+        bias=draw(st.booleans()),
+        scale=draw(st.sampled_from([1e-20, 0.1, 1.0, 1.0, 10.0])),
+        states=draw(st.booleans()),
+        dy=draw(st.booleans()),
+        special=draw(st.sampled_from([False, False, True])),
+    )  # fmt: skip
+
+
+@settings(max_examples=CASES)
+@given(case=cases(), isa=st.sampled_from(ISAS), threads=st.integers(1, 4))
+def test_random_cases_equal_the_reference(case, isa, threads):
+    assert_native_equals_reference(case, isa, threads)
+
+
+# Shapes at which each way through the kernels is taken: more rows than a chunk and no whole blocks of them; sums
+# of several blocks; the input product taken out of the loop in several chunks; units shared by two, three and four
+# threads, and by groups of rows; weights too large to be read by every thread.
+LARGE = [
+    (40, 35, 5, 9),
+    (3, 2, 140, 300),
+    (150, 1, 20, 40),
+    (20, 3, 150, 70),
+    (2, 16, 33, 470),
+    (2, 50, 300, 20),
+]
+
+
+@every_cell
+@pytest.mark.parametrize("shape", LARGE, ids=str)
+def test_large_cases_equal_the_reference(cell, shape):
+    steps, batch, inputs, hidden = shape
+    rng = np.random.default_rng(1)
+    for dtype, lengths in [(np.float32, None), (np.float64, rng.integers(0, steps + 1, batch))]:
+        if dtype == np.float64 and hidden > 100:
+            dtype = np.float32
+        case = make_case(
+            cell, steps, batch, inputs, hidden, dtype, lengths=lengths, reverse=lengths is not None
+        )
+        expected = case.run(reference)
+        for isa in ISAS:
+            for threads in (1, 2, 3, 4) if isa == ISAS[0] else (4,):
+                with fastrnn.isa(isa), fastrnn.num_threads(threads):
+                    assert_same_bits(case.run(), expected, f"{case} {isa} {threads}")
+
+
+@both_dtypes
+@every_isa
+@settings(max_examples=60)
+@given(
+    rows=st.integers(0, 40), inputs=st.integers(1, 300), outputs=st.integers(1, 40), bias=st.booleans(),
+    threads=st.integers(1, 4), seed=st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_linear_equals_the_reference(dtype, isa, rows, inputs, outputs, bias, threads, seed):
+    rng = np.random.default_rng(seed)
+    draw = lambda *shape: rng.standard_normal(shape).astype(dtype)  # noqa: E731
+    x, w, b, dy = draw(rows, inputs), draw(outputs, inputs), draw(outputs), draw(rows, outputs)
+    with fastrnn.isa(isa), fastrnn.num_threads(threads):
+        got = [functional.linear(x, w, b if bias else None), *functional.linear_backward(x, w, dy)]
+    assert_same_bits(got, [reference.linear(x, w, b if bias else None), *reference.linear_backward(x, w, dy)])
+
+
+@every_isa
+def test_linear_over_many_rows_equals_the_reference(isa):
+    rng = np.random.default_rng(0)
+    x, w, dy = (rng.standard_normal(s).astype(np.float32) for s in [(2500, 3), (5, 3), (2500, 5)])
+    with fastrnn.isa(isa), fastrnn.num_threads(2):
+        got = [functional.linear(x, w), *functional.linear_backward(x, w, dy)]
+    assert_same_bits(got, [reference.linear(x, w), *reference.linear_backward(x, w, dy)])
+
+
+@both_dtypes
+@every_isa
+@pytest.mark.parametrize("name", ["exp", "sigmoid", "tanh"])
+def test_elementary_functions_equal_the_reference(dtype, isa, name):
+    bits = np.random.default_rng(0).integers(0, 2**64, 20_000, np.uint64)
+    x = bits.astype(np.uint32).view(np.float32) if dtype == np.float32 else bits.view(np.float64)
+    x = np.concatenate(
+        (x, np.linspace(-110, 110, 20_003).astype(dtype), np.array([0.0, -0.0, np.inf, -np.inf], dtype))
+    )
+    with fastrnn.isa(isa):
+        assert_same_bits(getattr(functional, name)(x), getattr(reference, name)(x))
+
+
+def ragged(cell, seed=0, dtype=np.float32, reverse=False):
+    return make_case(cell, 9, 7, 21, 37, dtype, seed=seed, lengths=[9, 0, 4, 1, 9, 8, 2], reverse=reverse)
+
+
+def parts(case):
+    """y, final state, dx, dstate0 and the gradients, apart."""
+    y, state, tape = functional.forward(
+        case.cell, case.params, case.x, one(case.state), lengths=case.lengths, reverse=case.reverse
+    )
+    dx, dstate0, grads = functional.backward(case.cell, case.params, tape, case.dy, one(case.dstate))
+    return y, flat([state]), dx, flat([dstate0]), grads
+
+
+@every_cell
+@both_directions
+def test_a_row_has_the_same_bits_alone_and_in_any_batch(cell, reverse):
+    case = ragged(cell, reverse=reverse)
+    y, state, dx, dstate0, _ = parts(case)
+    order = np.random.default_rng(0).permutation(7)
+    for rows in (order, order[:3], *([b] for b in range(7))):
+        rows = np.asarray(rows)
+        y1, state1, dx1, dstate1, _ = parts(case.rows(rows))
+        assert_same_bits(
+            [y1, dx1, *state1, *dstate1], [y[:, rows], dx[:, rows], *(s[rows] for s in state + dstate0)]
+        )
+
+
+@every_cell
+@both_directions
+def test_padding_has_no_influence(cell, reverse):
+    case = ragged(cell, reverse=reverse)
+    y, state, dx, dstate0, grads = parts(case)
+    for b, n in enumerate(case.lengths):
+        y1, state1, dx1, dstate1, _ = parts(case.rows([b], steps=n))
+        assert_same_bits(
+            [y1, dx1, *state1, *dstate1], [y[:n, [b]], dx[:n, [b]], *(s[[b]] for s in state + dstate0)]
+        )
+        case.x[n:, b] = np.nan
+        case.dy[n:, b] = np.nan
+    assert_same_bits(list(parts(case)), [y, state, dx, dstate0, grads])
+
+
+@every_cell
+@both_directions
+def test_a_sequence_in_chunks_has_the_bits_of_the_whole(cell, reverse):
+    case = replace(ragged(cell, reverse=reverse), lengths=None)
+    y, state, dx, dstate0, _ = parts(case)
+    chunks = [slice(0, 4), slice(4, 5), slice(5, 9)]
+    carried, tapes = one(case.state), []
+    for chunk in chunks[:: -1 if reverse else 1]:
+        y1, carried, tape = functional.forward(cell, case.params, case.x[chunk], carried, reverse=reverse)
+        assert_same_bits(y1, y[chunk])
+        tapes.append((chunk, tape))
+    assert_same_bits(flat([carried]), state)
+    back = one(case.dstate)
+    for chunk, tape in reversed(tapes):
+        dx1, back, _ = functional.backward(cell, case.params, tape, case.dy[chunk], back)
+        assert_same_bits(dx1, dx[chunk])
+    assert_same_bits(flat([back]), dstate0)
+
+
+@every_cell
+@both_dtypes
+def test_inference_step_and_packed_have_the_bits_of_training(cell, dtype):
+    case = replace(ragged(cell, dtype=dtype), lengths=None)
+    y, state, _ = functional.forward(cell, case.params, case.x, one(case.state))
+    packed = functional.pack(cell, case.params)
+    for params in (case.params, packed):
+        y1, state1, tape = functional.forward(cell, params, case.x, one(case.state), tape=False)
+        assert tape is None
+        assert_same_bits([y1, state1], [y, state])
+        carried = one(case.state)
+        for t in range(len(y)):
+            y1, carried, _ = functional.forward(cell, params, case.x[t : t + 1], carried, tape=False)
+            assert_same_bits(y1[0], y[t])
+        assert_same_bits([carried], [state])
+    ragged_case = ragged(cell, dtype=dtype, reverse=True)
+    arguments = {"lengths": ragged_case.lengths, "reverse": True}
+    trained = functional.forward(cell, case.params, ragged_case.x, one(case.state), **arguments)
+    inferred = functional.forward(cell, packed, ragged_case.x, one(case.state), tape=False, **arguments)
+    assert_same_bits(inferred[:2], trained[:2])
+
+
+@every_cell
+def test_layout_and_byte_order_of_the_input_change_nothing(cell):
+    case = ragged(cell)
+    expected = case.run()
+    steps, batch, inputs = case.x.shape
+    wide = np.full((batch, steps + 2, 2 * inputs + 1), np.nan, np.float32)
+    wide[:, 1:-1, 1::2] = case.x.transpose(1, 0, 2)
+    joined = np.full((batch, steps, inputs + 3), np.nan, np.float32)
+    joined[..., 2:-1] = case.x.transpose(1, 0, 2)
+    unaligned = np.zeros(case.x.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(case.x.shape)
+    unaligned[...] = case.x
+    locked = case.x.copy()
+    locked.flags.writeable = False
+    for x in (
+        np.asfortranarray(case.x),
+        wide[:, 1:-1, 1::2].transpose(1, 0, 2),
+        joined[..., 2:-1].transpose(1, 0, 2),
+        case.x[::-1].copy()[::-1],
+        case.x.astype(">f4"),
+        case.x.astype(np.float64),
+        unaligned,
+        locked,
+    ):
+        assert_same_bits(replace(case, x=x).run(), expected)
+    swapped = {n: np.asfortranarray(a.astype(">f4")) for n, a in case.params.items()}
+    assert_same_bits(replace(case, params=swapped).run(), expected)
+
+
+@every_cell
+def test_out_may_be_a_slice_of_a_wider_array(cell):
+    case = ragged(cell)
+    y, _, _ = functional.forward(cell, case.params, case.x, one(case.state), lengths=case.lengths)
+    for batch_first in (False, True):
+        shape = (7, 9, 2 * y.shape[2] + 3) if batch_first else (9, 7, 2 * y.shape[2] + 3)
+        wide = np.full(shape, 5, np.float32)
+        view = wide.transpose(1, 0, 2) if batch_first else wide
+        out = view[..., 2 : 2 + y.shape[2]]
+        got, _, _ = functional.forward(
+            cell, case.params, case.x, one(case.state), lengths=case.lengths, tape=False, out=out
+        )
+        assert got is out
+        assert_same_bits(np.ascontiguousarray(out), y)
+        assert (np.delete(view, np.s_[2 : 2 + y.shape[2]], axis=2) == 5).all()
+
+
+@every_cell
+def test_one_run_has_the_bits_of_the_next(cell):
+    case = make_case(cell, 30, 5, 70, 130, lengths=[30, 3, 0, 17, 29])
+    expected = case.run()
+    for _ in range(20):
+        assert_same_bits(case.run(), expected)
+
+
+@every_cell
+@every_isa
+@both_directions
+def test_nan_reaches_its_row_from_its_step_on_and_no_other(cell, isa, reverse):
+    case = make_case(cell, 6, 4, 9, 19, reverse=reverse)
+    with fastrnn.isa(isa):
+        clean, _, _ = functional.forward(cell, case.params, case.x, one(case.state), reverse=reverse)
+        for value in (np.nan, np.inf):
+            x = case.x.copy()
+            x[2, 1, 5] = value
+            y, _, _ = functional.forward(cell, case.params, x, one(case.state), reverse=reverse)
+            touched = np.zeros(y.shape[:2], bool)
+            touched[slice(0, 3) if reverse else slice(2, None), 1] = True
+            assert_same_bits(y[~touched], clean[~touched])
+            if np.isnan(value):
+                assert np.isnan(y[2, 1]).all()
+                assert np.isnan(y[touched]).all()
+
+
+@every_cell
+def test_vanishing_values_are_stored_as_zero(cell):
+    case = make_case(cell, 40, 3, 5, 17, scale=1e-9, states=False)
+    case.dy[:-1] = 0
+    y, _, _, dstate0, _ = parts(case)
+    assert (np.abs(y[y != 0]) >= 2.0**-100).all()
+    for d in dstate0:
+        assert (np.abs(d[d != 0]) >= 2.0**-100).all()
