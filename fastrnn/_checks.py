@@ -24,6 +24,7 @@ DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 class Parameters(NamedTuple):
     """Checked parameters of a cell. Accepted wherever parameters are, and not checked again."""
 
+    cell: Cell
     arrays: dict[str, np.ndarray]
     input_size: int
     hidden_size: int
@@ -54,6 +55,8 @@ class Backward(NamedTuple):
 def parameters(cell: Cell, params: Mapping[str, Any] | Parameters) -> Parameters:
     """The parameters of a cell: their names, shapes and common dtype."""
     if isinstance(params, Parameters):
+        if params.cell != cell:
+            raise ValueError(f"params were made for {params.cell}; this call is for {cell}")
         return params
     if not isinstance(cell, Cell):
         raise TypeError(f"cell is {_kind(cell)}; expected a cell such as fastrnn.cells.LSTM()")
@@ -101,7 +104,7 @@ def parameters(cell: Cell, params: Mapping[str, Any] | Parameters) -> Parameters
             )
     dtype = arrays["w_ih"].dtype.newbyteorder("=")
     arrays = {n: np.ascontiguousarray(a, dtype) for n, a in arrays.items()}
-    return Parameters(arrays, input_size, hidden_size, dtype)
+    return Parameters(cell, arrays, input_size, hidden_size, dtype)
 
 
 def forward_arguments(

@@ -247,9 +247,11 @@ def test_what_the_kernels_may_rely_on():
     assert np.may_share_memory(given.x, x)  # strides over time and batch are kept: no copy
     assert given.lengths.dtype == np.int64
     assert [s.shape for s in given.state] == [(B, H), (B, H)]
-    assert given.params[1:] == (I, H, np.dtype(np.float32))
+    assert given.params[2:] == (I, H, np.dtype(np.float32))
     again = _checks.forward_arguments(LSTM, given.params, x)
     assert again.params is given.params
+    with pytest.raises(ValueError, match=r"params were made for LSTM\(proj_size=0\); this call is for GRU"):
+        _checks.forward_arguments(cells.GRU(), given.params, x)
 
 
 def test_a_dlpack_array_is_accepted():

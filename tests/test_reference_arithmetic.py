@@ -125,9 +125,9 @@ def test_fma_rounds_once_where_two_roundings_would_meet_a_tie():
 def product_by_definition(a, w, start):
     """One sum as docs/numerics.md says it, term by term, for one row and one unit."""
     blocks = []
-    for k in range(0, len(a), 128):
+    for k in range(0, len(a), arithmetic.BLOCK):
         accumulator = a.dtype.type(0)
-        for ak, wk in zip(a[k : k + 128], w[k : k + 128], strict=True):
+        for ak, wk in zip(a[k : k + arithmetic.BLOCK], w[k : k + arithmetic.BLOCK], strict=True):
             accumulator = arithmetic.fma(ak, wk, accumulator)[()]
         blocks.append(accumulator)
     if start is None:

@@ -91,7 +91,7 @@ def _settled(a, b, c):
 
 
 def product(a, w, start=None):
-    """``start + sum over k of a[:, k] * w[:, k]``: blocks of 128 terms, a chain of fma each, added in order.
+    """``start + sum_k a[:, k] * w[:, k]``: blocks of BLOCK terms, each a chain of fma, added in order.
 
     a is (rows, K), w (units, K), start (rows, units) or (units,) or None; the result is (rows, units).
     """

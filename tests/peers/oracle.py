@@ -6,6 +6,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from fastrnn import cells
 
+torch.set_num_threads(1)  # the matrices are small: threads would only wait for each other
+
 
 def run(cell, params, x, state, dy, dstate, *, lengths=None, reverse=False, dtype=torch.float64):
     """Results of `fastrnn.functional.forward` and `backward` by name, as float64 arrays.
