@@ -113,6 +113,8 @@ class Recurrent(Module):
     True
     """
 
+    #: Attributes that `_bind` and `_freeze` make of the others; copies make them anew.
+    _derived: ClassVar[frozenset[str]] = frozenset({"_cells", "_packed", "_widths"})
     #: Where a subclass calls an option of the cell by another name: the cell's name -> the layer's.
     _cell_options: ClassVar[dict[str, str]] = {}
 
@@ -181,6 +183,7 @@ class Recurrent(Module):
             for layer, reverse in self._passes()
         ]
         self._packed: list[Any] | None = None
+        self._widths = tuple(self.cell.state_shapes(self.hidden_size).values())
 
     # ---- running ----
 
@@ -250,9 +253,11 @@ class Recurrent(Module):
                 f"{type(self).__name__}.step: x_t has {x_t.ndim} axes (shape {x_t.shape}); "
                 "expected (B, I) or (I,)"
             )
-        time = 1 if self.batch_first and x_t.ndim == 2 else 0
-        y, state, *_ = self._run(np.expand_dims(x_t, time), state, None, training=False)
-        return y.squeeze(time), state
+        if self.batch_first and x_t.ndim == 2:
+            y, state, *_ = self._run(x_t[:, None], state, None, training=False)
+            return y[:, 0], state
+        y, state, *_ = self._run(x_t[None], state, None, training=False)
+        return y[0], state
 
     def _run(
         self, x: np.ndarray, state: State | None, lengths: Sequence[int] | None, training: bool
@@ -261,7 +266,7 @@ class Recurrent(Module):
         x, unbatched = self._time_major(x)
         steps, batch, _ = x.shape
         first = self._states(state, "state", batch, unbatched)
-        last = [np.empty((len(self._cells), batch, width), self.dtype) for width in self._widths()]
+        last = [np.empty((len(self._cells), batch, width), self.dtype) for width in self._widths]
         width = self.cell.output_size(self.hidden_size)
         directions = self._directions()
         passes, masks = [], []
@@ -335,7 +340,7 @@ class Recurrent(Module):
         width = self.cell.output_size(self.hidden_size)
         dy = self._output_gradient(dy, (steps, batch, width * len(directions)), tape.unbatched)
         after = self._states(dstate, "dstate", batch, tape.unbatched)
-        before = [np.empty((len(self._cells), batch, w), self.dtype) for w in self._widths()]
+        before = [np.empty((len(self._cells), batch, w), self.dtype) for w in self._widths]
         grads = dict.fromkeys(self._own)
         for layer in reversed(range(self.num_layers)):
             dx = None
@@ -363,9 +368,6 @@ class Recurrent(Module):
         return dy, self._join(before), grads
 
     # ---- shapes ----
-
-    def _widths(self) -> list[int]:
-        return list(self.cell.state_shapes(self.hidden_size).values())
 
     def _split(self, state: State) -> Sequence[np.ndarray]:
         return (state,) if len(self.cell.states) == 1 else state
@@ -402,7 +404,7 @@ class Recurrent(Module):
                 f"{who}: {what} is a {type(state).__name__}; expected a tuple ({', '.join(names)})"
             )
         arrays = []
-        for name, value, width in zip(names, self._split(state), self._widths(), strict=True):
+        for name, value, width in zip(names, self._split(state), self._widths, strict=True):
             shape = (len(self._cells), batch, width)
             if value is None:
                 arrays.append(np.zeros(shape, self.dtype))
@@ -445,7 +447,7 @@ class Recurrent(Module):
         self._packed = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_cells", "_packed")}
+        return {name: value for name, value in self.__dict__.items() if name not in self._derived}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
