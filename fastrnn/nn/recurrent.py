@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,7 +26,7 @@ class RecurrentTape(Tape):
 
     unbatched: bool = False
     #: One tape for each layer and direction, in the order of the states; consume=True empties it.
-    passes: list[Any] = ()
+    passes: list[Any] = field(default_factory=list)
     #: For each layer, which elements of its input dropout kept (None: no dropout).
     masks: tuple[np.ndarray | None, ...] = ()
 
@@ -459,9 +459,9 @@ class Recurrent(Module):
         if type(self) is Recurrent:
             cell = f"{self.cell!r}, "
         else:
-            for field in fields(self.cell):
-                if (value := getattr(self.cell, field.name)) != field.default:
-                    shown[self._cell_options.get(field.name, field.name)] = repr(value)
+            for option in fields(self.cell):
+                if (value := getattr(self.cell, option.name)) != option.default:
+                    shown[self._cell_options.get(option.name, option.name)] = repr(value)
         defaults = {
             "num_layers": 1,
             "bias": True,
