@@ -2,7 +2,7 @@
  *
  * The loop does what the next step needs: gate gradients, the carry. The gate gradients of the rows it visits pile up in
  * visiting order; when a chunk is full, dx and the gradients of the parameters are taken from it as large products, whole
- * blocks of rows at a time, and the rows that do not fill a block go on into the next chunk. So memory stays bounded, and
+ * groups of rows at a time, and the rows that do not fill one go on into the next chunk. So memory stays bounded, and
  * the bits do not know of chunks. */
 
 typedef struct FN(backward_call) {
@@ -281,7 +281,7 @@ static fr_status FN(backward)(const fr_args *a)
     plan.panels = fr_ceil(H, W);
     plan.out_panels = fr_ceil(P, W);
     plan.in_panels = fr_ceil(a->inputs, W);
-    plan.capacity = fr_min(a->steps * B, fr_max(FN(CHUNK_ROWS), 2 * FR_BLOCK + B));
+    plan.capacity = fr_min(a->steps * B, fr_max(FN(CHUNK_ROWS), 2 * FR_GROUP + B));
     plan.ld = cell->slopes * H;
     if (plan.ld % 1024 == 0)    /* rows a multiple of 4 KiB apart would fall on the same lines of the L1 cache */
         plan.ld += FR_LINE / (ptrdiff_t)sizeof(T);
@@ -334,7 +334,7 @@ static fr_status FN(backward)(const fr_args *a)
         }
         if (status == FR_OK)
             status = FN(inputs_of_chunk)(c, team, &window, left, used);
-        ptrdiff_t whole = s > 0 ? used / FR_BLOCK * FR_BLOCK : used;
+        ptrdiff_t whole = s > 0 ? used / FR_GROUP * FR_GROUP : used;
         if (status == FR_OK && whole > 0) {
             status = FN(gradients_of_chunk)(c, team, &window, whole, fresh);
             fresh = 0;

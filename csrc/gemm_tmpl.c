@@ -256,8 +256,8 @@ typedef struct FN(gradient) {
     T *dw, *db;                 /* either may be NULL */
 } FN(gradient);
 
-/* Rows taken at a time: the packed operands of a pass stay in L2. Whole blocks, so that cutting keeps the bits. */
-enum { FN(PASS) = 4 * FR_BLOCK };
+/* Rows taken at a time: the packed operands of a pass stay in L2. Whole groups, so that cutting keeps the bits. */
+enum { FN(PASS) = 2 * FR_GROUP };
 
 /* Panels of x: panels p0 .. p1-1 of rows r0 .. r0+n-1. */
 static void FN(gradient_pack_x)(const FN(gradient) *g, T *panels, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1)
@@ -314,16 +314,20 @@ static void FN(gradient_part)(const FN(gradient) *g, const T *panels, T *packed,
     }
 }
 
-/* db[j0 .. j1-1] over rows r0 .. r0+n-1. */
+/* db[j0 .. j1-1] over rows r0 .. r0+n-1: chains of rows, groups of chains. */
 static void FN(gradient_bias)(const FN(gradient) *g, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t j0, ptrdiff_t j1, int fresh)
 {
     for (ptrdiff_t j = j0; j < j1; j += W) {
         V sum = fresh ? vset(0) : FN(get)(g->db + j, j1 - j);
-        for (ptrdiff_t k0 = 0; k0 < n; k0 += FR_BLOCK) {
-            V acc = vset(0);
-            for (ptrdiff_t k = k0; k < fr_min(n, k0 + FR_BLOCK); k++)
-                acc = acc + FN(unfaint)(FN(get)(g->a + (r0 + k) * g->lda + j, j1 - j));
-            sum = fresh && k0 == 0 ? acc : (V)(sum + acc);
+        for (ptrdiff_t g0 = 0; g0 < n; g0 += FR_GROUP) {
+            V group = vset(0);
+            for (ptrdiff_t k0 = g0; k0 < fr_min(n, g0 + FR_GROUP); k0 += FR_CHAIN) {
+                V chain = vset(0);
+                for (ptrdiff_t k = k0; k < fr_min(n, k0 + FR_CHAIN); k++)
+                    chain = chain + FN(unfaint)(FN(get)(g->a + (r0 + k) * g->lda + j, j1 - j));
+                group = group + chain;
+            }
+            sum = sum + group;
         }
         FN(put)(g->db + j, sum, j1 - j);
     }

@@ -29,7 +29,7 @@ static void FN(linear_pack_back)(void *argument, int member, int members)
 }
 
 
-/* Rows taken at a time by the gradient. Whole blocks. */
+/* Rows taken at a time by the gradient. Whole groups. */
 enum { FN(LINEAR_ROWS) = 4 * FN(PASS) };
 
 static void FN(linear_space)(fr_arena *arena, FN(linear_call) *c, int back, int team)

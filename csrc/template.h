@@ -33,5 +33,8 @@
 #error "template.h needs FR_DTYPE 32 or 64"
 #endif
 
-/* Terms of one block of a product (docs/numerics.md, section 1). */
-#define FR_BLOCK 128
+/* Terms of one block of a product (docs/numerics.md, section 1); rows of one chain of the gradient of a bias, and chains
+ * of one group of it; rows after which both begin anew. */
+#define FR_BLOCK 64
+#define FR_CHAIN 16
+#define FR_GROUP (FR_CHAIN * FR_CHAIN)

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-BLOCK = 128  # terms of one fma chain in a product
+BLOCK = 64  # terms of one fma chain in a product
+CHAIN = 16  # rows of a chain, and chains of a group, in the gradient of a bias
 _TILE = 1 << 15  # accumulators worked on at once; keeps them in cache, changes no bit
 
 # -- fused multiply-add -----------------------------------------------------------------------------
@@ -124,8 +125,17 @@ def weight_gradient(d, v):
 
 
 def bias_gradient(d):
-    """Gradient of a bias, (units of d,): the same product with 1 as the other operand."""
-    return product(unfaint(d).T, np.ones((1, len(d)), d.dtype))[:, 0]
+    """Gradient of a bias, (units of d,): the rows of d added up in chains, groups of chains, and all groups."""
+    return _added(_added(_added(unfaint(d), CHAIN), CHAIN), len(d))[0]
+
+
+def _added(rows, n):
+    """Sums of every n rows in order, the last of fewer; at least one row, +0 where there are none."""
+    sums = np.zeros((max(1, -(-len(rows) // max(n, 1))), *rows.shape[1:]), rows.dtype)
+    with np.errstate(all="ignore"):
+        for k in range(min(n, len(rows))):  # [k::n]: the k-th row of every sum that has one
+            sums[: len(rows[k::n])] += rows[k::n]
+    return sums
 
 
 # -- the vanishing ----------------------------------------------------------------------------------

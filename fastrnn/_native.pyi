@@ -1,0 +1,68 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .cells import Cell
+
+FUNCTIONS: dict[str, int]
+ISAS: tuple[str, ...]
+SUPPORTED_ISAS: tuple[str, ...]
+COMPILER: str
+OPENMP: bool
+
+def default_threads() -> int: ...
+def fail_allocation(n: int) -> None: ...
+def forward(
+    cell: Cell,
+    params: Mapping[str, np.ndarray],
+    sizes: tuple[int, int, int],
+    *,
+    x: np.ndarray,
+    lengths: np.ndarray | None,
+    reverse: bool,
+    state0: Sequence[np.ndarray | None],
+    y: np.ndarray,
+    state: Sequence[np.ndarray],
+    tape_states: Sequence[np.ndarray] | None,
+    cached: np.ndarray | None,
+    packed: np.ndarray | None,
+    isa: int,
+    threads: int,
+) -> None: ...
+def backward(
+    cell: Cell,
+    params: Mapping[str, np.ndarray],
+    sizes: tuple[int, int, int],
+    *,
+    x: np.ndarray,
+    lengths: np.ndarray | None,
+    reverse: bool,
+    tape_states: Sequence[np.ndarray],
+    cached: np.ndarray,
+    dy: np.ndarray | None,
+    dstate: Sequence[np.ndarray | None],
+    dx: np.ndarray | None,
+    dstate0: Sequence[np.ndarray],
+    dparams: Mapping[str, np.ndarray],
+    isa: int,
+    threads: int,
+) -> None: ...
+def pack(
+    cell: Cell, params: Mapping[str, np.ndarray], sizes: tuple[int, int, int], *, isa: int
+) -> np.ndarray: ...
+def linear(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, *, isa: int, threads: int
+) -> None: ...
+def linear_backward(
+    x: np.ndarray,
+    w: np.ndarray,
+    dy: np.ndarray,
+    dx: np.ndarray,
+    dw: np.ndarray,
+    db: np.ndarray | None,
+    *,
+    isa: int,
+    threads: int,
+) -> None: ...
+def map(function: int, x: np.ndarray, y: np.ndarray, *, isa: int) -> None: ...
