@@ -48,12 +48,13 @@ class BuildNative(build_ext):
     """Compile in parallel, and compile again only what has changed."""
 
     def build_extension(self, ext):
-        openmp = self.openmp_flags()
+        callers = shlex.split(os.environ.get("CFLAGS", ""))
+        openmp = self.openmp_flags(callers)
         c_flags = [
             "-std=gnu11",
             "-O3",
             "-g0",
-            *shlex.split(os.environ.get("CFLAGS", "")),
+            *callers,
             *FLOAT_FLAGS,
             "-fvisibility=hidden",
             *openmp,
@@ -101,7 +102,7 @@ class BuildNative(build_ext):
             )
         return target
 
-    def openmp_flags(self):
+    def openmp_flags(self, callers):
         """["-fopenmp"] where the compiler has it, else [] with a message."""
         if os.environ.get("FASTRNN_OPENMP", "1") == "0":
             self.warn("FASTRNN_OPENMP=0: building without OpenMP; fastrnn will run on one thread")
@@ -110,12 +111,9 @@ class BuildNative(build_ext):
             probe = Path(directory, "probe.c")
             probe.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
             try:
-                objects = self.compiler.compile(
-                    [str(probe)], output_dir=directory, extra_postargs=["-fopenmp"]
-                )
-                self.compiler.link_executable(
-                    objects, "probe", output_dir=directory, extra_postargs=["-fopenmp"]
-                )
+                flags = [*callers, "-fopenmp"]
+                objects = self.compiler.compile([str(probe)], output_dir=directory, extra_postargs=flags)
+                self.compiler.link_executable(objects, "probe", output_dir=directory, extra_postargs=flags)
             except CCompilerError:
                 self.warn("the C compiler has no OpenMP: building without it; fastrnn will run on one thread")
                 return []

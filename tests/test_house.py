@@ -16,8 +16,8 @@ FOUNDATION = {"cells", "_checks", "_config"}
 MAY_IMPORT = {
     "cells": set(),
     "_checks": {"cells"},
-    "_config": set(),
     "_native": set(),
+    "_config": {"_native"},
     "reference": {"cells", "_checks"},
     "functional": FOUNDATION | {"_native", "reference"},
     "nn": FOUNDATION | {"functional"},
@@ -49,31 +49,29 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 SOURCE_IDS = [p.relative_to(PACKAGE).as_posix() for p in SOURCES]
 
 
-def imported(path, nodes=None):
-    """Full names of the modules that a file imports, `from x import a` counting as x.a."""
+def imported(path, functions=True):
+    """Full names of the modules that a file imports, `from x import a` counting as x.a.
+
+    Imports for type checkers alone do not count; `functions`: whether those inside functions do.
+    """
     package = ("fastrnn", *path.relative_to(PACKAGE).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if nodes is None else nodes:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else ()
-            base += tuple(node.module.split(".")) if node.module else ()
-            yield from (".".join([*base, alias.name]) for alias in node.names)
-
-
-def imported_at_import(path):
-    """The same, without what stands inside functions and `if TYPE_CHECKING`."""
 
     def walk(node):
         for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) and not functions:
                 continue
             if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
                 continue
             yield child
             yield from walk(child)
 
-    return imported(path, walk(ast.parse(path.read_text(encoding="utf-8"))))
+    for node in walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            base += tuple(node.module.split(".")) if node.module else ()
+            yield from (".".join([*base, alias.name]) for alias in node.names)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=SOURCE_IDS)
@@ -89,11 +87,11 @@ def test_imports_go_down_only(path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=SOURCE_IDS)
-def test_only_numpy_and_the_standard_library_are_imported_at_import(path):
+def test_only_numpy_and_the_standard_library_are_imported(path, functions=False):
     if floor(path) in BRIDGES:
         return
     allowed = {"fastrnn", "numpy", *sys.stdlib_module_names}
-    foreign = {name.split(".")[0] for name in imported_at_import(path)} - allowed
+    foreign = {name.split(".")[0] for name in imported(path, functions=False)} - allowed
     assert not foreign, f"import {foreign} inside the function that needs it"
 
 
