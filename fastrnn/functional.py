@@ -41,7 +41,7 @@ class Packed:
         The copies, checked and read-only.
     """
 
-    def __init__(self, cell: Cell, params: Mapping[str, Any]) -> None:
+    def __init__(self, cell: Cell, params: Mapping[str, Any] | _checks.Parameters) -> None:
         given = _checks.parameters(cell, params)
         arrays = {name: array.copy() for name, array in given.arrays.items()}
         for array in arrays.values():
@@ -66,7 +66,11 @@ class Packed:
         return f"Packed({self.cell}, input_size={p.input_size}, hidden_size={p.hidden_size}, dtype={p.dtype})"
 
 
-def pack(cell: Cell, params: Mapping[str, Any]) -> Packed:
+# Parameters as the functions take them: by name; packed; or checked already, as the layers keep them.
+Params = Mapping[str, Any] | Packed | _checks.Parameters
+
+
+def pack(cell: Cell, params: Mapping[str, Any] | _checks.Parameters) -> Packed:
     """Parameters packed once, for pipelines that call `forward` frame by frame.
 
     Parameters
@@ -92,7 +96,7 @@ def pack(cell: Cell, params: Mapping[str, Any]) -> Packed:
 
 def forward(
     cell: Cell,
-    params: Mapping[str, Any] | Packed,
+    params: Params,
     x: Any,
     state: Any = None,
     *,
@@ -148,13 +152,10 @@ def forward(
     ((7, 2, 5), True)
     """
     packed = params if isinstance(params, Packed) else None
-    if packed is not None:
-        if packed.cell != cell:
-            raise ValueError(f"params were packed for {packed.cell}; forward was called for {cell}")
-        params = packed.params
+    plain = _plain(params)
     if _config.is_reference():
-        return reference.forward(cell, params, x, state, lengths=lengths, reverse=reverse, tape=tape, out=out)
-    given = _checks.forward_arguments(cell, params, x, state, lengths, out)
+        return reference.forward(cell, plain, x, state, lengths=lengths, reverse=reverse, tape=tape, out=out)
+    given = _checks.forward_arguments(cell, plain, x, state, lengths, out)
     run = _config.run_options()
     sizes = _sizes(cell, given.params)
     (steps, batch, _), dtype = given.x.shape, given.params.dtype
@@ -162,10 +163,11 @@ def forward(
 
     y = np.empty((steps, batch, sizes[2]), dtype) if given.out is None else given.out
     final = tuple(np.empty((batch, width), dtype) for width in widths)
-    states = cached = None
+    record = None
     if tape:
         states = tuple(np.empty((steps + 1, batch, width), dtype) for width in widths)
         cached = np.empty((steps, batch, len(cell.cached) * sizes[1]), dtype)
+        record = Tape(cell, given.params.arrays, given.x, given.lengths, reverse, states, cached)
     _native.forward(
         cell,
         given.params.arrays,
@@ -176,20 +178,17 @@ def forward(
         state0=given.state,
         y=y,
         state=final,
-        tape_states=states,
-        cached=cached,
+        tape_states=states if tape else None,
+        cached=cached if tape else None,
         packed=None if packed is None else packed.layout(run["isa"]),
         **run,
-    )
-    record = (
-        Tape(cell, given.params.arrays, given.x, given.lengths, reverse, states, cached) if tape else None
     )
     return y, _one_or_all(final), record
 
 
 def backward(
     cell: Cell,
-    params: Mapping[str, Any],
+    params: Params,
     tape: Tape,
     dy: Any = None,
     dstate: Any = None,
@@ -237,11 +236,10 @@ def backward(
     >>> dparams["w_hh"].shape
     (15, 5)
     """
-    if isinstance(params, Packed):
-        params = params.params
+    plain = _plain(params)
     if _config.is_reference():
-        return reference.backward(cell, params, tape, dy, dstate, consume=consume)
-    given = _checks.backward_arguments(cell, params, tape, dy, dstate)
+        return reference.backward(cell, plain, tape, dy, dstate, consume=consume)
+    given = _checks.backward_arguments(cell, plain, tape, dy, dstate)
     dtype = given.params.dtype
     dx = np.empty(tape.x.shape, dtype)
     dstate0 = tuple(np.empty_like(d) for d in given.dstate)
@@ -333,6 +331,10 @@ def _map(name: str, x: Any) -> np.ndarray:
 def _sizes(cell: Cell, params: _checks.Parameters) -> tuple[int, int, int]:
     """I, H and P."""
     return params.input_size, params.hidden_size, cell.output_size(params.hidden_size)
+
+
+def _plain(params: Params) -> Any:
+    return params.params if isinstance(params, Packed) else params
 
 
 def _rows(x: np.ndarray) -> np.ndarray:
