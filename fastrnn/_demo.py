@@ -1,0 +1,157 @@
+"""``fastrnn demo``: a language model from nothing, on real text, with figures to judge it by."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from collections.abc import Callable
+
+from . import __version__, _native, get_num_threads
+from ._bench import interleaved, naive_gradient
+from .models import LanguageModel
+from .models.bigram import bigram_bits
+from .optim import Adam, clip_grad_norm_
+
+__all__ = ["default_text", "run"]
+
+#: Characters read in training, all epochs together, and at most held out: what keeps the demo short.
+_READ = 1_350_000
+_HELD_OUT = 50_000
+#: The shortest text that is worth it.
+_SHORTEST = 2_000
+#: Training stops here at the latest, on a machine that is slow or busy.
+_SECONDS = 90
+_BATCH, _CHUNK = 16, 64
+
+
+def run(
+    text_file: str | None = None,
+    output: str = "fastrnn-demo.npz",
+    prompt: str | None = None,
+    epochs: int | None = None,
+    hidden_size: int = 256,
+    seed: int = 0,
+) -> int:
+    """Train, show, save; return the exit status."""
+    source, text = _read(text_file)
+    folder = os.path.dirname(os.path.realpath(output))
+    if os.path.isdir(output) or not os.access(folder, os.W_OK):
+        raise OSError(f"cannot write {output}; give another file with --output")
+    training, held_out = _split(text)
+    batch = min(_BATCH, len(training) // (4 * _CHUNK))
+    epochs = epochs or min(20, max(1, round(_READ / len(training))))
+
+    print(f"fastrnn {__version__}, {_isa()}, {get_num_threads()} threads")
+    print(f"Text    {source}: {len(training):,} characters to learn from, {len(held_out):,} held out")
+    model = LanguageModel(hidden_size=hidden_size, seed=seed)
+    model.build(training)
+    size = sum(array.size for array in model.network.params.values())
+    layers = f"{model.num_layers} LSTM layers of {hidden_size}"
+    print(f"Model   {len(model.vocab)} characters, {layers}: {size:,} parameters")
+
+    bigram = bigram_bits(model.vocab.encode(training), model.vocab.encode(held_out), len(model.vocab))
+    print("\nHeld-out bits per character (less is better)")
+    print(f"  before training  {model.bits_per_character(held_out):.2f}")
+    print(f"  bigram model     {bigram:.2f}", flush=True)
+    history = model.fit(
+        training, epochs=epochs, batch_size=batch, chunk_size=_CHUNK, seconds=_SECONDS, progress=True
+    )
+    if history.stopped:
+        print(f"Training was {history.stopped}; the model trained so far is kept.")
+    model.save(output)
+    after = model.bits_per_character(held_out)
+    print(f"  after training   {after:.2f}   ({bigram - after:+.2f} bits better than the bigram model)")
+
+    prompt = prompt or _first_words(held_out)
+    print(f"\nSample, from the prompt {prompt!r}\n" + "-" * 78)
+    print(prompt + model.generate(prompt, 500, temperature=0.5, seed=seed))
+    print("-" * 78, flush=True)
+
+    ours, naive = _speed(model, training, batch)
+    print("\nTraining speed, characters a second")
+    print(f"  the whole run       {history.tokens_per_second:>7,.0f}")
+    print(f"  the step alone      {ours:>7,.0f}")
+    print(f"  in plain NumPy      {naive:>7,.0f}   (fastrnn is {ours / naive:.1f} times as fast)")
+    print(f"\nSaved to {output}. Let it write on:")
+    print(f'  fastrnn generate {output} --prompt "{prompt.strip()} "')
+    return 0
+
+
+def default_text() -> str:
+    """Return the language reference in Python's standard library, every paragraph once.
+
+    Its topics repeat each other's paragraphs; left in, they would be learnt by heart and then be "held out".
+    """
+    from pydoc_data.topics import topics
+
+    paragraphs = {}
+    for topic in topics.values():
+        for paragraph in re.split(r"\n\s*\n", topic):
+            paragraphs.setdefault(" ".join(paragraph.split()), paragraph)
+    paragraphs.pop("", None)
+    return "\n\n".join(paragraphs.values())
+
+
+def _read(text_file: str | None) -> tuple[str, str]:
+    """Return what the text is, and the text."""
+    if text_file is None:
+        try:
+            return "the Python language reference (pydoc_data.topics)", default_text()
+        except ImportError:
+            raise OSError("this Python has no pydoc_data.topics; give a text with --text FILE") from None
+    try:
+        with open(text_file, encoding="utf-8-sig") as file:
+            text = file.read(_READ + _HELD_OUT)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{text_file} is not UTF-8 (byte {error.start} is {error.object[error.start]:#04x}); convert it, "
+            f"for example: iconv -f LATIN1 -t UTF-8 {text_file}"
+        ) from None
+    if len(text) < _SHORTEST:
+        raise ValueError(f"{text_file} has {len(text)} characters; give a text of at least {_SHORTEST:,}")
+    return text_file, text
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The last tenth is held out, from the beginning of a line if there is one near."""
+    cut = len(text) - min(len(text) // 10, _HELD_OUT)
+    line = text.find("\n", cut, cut + 200)
+    cut = line + 1 if line >= 0 else cut
+    return text[:cut], text[cut:]
+
+
+def _first_words(text: str) -> str:
+    """The first line of some length, to its third space or so."""
+    line = next((line for line in text.split("\n") if len(line) > 30), text[:30]).strip()
+    return " ".join(line.split(" ")[:3])[:30] + " "
+
+
+def _speed(model: LanguageModel, text: str, batch: int) -> tuple[float, float]:
+    """Characters a second of one training step: ours, and with loss and gradient in plain NumPy."""
+    ids = model.vocab.encode(text[: batch * (_CHUNK + 1)]).reshape(batch, _CHUNK + 1).T
+    inputs, targets = ids[:-1], ids[1:]
+
+    def stepper(gradient: Callable) -> Callable[[], None]:
+        network = copy.deepcopy(model.network).thaw()
+        optimizer = Adam(network, lr=1e-6)
+
+        def step():
+            _, grads, _ = gradient(network, inputs, targets)
+            clip_grad_norm_(grads, 1.0)
+            optimizer.step(grads)
+
+        return step
+
+    calls = {
+        "ours": stepper(lambda network, *batch: network.gradient(*batch)),
+        "naive": stepper(lambda network, *batch: naive_gradient(network.params, *batch)),
+    }
+    seconds = interleaved(calls, rounds=7)
+    return inputs.size / seconds["ours"], inputs.size / seconds["naive"]
+
+
+def _isa() -> str:
+    from ._config import run_options
+
+    return _native.ISAS[run_options()["isa"]]
