@@ -78,7 +78,8 @@ class Tape:
 
     def release(self) -> None:
         """Let go of the arrays. The tape cannot be used after this."""
-        self.states, self.cached, self.x, self.params = (), None, None, None
+        self.states = ()
+        self.cached = self.x = self.params = None  # type: ignore[assignment]  # consumed says so
 
     def __repr__(self) -> str:
         if self.consumed:
