@@ -72,7 +72,9 @@ class BuildNative(build_ext):
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = list(pool.map(lambda job: self.compile(*job), jobs))
 
-        self.compiler.link_shared_object(objects, self.get_ext_fullpath(ext.name), extra_postargs=openmp)
+        # At linking -ffast-math would flush the subnormals of the whole process.
+        target, flags = self.get_ext_fullpath(ext.name), [*openmp, "-fno-fast-math"]
+        self.compiler.link_shared_object(objects, target, extra_postargs=flags)
 
     def cythonize(self):
         from Cython.Build import cythonize

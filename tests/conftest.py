@@ -1,6 +1,6 @@
 """Settings of the whole test run.
 
-`pytest` runs the fast tests; `pytest -m peers` those that need torch; `pytest -m long` those that take minutes.
+`pytest` runs the fast tests, `pytest -m peers` those that need torch, `pytest -m long` those of minutes.
 """
 
 from hypothesis import HealthCheck, settings

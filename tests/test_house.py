@@ -87,7 +87,7 @@ def test_imports_go_down_only(path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=SOURCE_IDS)
-def test_only_numpy_and_the_standard_library_are_imported(path, functions=False):
+def test_only_numpy_and_the_standard_library_are_imported_at_import(path):
     if floor(path) in BRIDGES:
         return
     allowed = {"fastrnn", "numpy", *sys.stdlib_module_names}
