@@ -134,10 +134,34 @@ static inline __attribute__((always_inline)) fr_f32x4 fr_soft_fma32(fr_f32x4 a, 
     return __builtin_convertvector(s, fr_f32x4);
 }
 
-/* In float64 the C library's, which is correct on every machine. */
-static inline __attribute__((always_inline)) fr_f64x2 fr_soft_fma64(fr_f64x2 a, fr_f64x2 b, fr_f64x2 c)
+/* In float64 (Boldo and Melquiond, 2008): the product and two sums are split into what they are and what they lack; the
+ * two remainders are added rounding to odd, and then once more. Exact while nothing over- or underflows on the way;
+ * elsewhere, and where a factor is not finite, the C library's fma, which is slow but right. */
+static __attribute__((noinline, cold)) fr_f64x2 fr_library_fma64(fr_f64x2 a, fr_f64x2 b, fr_f64x2 c)
 {
     return (fr_f64x2){fma(a[0], b[0], c[0]), fma(a[1], b[1], c[1])};
+}
+
+static inline __attribute__((always_inline)) fr_f64x2 fr_abs64(fr_f64x2 v) { return (fr_f64x2)((fr_i64x2)v & INT64_MAX); }
+
+static inline __attribute__((always_inline)) fr_f64x2 fr_soft_fma64(fr_f64x2 a, fr_f64x2 b, fr_f64x2 c)
+{
+    fr_f64x2 p = a * b, size = fr_abs64(p);
+    fr_i64x2 tame = (fr_abs64(a) < 0x1p970) & (fr_abs64(b) < 0x1p970) & (fr_abs64(c) < 0x1p1000);
+    fr_i64x2 zero = (a == 0) | (b == 0);
+    fr_i64x2 exact = tame & (zero | ((size >= 0x1p-900) & (size < 0x1p1000)));
+    if (__builtin_expect(!(exact[0] & exact[1]), 0))
+        return fr_library_fma64(a, b, c);
+    fr_f64x2 x = a * 0x1.0000002p27, y = b * 0x1.0000002p27;        /* halves of the factors */
+    fr_f64x2 ah = x - (x - a), bh = y - (y - b), al = a - ah, bl = b - bh;
+    fr_f64x2 low = al * bl - (((p - ah * bh) - al * bh) - ah * bl); /* p + low = a * b */
+    fr_f64x2 th = c + low, v = th - c, tl = (c - (th - v)) + (low - v);
+    fr_f64x2 uh = p + th, w = uh - p, ul = (p - (uh - w)) + (th - w);
+    fr_f64x2 z = tl + ul, k = z - tl, e = (tl - (z - k)) + (ul - k);
+    fr_i64x2 inexact = (e < 0) | (e > 0), even = ((fr_i64x2)z & 1) - 1, step = ((e < 0) ^ (z < 0)) | 1;
+    z = (fr_f64x2)((fr_i64x2)z + (step & inexact & even));
+    fr_f64x2 sum = uh + z, plain = p + c;
+    return (fr_f64x2)((zero & (fr_i64x2)plain) | (~zero & (fr_i64x2)sum));
 }
 #else
 #include <arm_neon.h>

@@ -101,6 +101,37 @@ def test_linear_equals_the_reference(dtype, isa, rows, inputs, outputs, bias, th
     assert_same_bits(got, [reference.linear(x, w, b if bias else None), *reference.linear_backward(x, w, dy)])
 
 
+@both_dtypes
+@every_isa
+def test_fma_of_every_instruction_set_is_exact(dtype, isa):
+    """The product over (c, a) and (1, b) is fma(a, b, c): every a, c with every b, cancellation and ties included."""
+    rng, info, n = np.random.default_rng(0), np.finfo(dtype), 6000
+    few_bits = 1 + rng.integers(0, 9, n) * float(info.eps)
+    exponents = np.where(
+        rng.random(n) < 0.5, rng.integers(-40, 40, n), rng.integers(info.minexp - 40, info.maxexp, n)
+    )
+    special = [0, -0.0, np.inf, np.nan, info.max, info.smallest_normal, info.smallest_subnormal]
+    with np.errstate(all="ignore"):
+        a = np.ldexp(np.where(rng.random(n) < 0.5, rng.uniform(1, 2, n), few_bits), exponents)
+        a = (a * rng.choice([-1, 1], n)).astype(dtype)
+        b = np.array(
+            [*rng.uniform(-2, 2, 20), *few_bits[:10], *(2 - few_bits[:10]), 2.0**-60, -(2.0**60), *special],
+            dtype,
+        )
+        products = a * rng.choice(b, n)
+        near = np.nextafter(products, rng.choice(np.array([-np.inf, np.inf], dtype), n))
+        c = np.choose(rng.integers(0, 4, n), [-products, near, -near, rng.permutation(a)])
+        half = np.ldexp(few_bits, info.nmant + 1 + exponents)  # a * b is half a unit of it, and a little less
+        c = np.where((rng.random(n) < 0.3) & np.isfinite(half), half, c).astype(dtype)
+    a[:7], c[7:14] = special, special
+    with fastrnn.isa(isa):
+        got = functional.linear(np.stack((c, a), 1), np.stack((np.ones_like(b), b), 1))
+    with np.errstate(all="ignore"):
+        first = reference.fma(c, dtype(1), dtype(0))
+        expected = reference.fma(a[:, None], b, first[:, None])
+    assert_same_bits(got, expected)
+
+
 @every_isa
 def test_linear_over_many_rows_equals_the_reference(isa):
     rng = np.random.default_rng(0)
