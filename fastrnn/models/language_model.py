@@ -355,17 +355,17 @@ class LanguageModel:
 
     def _check_sizes(self, vocab: Vocabulary, arrays: dict[str, np.ndarray]) -> None:
         """Compare the settings of a file with its arrays, before memory of that size is taken."""
-        last = f"rnn.weight_ih_l{self.num_layers - 1}"
-        sizes = (
-            arrays["embedding.weight"].shape,
-            arrays["rnn.weight_hh_l0"].shape[0],
-            len([name for name in arrays if name.startswith("rnn.weight_ih_l")]),
-            last in arrays,
-        )
-        rows = len(self.cell.gates) * self.hidden_size
-        expected = ((len(vocab), self.embedding_size), rows, self.num_layers, True)
-        if sizes != expected:
-            raise ValueError(f"its settings and arrays differ: {expected} and {sizes}")
+        layers = sum(name.startswith("rnn.weight_ih_l") for name in arrays)
+        if self.num_layers != layers:
+            raise ValueError(f"num_layers is {self.num_layers!r}, and there are weights for {layers}")
+        expected = {
+            "embedding.weight": (len(vocab), self.embedding_size),
+            "rnn.weight_hh_l0": self.cell.parameter_shapes(1, self.hidden_size)["w_hh"],
+            "out.weight": (len(vocab), self.cell.output_size(self.hidden_size)),
+        }
+        for name, shape in expected.items():
+            if arrays[name].shape != shape:
+                raise ValueError(f"{name} has shape {arrays[name].shape}, its settings say {shape}")
 
 
 _SETTINGS = ("embedding_size", "hidden_size", "num_layers", "dropout", "seed")

@@ -1,0 +1,143 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fastrnn import _demo, cli
+from fastrnn.models import LanguageModel
+
+VIETNAMESE = "Trăm năm trong cõi người ta, chữ tài chữ mệnh khéo là ghét nhau.\n" * 60
+DEMO = ["demo", "--hidden", "24", "--epochs", "3"]
+
+
+def run(*arguments):
+    return cli.main([str(a) for a in arguments])
+
+
+@pytest.fixture
+def poem(tmp_path):
+    path = tmp_path / "poem.txt"
+    path.write_text(VIETNAMESE, encoding="utf-8")
+    return path
+
+
+def test_demo_and_generate(poem, tmp_path, capsys):
+    model = tmp_path / "m.npz"
+    assert run(*DEMO, "--text", poem, "-o", model, "--prompt", "Trăm ") == 0
+    out = capsys.readouterr().out
+    for part in ("before training", "bigram model", "after training", "in plain NumPy", f"Saved to {model}"):
+        assert part in out
+    assert "\nTrăm " in out
+
+    assert run("generate", model, "--prompt", "chữ ", "--length", 30, "--seed", 1) == 0
+    first = capsys.readouterr().out
+    assert first.startswith("chữ ")
+    assert len(first) == len("chữ ") + 30 + 1
+    assert run("generate", model, "--prompt", "chữ ", "--length", 30, "--seed", 1, "--threads", 1) == 0
+    assert capsys.readouterr().out == first
+
+
+def test_demo_is_the_same_in_every_run(poem, tmp_path, capsys):
+    for name in ("a", "b"):
+        run(*DEMO, "--text", poem, "-o", tmp_path / name, "--seed", 3)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_default_text_holds_nothing_twice():
+    text = _demo.default_text()
+    assert len(text) > 200_000
+    paragraphs = [" ".join(p.split()) for p in text.split("\n\n")]
+    assert len(set(paragraphs)) == len(paragraphs)
+
+
+def test_split_is_all_of_the_text():
+    for text in (_demo.default_text(), "x" * 5000, VIETNAMESE):
+        training, held_out = _demo._split(text)
+        assert training + held_out == text
+        assert 0 < len(held_out) <= len(text) // 10
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "No such file"),
+        (b"short", "has 5 characters"),
+        ("naïve ".encode("latin-1") * 900, r"not UTF-8 \(byte 2 is 0xef\)"),
+    ],
+)
+def test_bad_texts_end_with_a_message(content, message, tmp_path, capsys):
+    path = tmp_path / "text"
+    if content is not None:
+        path.write_bytes(content)
+    assert run("demo", "--text", path, "-o", tmp_path / "m.npz") == 1
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "m.npz").exists()
+
+
+def test_an_output_that_cannot_be_written_is_found_before_training(poem, tmp_path, capsys):
+    assert run("demo", "--text", poem, "-o", tmp_path / "no" / "m.npz") == 1
+    assert "--output" in capsys.readouterr().err
+
+
+def test_generate_names_the_file_that_is_no_model(poem, capsys):
+    assert run("generate", poem) == 1
+    assert "poem.txt" in capsys.readouterr().err
+
+
+def test_info_shows_the_configuration(capsys):
+    assert run("info") == 0
+    assert "instruction set" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["generate"], ["info"]])
+def test_help_explains(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(*command, "--help")
+    assert stop.value.code == 0
+    assert "usage: fastrnn" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["dem"], ["demo", "--epochs", "0"], ["generate"]])
+def test_wrong_usage_is_status_2(arguments):
+    with pytest.raises(SystemExit) as stop:
+        run(*arguments)
+    assert stop.value.code == 2
+
+
+def test_module_runs_as_the_command():
+    out = subprocess.check_output([sys.executable, "-m", "fastrnn", "--version"], text=True)
+    assert out.startswith("fastrnn ")
+
+
+@pytest.mark.timeout(120)
+def test_interrupt_keeps_the_model(tmp_path):
+    """A real Ctrl-C, to the process that trains."""
+    model = tmp_path / "m.npz"
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "fastrnn",
+        "demo",
+        "--hidden",
+        "32",
+        "--epochs",
+        "50",
+        "-o",
+        str(model),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as demo:
+        for line in demo.stdout:
+            if "bigram model" in line:
+                break
+        time.sleep(1.0)
+        os.kill(demo.pid, signal.SIGINT)
+        rest = demo.stdout.read()
+        assert demo.wait() == 0
+    assert "interrupted after step" in rest
+    assert "kept" in rest
+    assert len(LanguageModel.load(model).generate("a", 5, seed=0)) == 5

@@ -1,0 +1,263 @@
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+import fastrnn
+from fastrnn import cells, io
+from fastrnn._bench import naive_gradient
+from fastrnn.models import LanguageModel
+from fastrnn.models.bigram import bigram_bits
+from fastrnn.models.language_model import Network
+from fastrnn.train import chunks
+
+TEXT = "the cat sat on the mat. the dog sat on the log. " * 30
+VIETNAMESE = "Trăm năm trong cõi người ta, chữ tài chữ mệnh khéo là ghét nhau.\n" * 30
+SMALL = {"embedding_size": 8, "hidden_size": 24, "num_layers": 2}
+QUICK = {"batch_size": 4, "chunk_size": 16}
+
+
+@pytest.fixture(scope="module")
+def trained():
+    model = LanguageModel(**SMALL)
+    model.fit(TEXT, epochs=12, **QUICK)
+    return model
+
+
+def bits(model):
+    return {name: value.tobytes() for name, value in model.network.params.items()}
+
+
+def test_training_learns_the_text(trained):
+    untrained = LanguageModel(**SMALL)
+    untrained.build(TEXT)
+    assert untrained.bits_per_character(TEXT) > 3
+    assert trained.bits_per_character(TEXT) < 1
+
+
+@pytest.mark.parametrize(
+    "cell", [cells.RNN(), cells.LSTM(proj_size=5), cells.GRU(), cells.GRU(reset="before")]
+)
+def test_any_cell_trains_saves_and_loads(cell, tmp_path):
+    model = LanguageModel(cell, **SMALL, dropout=0.1)
+    history = model.fit(TEXT, epochs=2, **QUICK)
+    assert history.loss[-1] < history.loss[0]
+    model.save(tmp_path / "m.npz")
+    again = LanguageModel.load(tmp_path / "m.npz")
+    assert again.cell == cell
+    assert bits(again) == bits(model)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("isa", fastrnn._native.SUPPORTED_ISAS)
+def test_same_seed_same_bits(threads, isa):
+    """At any number of threads, on any instruction set."""
+
+    def train(threads, isa):
+        model = LanguageModel(**SMALL, dropout=0.2, seed=5)
+        with fastrnn.num_threads(threads), fastrnn.isa(isa):
+            history = model.fit(TEXT[:400], epochs=2, **QUICK)
+        return bits(model), history.loss
+
+    assert train(threads, isa) == train(
+        1, "baseline" if "baseline" in fastrnn._native.SUPPORTED_ISAS else isa
+    )
+
+
+def test_another_seed_other_bits():
+    models = [LanguageModel(**SMALL, seed=seed) for seed in (0, 1)]
+    for model in models:
+        model.fit(TEXT[:200], epochs=1, **QUICK)
+    assert bits(models[0]) != bits(models[1])
+
+
+def test_bits_do_not_depend_on_the_window(trained, monkeypatch):
+    from fastrnn.models import language_model
+
+    whole = trained.bits_per_character(TEXT[:300])
+    monkeypatch.setattr(language_model, "_WINDOW", 7)
+    assert trained.bits_per_character(TEXT[:300]) == pytest.approx(whole, rel=1e-12)
+
+
+def test_bits_are_those_of_the_definition(trained):
+    text = TEXT[:20]
+    ids = trained.vocab.encode(text)
+    state, total = None, 0.0
+    for a, b in itertools.pairwise(ids):
+        logits, state = trained.network.step(np.array([a]), state)
+        p = np.exp(logits[0].astype(np.float64))
+        total -= np.log2(p[b] / p.sum())
+    assert trained.bits_per_character(text) == pytest.approx(total / 19, rel=1e-5)
+
+
+def test_generated_text_is_the_seeds(trained):
+    options = {"temperature": 0.8, "top_k": 5}
+    first = trained.generate("the ", 50, seed=3, **options)
+    assert len(first) == 50
+    assert trained.generate("the ", 50, seed=3, **options) == first
+    assert trained.generate("the ", 50, seed=4, **options) != first
+    with fastrnn.num_threads(2), fastrnn.backend("reference"):
+        assert trained.generate("the ", 10, seed=3, **options) == first[:10]
+
+
+def test_temperature_0_and_top_1_take_the_likeliest(trained):
+    greedy = trained.generate("the cat", 30, temperature=0)
+    assert greedy.startswith(" sat on the ")
+    assert trained.generate("the cat", 30, top_k=1, temperature=2.0, seed=1) == greedy
+
+
+def test_prompt_with_unknown_characters_and_vietnamese(trained):
+    assert len(trained.generate("Việt ☃ ", 5, seed=0)) == 5
+    model = LanguageModel(**SMALL)
+    model.fit(VIETNAMESE, epochs=3, **QUICK)
+    written = model.generate("Trăm ", 200, temperature=2.0, seed=0)
+    assert set(written) <= set(VIETNAMESE)
+    assert np.isfinite(model.bits_per_character("chữ tài chữ mệnh, 未知"))
+
+
+def test_unknown_characters_are_never_written():
+    model = LanguageModel(**SMALL)
+    model.build("aab")  # the one b is unknown
+    assert model.generate("a", 50, temperature=5.0, seed=0) == "a" * 50
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompt": ""}, "prompt is empty"),
+        ({"temperature": -1.0}, "temperature is -1.0"),
+        ({"temperature": float("nan")}, "temperature is nan"),
+        ({"top_k": 0}, "top_k is 0"),
+        ({"length": -1}, "length is -1"),
+    ],
+)
+def test_bad_options_are_refused(trained, options, message):
+    with pytest.raises(ValueError, match=message):
+        trained.generate(**options)
+
+
+def test_bad_texts_are_refused(trained):
+    with pytest.raises(ValueError, match="1 characters"):
+        trained.bits_per_character("a")
+    with pytest.raises(TypeError, match="bytes"):
+        trained.bits_per_character(b"abc")
+    with pytest.raises(TypeError, match="bytes"):
+        LanguageModel().fit(b"abc")
+    with pytest.raises(ValueError, match="too few"):
+        LanguageModel(**SMALL).fit("short")
+
+
+def test_an_untrained_model_says_so(tmp_path):
+    for call in (
+        lambda m: m.generate("a"),
+        lambda m: m.bits_per_character("ab"),
+        lambda m: m.save(tmp_path / "m"),
+    ):
+        with pytest.raises(RuntimeError, match="not trained"):
+            call(LanguageModel())
+
+
+def test_fit_again_goes_on(trained):
+    model = LanguageModel(**SMALL)
+    model.fit(TEXT, epochs=1, **QUICK)
+    before = model.bits_per_character(TEXT)
+    vocab = model.vocab
+    model.fit(TEXT, epochs=3, **QUICK)
+    assert model.vocab is vocab
+    assert model.bits_per_character(TEXT) < before
+
+
+def test_a_diverging_run_leaves_a_usable_model():
+    model = LanguageModel(cells.RNN("relu"), **SMALL)
+    model.build(TEXT)
+    model.network.thaw().params["out.weight"][0, 0] = np.inf
+    model.network.freeze()
+    with pytest.raises(FloatingPointError, match="step 0"):
+        model.fit(TEXT, epochs=1, **QUICK)
+    assert model.network.frozen
+
+
+# ---- files ----
+
+
+def test_a_loaded_model_is_the_saved_one(trained, tmp_path):
+    path = tmp_path / "m.npz"
+    trained.save(path)
+    again = LanguageModel.load(path)
+    assert again.vocab == trained.vocab
+    assert bits(again) == bits(trained)
+    assert again.generate("the ", 40, seed=9) == trained.generate("the ", 40, seed=9)
+    again.save(tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()
+
+
+def test_what_is_not_a_model_is_refused(tmp_path):
+    io.save(tmp_path / "x.npz", {"a": np.zeros(3)})
+    with pytest.raises(io.FileFormatError, match="not a LanguageModel"):
+        LanguageModel.load(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden_size": 10**7},
+        {"num_layers": 10**6},
+        {"num_layers": 1},
+        {"embedding_size": "8"},
+        {"hidden_size": 0},
+        {"vocab": ["a"]},
+        {"vocab": [1, 2]},
+        {"cell": {"name": "Cell"}},
+        {"cell": {"name": "LSTM", "proj_size": 10**7}},
+        {"cell": None},
+        {"dropout": "much"},
+        {"version": 2},
+    ],
+    ids=str,
+)
+def test_damaged_settings_are_refused(trained, tmp_path, change):
+    trained.save(tmp_path / "m.npz")
+    arrays, meta = io.load(tmp_path / "m.npz")
+    io.save(tmp_path / "bad.npz", arrays, **{**meta, **change})
+    with pytest.raises(io.FileFormatError, match=r"bad\.npz"):
+        LanguageModel.load(tmp_path / "bad.npz")
+
+
+# ---- what it is measured against ----
+
+
+def test_naive_numpy_computes_the_same_gradient():
+    network = Network(11, cells.LSTM(), 6, 9, 2, 0.0, rng=0)
+    ids = np.random.default_rng(0).integers(0, 11, 200)
+    state = naive_state = None
+    for inputs, targets, _ in chunks(ids, 5, 12):
+        loss, grads, state = network.gradient(inputs, targets, state)
+        naive_loss, naive_grads, naive_state = naive_gradient(network.params, inputs, targets, naive_state)
+        assert naive_loss == pytest.approx(loss, rel=1e-5)
+        assert naive_grads.keys() == grads.keys()
+        for name, grad in grads.items():
+            assert naive_grads[name].dtype == grad.dtype
+            np.testing.assert_allclose(naive_grads[name], grad, rtol=0, atol=2e-6 * np.abs(grad).max())
+        for mine, naive in zip(state, naive_state, strict=True):
+            np.testing.assert_allclose(naive, mine, rtol=0, atol=1e-6)
+
+
+def test_bigram_is_a_distribution():
+    rng = np.random.default_rng(0)
+    train = rng.integers(0, 5, 300)  # ids 5 and 6 never occur
+    for before in range(7):
+        p = [2 ** -bigram_bits(train, np.array([before, after]), 7) for after in range(7)]
+        assert sum(p) == pytest.approx(1, abs=1e-12)
+        assert min(p) > 0
+
+
+def test_bigram_knows_pairs():
+    ids = np.array([0, 1, 2] * 100)
+    assert bigram_bits(ids, ids, 3) < 0.1
+    assert bigram_bits(ids, ids[::-1], 3) > 4
+
+
+def test_settings_are_plain_data():
+    for cell in (cells.RNN(), cells.LSTM(), cells.GRU()):
+        assert all(isinstance(v, (str, int)) for v in dataclasses.asdict(cell).values())
