@@ -67,36 +67,53 @@ static ptrdiff_t FN(rows_back_at)(const FN(backward_call) *c, ptrdiff_t t, ptrdi
     return n;
 }
 
-/* sums (fresh, or beginning at what the rows' dh holds) of the parts, for panels p0 .. p1-1 of `weights` (K_all terms a
- * column); then each is handed on: to the cell (second half of a step), or flushed into `to`. */
-static void FN(carry_stage)(const FN(backward_call) *c, const FN(row) *rows, ptrdiff_t n, const T *a0, ptrdiff_t lda,
-                            const FN(part) *parts, int count, const T *weights, ptrdiff_t K_all, ptrdiff_t p0,
-                            ptrdiff_t p1, ptrdiff_t N, int direct, T *const *to, FN(point_fn) *mid)
+/* A product of the loop: for each of n rows, and panels p0 .. p1-1 of N units, the sum of up to two spans of terms. It
+ * begins at what `to` holds where `direct`, else fresh; it is handed to the cell (`mid`), or flushed into `to`. */
+typedef struct FN(span) {
+    ptrdiff_t terms, from, weight;      /* how many; first column of a; first row of the weights */
+} FN(span);
+
+typedef struct FN(loop_product) {
+    const T *a;
+    ptrdiff_t lda;
+    const T *weights;           /* panels of `depth` rows */
+    ptrdiff_t depth;
+    FN(span) spans[2];
+    ptrdiff_t p0, p1, N;
+    int direct;
+    T *const *to;               /* of the first row; the others' follow at the distance of an FN(row) */
+    FN(point_fn) *mid;
+} FN(loop_product);
+
+static FN(span) FN(span_of)(FN(part) part, ptrdiff_t H)
+{
+    return (FN(span)){part.count * H, part.from * H, part.weight * H};
+}
+
+static void FN(run_loop_product)(const fr_args *args, const FN(row) *rows, ptrdiff_t n, const FN(loop_product) *l)
 {
     _Alignas(FR_LINE) T z[64 * W];
-    const ptrdiff_t H = c->a->hidden, each = sizeof(FN(row)) / sizeof(T *);
+    const ptrdiff_t each = sizeof(FN(row)) / sizeof(T *);
     FN(cut) cut = FN(cut_rows)(n, 1);
-    for (ptrdiff_t panel = p0; panel < p1;) {
-        int np = FN(group)(&cut, p1 - panel);
-        ptrdiff_t u0 = panel * W, u1 = fr_min((panel + np) * W, N), zrow = np * W;
+    for (ptrdiff_t panel = l->p0; n > 0 && panel < l->p1;) {
+        int np = FN(group)(&cut, l->p1 - panel);
+        ptrdiff_t u0 = panel * W, u1 = fr_min((panel + np) * W, l->N), zrow = np * W;
+        const T *weights = l->weights + panel * l->depth * W;
         for (int i = 0; i < cut.tiles; i++) {
             ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i + 1);
-            if (direct)
-                for (ptrdiff_t r = m0; r < m1; r++)
-                    for (ptrdiff_t u = u0; u < u1; u += W)
-                        vstore(z + (r - m0) * zrow + u - u0, FN(get)(to[r * each] + u, u1 - u));
-            for (int part = 0; part < count; part++) {
-                ptrdiff_t K = count == 1 && !parts[0].count ? K_all : parts[part].count * H;
-                FN(product) p = {K, lda, K_all * W, zrow, W, {0}, !direct && part == 0};
-                FN(tile_for)((int)(m1 - m0), np, 1)(&p, a0 + m0 * lda + parts[part].from * H,
-                                                    weights + panel * K_all * W + parts[part].weight * H * W, z);
+            for (ptrdiff_t r = m0; l->direct && r < m1; r++)
+                for (ptrdiff_t u = u0; u < u1; u += W)
+                    vstore(z + (r - m0) * zrow + u - u0, FN(get)(l->to[r * each] + u, u1 - u));
+            for (int k = 0; k < 2 && l->spans[k].terms; k++) {
+                const FN(span) *span = l->spans + k;
+                FN(product) p = {span->terms, l->lda, l->depth * W, zrow, W, {0}, !l->direct && k == 0};
+                FN(tile_for)((int)(m1 - m0), np, 1)(&p, l->a + m0 * l->lda + span->from, weights + span->weight * W, z);
             }
-            if (mid)
-                mid(c->a, rows + m0, m1 - m0, z, zrow, u0, u1);
-            else
-                for (ptrdiff_t r = m0; r < m1; r++)
-                    for (ptrdiff_t u = u0; u < u1; u += W)
-                        FN(put)(to[r * each] + u, FN(flush)(vload(z + (r - m0) * zrow + u - u0)), u1 - u);
+            if (l->mid)
+                l->mid(args, rows + m0, m1 - m0, z, zrow, u0, u1);
+            for (ptrdiff_t r = m0; !l->mid && r < m1; r++)
+                for (ptrdiff_t u = u0; u < u1; u += W)
+                    FN(put)(l->to[r * each] + u, FN(flush)(vload(z + (r - m0) * zrow + u - u0)), u1 - u);
         }
         panel += np;
     }
@@ -111,36 +128,40 @@ static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n
     const ptrdiff_t H = a->hidden, P = a->outputs, GH = cell->gates * H;
     const ptrdiff_t p0 = fr_part(c->panels, pu, Pu), p1 = fr_part(c->panels, pu + 1, Pu);
     const ptrdiff_t o0 = fr_part(c->out_panels, pu, Pu), o1 = fr_part(c->out_panels, pu + 1, Pu);
-    static const FN(part) whole = {0, 0, 0};
     const T *slopes = c->slopes + place * c->ld;
 
-    if (c->w_hr) {              /* dh = dy + carry, and dm = dh w_hr */
-        const T *dh = c->dh + place * P;
+    if (c->w_hr) {              /* dh = dy + carry, and dm = dh w_hr, which the cell then takes for dh */
+        T *dh = c->dh + place * P;
         for (ptrdiff_t r = 0; r < n; r++)
-            for (ptrdiff_t u = o0 * W; u < fr_min(o1 * W, P); u += W)
-                FN(put)(c->dh + (place + r) * P + u,
-                        (rows[r].dy ? FN(get)(rows[r].dy + u, P - u) : vset(0)) + FN(get)(rows[r].dh + u, P - u), P - u);
+            for (ptrdiff_t u = o0 * W; u < fr_min(o1 * W, P); u += W) {
+                V dy = rows[r].dy ? FN(get)(rows[r].dy + u, P - u) : vset(0);
+                FN(put)(dh + r * P + u, dy + FN(get)(rows[r].dh + u, P - u), P - u);
+            }
         fr_barrier_wait(barrier, Pu);
         for (ptrdiff_t r = 0; r < n; r++)
             rows[r].dh = c->dm + (rows[r].dh - c->carry) / P * H;
-        if (n > 0)
-            FN(carry_stage)(c, rows, n, dh, P, &whole, 1, c->w_hr, P, p0, p1, H, 0, &rows->dh, NULL);
+        FN(run_loop_product)(a, rows, n, &(FN(loop_product)){.a = dh, .lda = P, .weights = c->w_hr, .depth = P,
+                                                            .spans = {{P, 0, 0}}, .p0 = p0, .p1 = p1, .N = H,
+                                                            .to = &rows->dh});
     }
-    if (n > 0 && p0 < p1)
+    if (p0 < p1)
         cell->backward(a, rows, n, NULL, 0, p0 * W, fr_min(p1 * W, H));
     if (c->w_hr)
         for (ptrdiff_t r = 0; r < n; r++)
             rows[r].dh = c->carry + (rows[r].dh - c->dm) / H * P;
     fr_barrier_wait(barrier, Pu);
+    FN(loop_product) l = {.a = slopes, .lda = c->ld, .weights = c->w_hh, .depth = GH};
     if (cell->backward_mid) {
-        if (n > 0)
-            FN(carry_stage)(c, rows, n, slopes, c->ld, &cell->mid_carry, 1, c->w_hh, GH, p0, p1, H, 0, NULL,
-                            cell->backward_mid);
+        l.spans[0] = FN(span_of)(cell->mid_carry, H);
+        l.p0 = p0, l.p1 = p1, l.N = H, l.mid = cell->backward_mid;
+        FN(run_loop_product)(a, rows, n, &l);
+        l.mid = NULL;
         fr_barrier_wait(barrier, Pu);
     }
-    if (n > 0)
-        FN(carry_stage)(c, rows, n, slopes, c->ld, cell->carry, cell->carry[1].count ? 2 : 1, c->w_hh, GH, o0, o1, P,
-                        cell->direct, &rows->dh, NULL);
+    for (int k = 0; k < 2; k++)
+        l.spans[k] = FN(span_of)(cell->carry[k], H);
+    l.p0 = o0, l.p1 = o1, l.N = P, l.direct = cell->direct, l.to = &rows->dh;
+    FN(run_loop_product)(a, rows, n, &l);
 }
 
 static void FN(backward_window)(void *argument, int member, int members)
