@@ -1,13 +1,13 @@
 """Every test of shape, dtype and layout, and its message, once.
 
 The functions take what the caller gave and return arrays that the reference and the kernels can rely on:
-one dtype, native byte order, C order. ``x`` alone may keep strides over time and batch (its last axis is
-contiguous). Copies are made only where they are needed; nothing of the caller's is written to.
+one dtype, native byte order, aligned, C order. ``x`` alone may keep strides over time and batch (its last
+axis is contiguous). Copies are made only where they are needed; nothing of the caller's is written to.
 """
 
 from __future__ import annotations
 
-import difflib
+import operator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,7 +55,7 @@ class Backward(NamedTuple):
 def parameters(cell: Cell, params: Mapping[str, Any] | Parameters) -> Parameters:
     """The parameters of a cell: their names, shapes and common dtype."""
     if isinstance(params, Parameters):
-        if params.cell != cell:
+        if params.cell is not cell and params.cell != cell:
             raise ValueError(f"params were made for {params.cell}; this call is for {cell}")
         return params
     if not isinstance(cell, Cell):
@@ -103,7 +103,7 @@ def parameters(cell: Cell, params: Mapping[str, Any] | Parameters) -> Parameters
                 f"since w_ih {shape} means input_size={input_size}, hidden_size={hidden_size}"
             )
     dtype = arrays["w_ih"].dtype.newbyteorder("=")
-    arrays = {n: np.ascontiguousarray(a, dtype) for n, a in arrays.items()}
+    arrays = {n: _contiguous(a.astype(dtype, copy=False)) for n, a in arrays.items()}
     return Parameters(cell, arrays, input_size, hidden_size, dtype)
 
 
@@ -127,7 +127,7 @@ def forward_arguments(
             f"this layer was built with input_size={params.input_size}"
         )
     if x.strides[2] != x.itemsize or not x.flags.aligned:
-        x = np.ascontiguousarray(x)
+        x = _contiguous(x)
     steps, batch, _ = x.shape
     states = _states(cell, params, "state", state, batch)
     if lengths is not None:
@@ -149,7 +149,7 @@ def backward_arguments(
     """The arguments of ``backward``; a tape that is not this cell's or these parameters' is refused."""
     who = type(cell).__name__
     params = parameters(cell, params)
-    if not hasattr(tape, "cached"):
+    if not hasattr(tape, "consumed"):
         raise TypeError(f"{who}: tape is {_kind(tape)}; expected the tape that forward returned")
     if tape.cell != cell:
         raise ValueError(f"{who}: the tape was recorded by {tape.cell}; backward was called for {cell}")
@@ -168,7 +168,7 @@ def backward_arguments(
         )
     steps, batch, _ = tape.x.shape
     if dy is not None:
-        dy = np.ascontiguousarray(real(who, "dy", dy, params.dtype))
+        dy = _contiguous(real(who, "dy", dy, params.dtype))
         shape = (steps, batch, cell.output_size(params.hidden_size))
         if dy.shape != shape:
             raise ValueError(f"{who}: dy has shape {dy.shape}; expected {shape}, the shape of y")
@@ -188,16 +188,16 @@ def linear_arguments(x: Any, w: Any, b: Any = None) -> tuple[np.ndarray, np.ndar
     if x.ndim < 1 or x.shape[-1] != w.shape[1]:
         raise ValueError(f"{who}: x has shape {x.shape}; expected (..., {w.shape[1]}), since w is {w.shape}")
     if b is not None:
-        b = np.ascontiguousarray(real(who, "b", b, dtype))
+        b = _contiguous(real(who, "b", b, dtype))
         if b.shape != w.shape[:1]:
             raise ValueError(f"{who}: b has shape {b.shape}; expected {w.shape[:1]}, since w is {w.shape}")
-    return np.ascontiguousarray(x), np.ascontiguousarray(w, dtype), b
+    return _contiguous(x), _contiguous(w.astype(dtype, copy=False)), b
 
 
 def linear_backward_arguments(x: Any, w: Any, dy: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The arguments of ``linear_backward``."""
     x, w, _ = linear_arguments(x, w)
-    dy = np.ascontiguousarray(real("linear", "dy", dy, w.dtype))
+    dy = _contiguous(real("linear", "dy", dy, w.dtype))
     shape = (*x.shape[:-1], len(w))
     if dy.shape != shape:
         raise ValueError(f"linear: dy has shape {dy.shape}; expected {shape}, the shape of y")
@@ -208,10 +208,29 @@ def elementwise_argument(who: str, x: Any) -> np.ndarray:
     """The argument of an elementary function: float32 stays, every other real floating type is float64."""
     x = _floating(who, "x", _array(who, "x", x))
     dtype = np.float32 if x.dtype.newbyteorder("=") == np.float32 else np.float64
-    return np.ascontiguousarray(x, dtype).reshape(x.shape)
+    return _contiguous(x.astype(dtype, copy=False))
 
 
-# -- single arrays ----------------------------------------------------------------------------------
+# -- single values ----------------------------------------------------------------------------------
+
+
+def size(who: str, argument: str, value: Any, least: int = 1) -> int:
+    """The value as an int of at least `least`; refuses what is not an integer."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{who}: {argument} is {value!r}; expected an integer")
+    number = operator.index(value)
+    if number < least:
+        raise ValueError(f"{who}: {argument} is {number}; expected at least {least}")
+    return number
+
+
+def probability(who: str, argument: str, value: Any) -> float:
+    """The value as a float from 0 to 1."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{who}: {argument} is {value!r}; expected a probability, a number from 0 to 1")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{who}: {argument} is {value}; expected a probability, 0 to 1")
+    return float(value)
 
 
 def real(who: str, argument: str, value: Any, dtype: np.dtype) -> np.ndarray:
@@ -221,17 +240,17 @@ def real(who: str, argument: str, value: Any, dtype: np.dtype) -> np.ndarray:
 
 def nearest(name: object, known: Any) -> str:
     """A hint for a wrong name, ``" (did you mean 'w_ih'?)"`` or nothing."""
+    import difflib  # here, as only errors need it
+
     close = difflib.get_close_matches(str(name), list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _array(who: str, argument: str, value: Any) -> np.ndarray:
-    if isinstance(value, np.ndarray):
-        return value
     try:
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             return np.from_dlpack(value)
-        return np.asarray(value)
+        return np.asarray(value)  # np.matrix and other subclasses too become plain arrays
     except (ValueError, TypeError, RuntimeError, BufferError) as error:
         raise TypeError(f"{who}: {argument} is {_kind(value)}, not readable as an array: {error}") from error
 
@@ -241,6 +260,11 @@ def _floating(who: str, argument: str, array: np.ndarray) -> np.ndarray:
         remedy = "; convert it with .astype(np.float32)" if array.dtype.kind in "biu" else ""
         raise TypeError(f"{who}: {argument} is {array.dtype}; expected real floating point{remedy}")
     return array
+
+
+def _contiguous(array: np.ndarray) -> np.ndarray:
+    """The array in C order and aligned: itself, or a copy."""
+    return array if array.flags.c_contiguous and array.flags.aligned else array.copy("C")
 
 
 def _states(cell: Cell, params: Parameters, argument: str, value: Any, batch: int) -> tuple[np.ndarray, ...]:
@@ -257,7 +281,7 @@ def _states(cell: Cell, params: Parameters, argument: str, value: Any, batch: in
     for (name, width), item in zip(widths.items(), value, strict=True):
         if item is None:
             item = np.zeros((batch, width), params.dtype)
-        item = np.ascontiguousarray(real(who, f"{name} of {argument}", item, params.dtype))
+        item = _contiguous(real(who, f"{name} of {argument}", item, params.dtype))
         if item.shape != (batch, width):
             raise ValueError(f"{who}: {name} of {argument} has shape {item.shape}; expected {(batch, width)}")
         result.append(item)

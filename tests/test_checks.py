@@ -284,3 +284,63 @@ def test_elementwise_arguments(dtype, kept):
     assert _checks.elementwise_argument("exp", dtype(1)).shape == ()
     with pytest.raises(TypeError, match="exp: x is int64"):
         _checks.elementwise_argument("exp", np.arange(3))
+
+
+def misaligned(array):
+    """The values of an array at an address that is no multiple of their size."""
+    memory = np.zeros(array.nbytes + 1, np.uint8)
+    moved = memory[1:].view(array.dtype).reshape(array.shape)
+    moved[...] = array
+    assert not moved.flags.aligned
+    return moved
+
+
+def test_misaligned_arrays_are_copied():
+    params = {n: misaligned(a) for n, a in parameters().items()}
+    x, state = misaligned(inputs()), (misaligned(ZERO), misaligned(ZERO))
+    given = _checks.forward_arguments(LSTM, params, x, state)
+    for array in (*given.params.arrays.values(), given.x, *given.state):
+        assert array.flags.aligned
+    _, _, tape = reference.forward(LSTM, parameters(), inputs())
+    dy = misaligned(np.ones((T, B, H), np.float32))
+    back = _checks.backward_arguments(LSTM, parameters(), tape, dy, state)
+    assert all(array.flags.aligned for array in (back.dy, *back.dstate))
+    for array in _checks.linear_arguments(x, params["w_ih"], params["b_ih"]):
+        assert array.flags.aligned
+    dy = misaligned(np.ones((T, B, 4 * H), np.float32))
+    assert _checks.linear_backward_arguments(x, params["w_ih"], dy)[2].flags.aligned
+    assert _checks.elementwise_argument("exp", x).flags.aligned
+
+
+def test_subclasses_become_plain_arrays():
+    x = np.ma.masked_array(np.ones((2, 3)))
+    assert type(_checks.real("f", "x", x, np.dtype(np.float64))) is np.ndarray
+
+
+def test_a_cell_is_no_tape():
+    with pytest.raises(TypeError, match="tape is a LSTM; expected the tape that forward returned"):
+        _checks.backward_arguments(LSTM, parameters(), LSTM)
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "error", "message"),
+    [
+        (4.0, 1, TypeError, "f: n is 4.0; expected an integer"),
+        (True, 1, TypeError, "f: n is True; expected an integer"),
+        ("4", 1, TypeError, "f: n is '4'; expected an integer"),
+        (0, 1, ValueError, "f: n is 0; expected at least 1"),
+        (-1, 0, ValueError, "f: n is -1; expected at least 0"),
+    ],
+)
+def test_sizes_are_integers(value, least, error, message):
+    assert type(_checks.size("f", "n", np.int32(least), least)) is int
+    with pytest.raises(error, match=re.escape(message)):
+        _checks.size("f", "n", value, least)
+
+
+@pytest.mark.parametrize("value", [True, "0.5", None, -0.1, 1.1, float("nan")])
+def test_probabilities_are_numbers_from_0_to_1(value):
+    assert type(_checks.probability("f", "p", np.float32(0.5))) is float
+    assert _checks.probability("f", "p", 1) == 1.0
+    with pytest.raises((TypeError, ValueError), match=r"f: p is .*; expected a probability"):
+        _checks.probability("f", "p", value)
