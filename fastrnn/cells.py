@@ -36,12 +36,24 @@ class Cell:
         The options in the form in which the native kernels take them.
     """
 
-    name: ClassVar[str]
     gates: ClassVar[tuple[str, ...]]
-    cached: ClassVar[tuple[str, ...]]
     states: ClassVar[tuple[str, ...]] = ("h",)
-    parameters: ClassVar[tuple[str, ...]] = ("w_ih", "w_hh", "b_ih", "b_hh")
-    native_options: ClassVar[tuple[int, ...]] = ()
+
+    @property
+    def name(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def cached(self) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return ("w_ih", "w_hh", "b_ih", "b_hh")
+
+    @property
+    def native_options(self) -> tuple[int, ...]:
+        return ()
 
     def parameter_shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
         """Shape of each parameter by name; the biases may be left out of a set of parameters together.
@@ -167,7 +179,7 @@ class LSTM(Cell):
     @property
     def parameters(self) -> tuple[str, ...]:
         """The names of `Cell`, and ``w_hr`` with a projection."""
-        return Cell.parameters + (("w_hr",) if self.proj_size else ())
+        return super().parameters + (("w_hr",) if self.proj_size else ())
 
     def parameter_shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
         shapes = super().parameter_shapes(input_size, hidden_size)

@@ -162,3 +162,21 @@ def test_dropout_names_wrong_input():
         dropout.backward(tape, np.ones(3))
     with pytest.raises(TypeError, match="x is int64"):
         dropout.forward(np.ones(3, int))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: nn.Linear(3.5, 2), TypeError, "Linear: in_features is 3.5; expected an integer"),
+        (lambda: nn.Linear(3, -2), ValueError, "Linear: out_features is -2; expected at least 0"),
+        (lambda: nn.Embedding(0, 2), ValueError, "Embedding: num_embeddings is 0; expected at least 1"),
+        (lambda: nn.Embedding(4, 2.0), TypeError, "Embedding: embedding_dim is 2.0; expected an integer"),
+        (lambda: nn.Embedding(4, 2, 1.5), TypeError, "Embedding: padding_idx is 1.5; expected an integer"),
+        (lambda: nn.Embedding(4, 2, -5), ValueError, "Embedding: padding_idx is -5; expected at least -4"),
+        (lambda: nn.Embedding(4, 2, 4), ValueError, "Embedding: padding_idx is 4; num_embeddings is 4"),
+        (lambda: nn.Dropout("a"), TypeError, "Dropout: p is 'a'; expected a probability"),
+    ],
+)
+def test_arguments_of_modules_are_checked(make, error, message):
+    with pytest.raises(error, match=message):
+        make()

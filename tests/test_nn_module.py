@@ -274,3 +274,23 @@ def test_parameters_are_checked_and_made_contiguous():
 
 def test_join_grads_gives_the_names_of_the_whole():
     assert nn.join_grads(a={"w": 1}, b={"w": 2, "v": 3}) == {"a.w": 1, "b.w": 2, "b.v": 3}
+
+
+def test_a_modules_own_arrays_may_be_loaded_exchanged():
+    linear = nn.Linear(3, 3, rng=0)
+    linear.add_parameter("other", linear.params["weight"] + 1)
+    weight, other = linear.params["weight"].copy(), linear.params["other"].copy()
+    live = linear.params
+    linear.load_state_dict({**live, "weight": live["other"], "other": live["weight"][:]})
+    assert np.array_equal(live["weight"], other)
+    assert np.array_equal(live["other"], weight)
+
+
+@pytest.mark.parametrize("given", [None, [("weight", 1)], ({}, {})])
+def test_what_is_no_mapping_is_refused(given):
+    linear = nn.Linear(3, 2, rng=0)
+    with pytest.raises(TypeError, match=f"got a {type(given).__name__}; expected a mapping"):
+        linear.load_state_dict(given)
+    with pytest.raises(TypeError, match="Linear: grads: got a"):
+        linear.check_grads(given)
+    assert linear.version == 0

@@ -597,3 +597,68 @@ def test_wrong_gradients_do_not_consume_the_tape():
         with pytest.raises(ValueError, match="has shape"):
             GRU.backward(tape, **wrong, consume=True)
     GRU.backward(tape, y, consume=True)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("num_layers", [1, 3])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_results_are_the_callers_to_write_to(cell, batch_first, num_layers, frozen):
+    """No result is a view of an argument, of a parameter, of the tape or of another result."""
+    layer = make(cell, num_layers, bidirectional=False, batch_first=batch_first)
+    if frozen:
+        layer.freeze()
+    x = np.random.default_rng(0).standard_normal((T, T, I))
+    y, state = layer(x)
+    z, after, tape = layer.forward(x, state)
+    inside = [a for p in tape.passes for a in (p.x, *p.states, p.cached)]
+    kept = [x, *layer.params.values(), *inside]
+    results = [y, *arrays(state), z, *arrays(after)]
+    if not frozen:
+        dx, before, grads = layer.backward(tape, z, after)
+        results += [dx, *arrays(before), *grads.values()]
+    for k, result in enumerate(results):
+        assert result.flags.writeable
+        others = [*kept[: 1 if k < 2 else None], *results[:k], *results[k + 1 :]]
+        assert not any(np.shares_memory(result, other) for other in others)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"bidirectional": True}, {"batch_first": True}])
+@pytest.mark.parametrize("steps", [1, T])
+def test_output_is_contiguous_in_the_callers_order(arguments, steps):
+    layer = nn.GRU(I, H, num_layers=2, rng=0, **arguments)
+    shape = (B, steps, I) if layer.batch_first else (steps, B, I)
+    assert layer(np.ones(shape, np.float32))[0].flags.c_contiguous
+
+
+def test_step_takes_what_a_call_takes():
+    class Exported:
+        """DLPack, and nothing else."""
+
+        def __init__(self, array):
+            self.array = array
+
+        def __dlpack__(self, **arguments):
+            return self.array.__dlpack__(**arguments)
+
+        def __dlpack_device__(self):
+            return self.array.__dlpack_device__()
+
+    layer = nn.LSTM(I, H, rng=0)
+    x = np.ones((B, I), np.float32)
+    for given in (x.tolist(), x.astype(np.float64), x.astype(">f4"), Exported(x)):
+        assert np.array_equal(layer.step(given)[0], layer.step(x)[0])
+    with pytest.raises(TypeError, match=r"LSTM: x_t is int64; .*astype"):
+        layer.step(np.ones((B, I), np.int64))
+
+
+@pytest.mark.parametrize("argument", ["input_size", "hidden_size", "num_layers"])
+@pytest.mark.parametrize(("value", "error"), [(0, ValueError), (2.0, TypeError), (True, TypeError)])
+def test_sizes_are_checked(argument, value, error):
+    arguments = {"input_size": I, "hidden_size": H, argument: value}
+    with pytest.raises(error, match=f"LSTM: {argument} is {value}; expected"):
+        nn.LSTM(**arguments)
+
+
+def test_an_argument_in_the_place_of_dropout_is_found():
+    with pytest.raises(TypeError, match="GRU: dropout is True; expected a probability"):
+        nn.GRU(I, H, 2, True, False, True)

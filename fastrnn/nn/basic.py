@@ -11,7 +11,7 @@ from .. import _checks, functional
 from . import init
 from .module import Module, Tape
 
-__all__ = ["Dropout", "Embedding", "Linear", "apply_mask", "check_probability", "drop"]
+__all__ = ["Dropout", "Embedding", "Linear", "apply_mask", "drop"]
 
 
 class Linear(Module):
@@ -51,8 +51,8 @@ class Linear(Module):
         rng: np.random.Generator | int | None = None,
     ) -> None:
         dtype, rng = init.parameter_dtype(dtype), init.generator(rng)
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = in_features = _checks.size("Linear", "in_features", in_features, least=0)
+        self.out_features = out_features = _checks.size("Linear", "out_features", out_features, least=0)
         self.bias = bias
         bound = 1 / sqrt(in_features) if in_features else 0.0
         self.add_parameter("weight", init.uniform(rng, (out_features, in_features), bound, dtype))
@@ -111,8 +111,11 @@ class Embedding(Module):
         dtype: Any = np.float32,
         rng: np.random.Generator | int | None = None,
     ) -> None:
+        num_embeddings = _checks.size("Embedding", "num_embeddings", num_embeddings)
+        embedding_dim = _checks.size("Embedding", "embedding_dim", embedding_dim)
         if padding_idx is not None:
-            if not -num_embeddings <= padding_idx < num_embeddings:
+            padding_idx = _checks.size("Embedding", "padding_idx", padding_idx, least=-num_embeddings)
+            if padding_idx >= num_embeddings:
                 raise ValueError(
                     f"Embedding: padding_idx is {padding_idx}; num_embeddings is {num_embeddings}"
                 )
@@ -213,7 +216,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
-        self.p = check_probability("Dropout: p", p)
+        self.p = _checks.probability("Dropout", "p", p)
         self.rng = init.generator(rng)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -233,13 +236,6 @@ class Dropout(Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
-
-
-def check_probability(what: str, p: float) -> float:
-    """Return `p`, having checked that it is a probability."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"{what} is {p}; expected a probability, 0 to 1")
-    return float(p)
 
 
 def drop(x: np.ndarray, p: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

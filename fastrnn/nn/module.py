@@ -136,7 +136,7 @@ class Module:
             Unexpected, missing (both only if `strict`) or misshapen entries, each named, with the nearest
             right name.
         TypeError
-            Entries that are not real floating-point arrays.
+            No mapping, or entries that are not real floating-point arrays.
         RuntimeError
             The module is frozen.
         """
@@ -145,9 +145,10 @@ class Module:
         values, missing, unexpected = _match(
             f"{type(self).__name__}.load_state_dict", params, mapping, strict
         )
-        for name, value in values.items():
-            params[name][...] = value
+        copies = {name: value.copy() for name, value in values.items()}  # they may be our own, exchanged
         self.mark_changed()
+        for name, value in copies.items():
+            params[name][...] = value
         return IncompatibleKeys(missing, unexpected)
 
     def check_grads(self, grads: Mapping[str, Any], what: str = "grads") -> dict[str, np.ndarray]:
@@ -260,6 +261,8 @@ def _match(
     where: str, expected: Mapping[str, np.ndarray], given: Mapping[str, Any], strict: bool
 ) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
     """Return the given values as arrays like the expected ones, and the missing and the unexpected names."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{where}: got a {type(given).__name__}; expected a mapping of names to arrays")
     missing = [name for name in expected if name not in given]
     unexpected = [name for name in given if name not in expected]
     faults = []

@@ -6,31 +6,32 @@ import itertools
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from .. import _checks, cells, functional
 from . import init
-from .basic import apply_mask, check_probability, drop
+from .basic import apply_mask, drop
 from .module import Module, Tape
 
 __all__ = ["GRU", "LSTM", "RNN", "Recurrent", "RecurrentTape"]
 
-State = np.ndarray | tuple[np.ndarray, ...]
+State = Any  # an array, or a tuple of arrays for cells with several states: what the cell has
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecurrentTape(Tape):
     """What a recurrent layer's ``forward`` keeps; `layer` looks inside."""
 
+    module: Recurrent
     unbatched: bool = False
     #: One tape for each layer and direction, in the order of the states; consume=True empties it.
-    passes: list[Any] = field(default_factory=list)
+    passes: list[functional.Tape] = field(default_factory=list)
     #: For each layer, which elements of its input dropout kept (None: no dropout).
     masks: tuple[np.ndarray | None, ...] = ()
 
-    def layer(self, k: int, reverse: bool = False) -> Any:
+    def layer(self, k: int, reverse: bool = False) -> functional.Tape:
         """Return the tape of layer `k` in one direction, with the gates and states of every step.
 
         ``tape.layer(0).gates["i"]`` is the input gate and ``tape.layer(0).state["c"]`` the cell state after
@@ -133,31 +134,24 @@ class Recurrent(Module):
         rng: np.random.Generator | int | None = None,
     ) -> None:
         name = type(self).__name__
-        for argument, value in {
-            "input_size": input_size,
-            "hidden_size": hidden_size,
-            "num_layers": num_layers,
-        }.items():
-            if value < 1:
-                raise ValueError(f"{name}: {argument} is {value}; expected a positive integer")
         self.cell = cell
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
+        self.input_size = _checks.size(name, "input_size", input_size)
+        self.hidden_size = _checks.size(name, "hidden_size", hidden_size)
+        self.num_layers = _checks.size(name, "num_layers", num_layers)
         self.bias = bias
         self.batch_first = batch_first
-        self.dropout = check_probability(f"{name}: dropout", dropout)
+        self.dropout = _checks.probability(name, "dropout", dropout)
         self.bidirectional = bidirectional
         self.dtype = init.parameter_dtype(dtype)
         self.rng = init.generator(rng)
-        if dropout and num_layers == 1:
+        if self.dropout and self.num_layers == 1:
             warnings.warn(
                 f"{name}: dropout acts between layers; with num_layers=1 it does nothing", stacklevel=3
             )
         for layer, reverse in self._passes():
             for parameter, shape in self._shapes(layer).items():
-                value = init.uniform(self.rng, shape, 1 / hidden_size**0.5, self.dtype)
-                self.add_parameter(_torch_name(parameter, layer, reverse), value)
+                drawn = init.uniform(self.rng, shape, 1 / self.hidden_size**0.5, self.dtype)
+                self.add_parameter(_torch_name(parameter, layer, reverse), drawn)
         self._bind()
 
     def _directions(self) -> tuple[bool, ...]:
@@ -182,13 +176,13 @@ class Recurrent(Module):
             )
             for layer, reverse in self._passes()
         ]
-        self._packed: list[Any] | None = None
+        self._packed: list[functional.Packed] | None = None
         self._widths = tuple(self.cell.state_shapes(self.hidden_size).values())
 
     # ---- running ----
 
     def __call__(
-        self, x: np.ndarray, state: State | None = None, *, lengths: Sequence[int] | None = None
+        self, x: np.ndarray, state: State = None, *, lengths: Sequence[int] | None = None
     ) -> tuple[np.ndarray, State]:
         """Return the output and the state after the last step: inference, without dropout and without a tape.
 
@@ -210,20 +204,23 @@ class Recurrent(Module):
         TypeError
             x is not real floating-point.
         """
-        y, state, *_ = self._run(x, state, lengths, training=False)
-        return y, state
+        x, unbatched = self._time_major(x)
+        y, state, *_ = self._run(x, state, lengths, unbatched, training=False)
+        return self._as_given(y, unbatched), state
 
     def forward(
-        self, x: np.ndarray, state: State | None = None, *, lengths: Sequence[int] | None = None
+        self, x: np.ndarray, state: State = None, *, lengths: Sequence[int] | None = None
     ) -> tuple[np.ndarray, State, RecurrentTape]:
         """Return the output, the state after the last step, and the tape: training, with dropout.
 
         Arguments and errors are those of calling the layer.
         """
-        y, state, unbatched, passes, masks = self._run(x, state, lengths, training=True)
-        return y, state, RecurrentTape(self, self.version, (), unbatched, passes, tuple(masks))
+        x, unbatched = self._time_major(x)
+        y, state, passes, masks = self._run(x, state, lengths, unbatched, training=True)
+        tape = RecurrentTape(self, self.version, (), unbatched, passes, tuple(masks))
+        return self._as_given(y, unbatched), state, tape
 
-    def step(self, x_t: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
+    def step(self, x_t: np.ndarray, state: State = None) -> tuple[np.ndarray, State]:
         """Return the output and the state after one more step, for input that comes step by step.
 
         The steps of a sequence, each given the state of the one before, have the bits of the whole sequence.
@@ -247,62 +244,56 @@ class Recurrent(Module):
             raise ValueError(
                 f"{type(self).__name__}.step: a bidirectional layer needs the whole sequence; call it instead"
             )
-        x_t = np.asarray(x_t)
+        x_t = _checks.real(type(self).__name__, "x_t", x_t, self.dtype)
         if x_t.ndim not in (1, 2):
             raise ValueError(
                 f"{type(self).__name__}.step: x_t has {x_t.ndim} axes (shape {x_t.shape}); "
                 "expected (B, I) or (I,)"
             )
-        if self.batch_first and x_t.ndim == 2:
-            y, state, *_ = self._run(x_t[:, None], state, None, training=False)
-            return y[:, 0], state
-        y, state, *_ = self._run(x_t[None], state, None, training=False)
-        return y[0], state
+        unbatched = x_t.ndim == 1
+        x = x_t[None, None] if unbatched else x_t[None]
+        y, state, *_ = self._run(x, state, None, unbatched, training=False)
+        return y[0, 0] if unbatched else y[0], state
 
     def _run(
-        self, x: np.ndarray, state: State | None, lengths: Sequence[int] | None, training: bool
-    ) -> tuple[np.ndarray, State, bool, list[Any], list[np.ndarray | None]]:
-        """Walk layers and directions; return y, state, whether x was unbatched, tapes and dropout masks."""
-        x, unbatched = self._time_major(x)
+        self, x: np.ndarray, state: State, lengths: Sequence[int] | None, unbatched: bool, training: bool
+    ) -> tuple[np.ndarray, State, list[Any], list[np.ndarray | None]]:
+        """Walk layers and directions with x (T, B, I); return y (T, B, D*P), state, tapes and masks."""
         steps, batch, _ = x.shape
         first = self._states(state, "state", batch, unbatched)
-        last = [np.empty((len(self._cells), batch, width), self.dtype) for width in self._widths]
-        width = self.cell.output_size(self.hidden_size)
         directions = self._directions()
+        width = self.cell.output_size(self.hidden_size)
+        params = self._cells if training or self._packed is None else self._packed
+        last: list[Sequence[np.ndarray]] = []
         passes, masks = [], []
         for layer in range(self.num_layers):
             mask = None
             if training and layer and self.dropout:
                 x, mask = drop(x, self.dropout, self.rng)
             masks.append(mask)
-            y = self._output(layer, steps, batch, width * len(directions))
+            out = self._output(layer, steps, batch, width * len(directions))
             for reverse in directions:
-                k = layer * len(directions) + reverse
-                _, after, tape = functional.forward(
+                k = len(last)
+                y, after, tape = functional.forward(
                     self.cell,
-                    self._cells[k] if training or self._packed is None else self._packed[k],
+                    params[k],
                     x,
                     self._join([s[k] for s in first]) if first is not None else None,
                     lengths=lengths,
                     reverse=reverse,
                     tape=training,
-                    out=y[..., reverse * width : (reverse + 1) * width],
+                    out=None if out is None else out[..., reverse * width : (reverse + 1) * width],
                 )
                 passes.append(tape)
-                for array, value in zip(last, self._split(after), strict=True):
-                    array[k] = value
-            x = y
-        if unbatched:
-            y, last = y[:, 0], [s[:, 0] for s in last]
-        elif self.batch_first:
-            y = y.transpose(1, 0, 2)
-        return y, self._join(last), unbatched, passes, masks
+                last.append(self._split(after))
+            x = y if out is None else out
+        return x, self._stack(last, unbatched), passes, masks
 
     def backward(
         self,
         tape: RecurrentTape,
         dy: np.ndarray | None = None,
-        dstate: State | None = None,
+        dstate: State = None,
         *,
         consume: bool = False,
     ) -> tuple[np.ndarray, State, dict[str, np.ndarray]]:
@@ -340,10 +331,10 @@ class Recurrent(Module):
         width = self.cell.output_size(self.hidden_size)
         dy = self._output_gradient(dy, (steps, batch, width * len(directions)), tape.unbatched)
         after = self._states(dstate, "dstate", batch, tape.unbatched)
-        before = [np.empty((len(self._cells), batch, w), self.dtype) for w in self._widths]
-        grads = dict.fromkeys(self._own)
+        before: list[Sequence[np.ndarray]] = []
+        grads: dict[str, np.ndarray] = {}
         for layer in reversed(range(self.num_layers)):
-            dx = None
+            parts = []
             for reverse in directions[::-1]:
                 k = layer * len(directions) + reverse
                 part, dstate0, dparams = functional.backward(
@@ -354,18 +345,15 @@ class Recurrent(Module):
                     self._join([s[k] for s in after]) if after is not None else None,
                     consume=consume,
                 )
-                dx = part if dx is None else part + dx
-                for array, value in zip(before, self._split(dstate0), strict=True):
-                    array[k] = value
+                parts.append(part)
+                before.append(self._split(dstate0))
                 for name, value in dparams.items():
                     grads[_torch_name(name, layer, reverse)] = value
+            dx = parts[0] if len(parts) == 1 else parts[0] + parts[1]
             mask = tape.masks[layer]
             dy = dx if mask is None else apply_mask(dx, mask, self.dropout)
-        if tape.unbatched:
-            dy, before = dy[:, 0], [s[:, 0] for s in before]
-        elif self.batch_first:
-            dy = dy.transpose(1, 0, 2)
-        return dy, self._join(before), grads
+        grads = {name: grads[name] for name in self._own}
+        return self._as_given(dx, tape.unbatched), self._stack(before[::-1], tape.unbatched), grads
 
     # ---- shapes ----
 
@@ -374,6 +362,14 @@ class Recurrent(Module):
 
     def _join(self, arrays: Sequence[np.ndarray]) -> State:
         return arrays[0] if len(self.cell.states) == 1 else tuple(arrays)
+
+    def _stack(self, states: list[Sequence[np.ndarray]], unbatched: bool) -> State:
+        """Join the states of all passes: (L*D, B, width), or (L*D, width)."""
+        if len(states) == 1:  # nothing to copy
+            arrays = [array[None] for array in states[0]]
+        else:
+            arrays = [np.stack(arrays) for arrays in zip(*states, strict=True)]
+        return self._join([a[:, 0] for a in arrays] if unbatched else arrays)
 
     def _time_major(self, x: np.ndarray) -> tuple[np.ndarray, bool]:
         """Return x as (T, B, I), cast once for both directions, and whether it had no batch axis."""
@@ -387,13 +383,22 @@ class Recurrent(Module):
             return x[:, None], True
         return x.transpose(1, 0, 2) if self.batch_first else x, False
 
-    def _output(self, layer: int, steps: int, batch: int, width: int) -> np.ndarray:
-        """Return an empty (T, B, width); the last layer's is C-contiguous in the caller's order of axes."""
-        if self.batch_first and layer == self.num_layers - 1:
-            return np.empty((batch, steps, width), self.dtype).transpose(1, 0, 2)
-        return np.empty((steps, batch, width), self.dtype)
+    def _as_given(self, y: np.ndarray, unbatched: bool) -> np.ndarray:
+        """Undo `_time_major`."""
+        if unbatched:
+            return y[:, 0]
+        return y.transpose(1, 0, 2) if self.batch_first else y
 
-    def _states(self, state: State | None, what: str, batch: int, unbatched: bool) -> list[np.ndarray] | None:
+    def _output(self, layer: int, steps: int, batch: int, width: int) -> np.ndarray | None:
+        """Return an empty (T, B, width) for the directions of a layer to fill; None if it needs no preparing.
+
+        The last layer's is C-contiguous in the caller's order of axes.
+        """
+        if self.batch_first and layer == self.num_layers - 1 and steps > 1:
+            return np.empty((batch, steps, width), self.dtype).transpose(1, 0, 2)
+        return np.empty((steps, batch, width), self.dtype) if self.bidirectional else None
+
+    def _states(self, state: State, what: str, batch: int, unbatched: bool) -> list[np.ndarray] | None:
         """Return the arrays (L*D, B, width) of a state or its gradient, checked."""
         if state is None:
             return None
@@ -514,7 +519,7 @@ class RNN(Recurrent):
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
-        nonlinearity: str = "tanh",
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
@@ -541,7 +546,7 @@ class LSTM(Recurrent):
     Parameters
     ----------
     proj_size : int
-        P, the features of h, smaller than `hidden_size`; 0: no projection.
+        P, the features of h; 0: no projection.
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, rng
         See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is the tuple (h,
         c).
@@ -626,7 +631,7 @@ class GRU(Recurrent):
         dropout: float = 0.0,
         bidirectional: bool = False,
         *,
-        reset: str = "after",
+        reset: Literal["after", "before"] = "after",
         dtype: Any = np.float32,
         rng: np.random.Generator | int | None = None,
     ) -> None:
