@@ -37,7 +37,7 @@ class Optimizer:
     module : fastrnn.nn.Module
         Its parameters are changed in place, and its version is raised.
     lr : float
-        Learning rate; the attribute `lr` may be changed at any time.
+        Learning rate; the attribute `lr` may be set at any time.
     weight_decay : float
         Factor of the parameter that is added to its gradient.
 
@@ -53,15 +53,31 @@ class Optimizer:
                 f"{type(self).__name__}: module is a {type(module).__name__}; "
                 "give the module itself, not its params"
             )
-        _check_range(self, lr=lr, weight_decay=weight_decay)
         self.module = module
         self.lr = lr
-        self.weight_decay = weight_decay
+        self.weight_decay = self._number("weight_decay", weight_decay)
         self.steps = 0
         self._arrays: dict[str, dict[str, np.ndarray]] = {
             slot: {name: np.zeros_like(value) for name, value in module.params.items()}
             for slot in self._slots()
         }
+
+    @property
+    def lr(self) -> float:
+        """Learning rate; set it to follow a schedule."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self._lr = self._number("lr", value)
+
+    def _number(self, name: str, value: float) -> float:
+        """Return an argument as a Python float: a NumPy scalar would lend the update its own precision."""
+        if not value >= 0:
+            raise ValueError(
+                f"{type(self).__name__}: {name} is {value}; expected a number that is not negative"
+            )
+        return float(value)
 
     def _slots(self) -> tuple[str, ...]:
         raise NotImplementedError
@@ -92,6 +108,7 @@ class Optimizer:
         """
         self.module.check_not_frozen(f"{type(self).__name__}.step")
         checked = self.module.check_grads(grads)
+        self.module.mark_changed()
         self.steps += 1
         for name, value in self.module.params.items():
             arrays = [self._arrays[slot][name].reshape(-1) for slot in self._slots()]
@@ -99,7 +116,6 @@ class Optimizer:
             for start in range(0, value.size, _BLOCK):
                 block = slice(start, start + _BLOCK)
                 self._update(value[block], grad[block].copy(), *(array[block] for array in arrays))
-        self.module.mark_changed()
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return the learning rate, the number of steps and a copy of the arrays, as a flat mapping of names
@@ -185,13 +201,12 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        _check_range(self, momentum=momentum)
         if nesterov and (momentum == 0 or dampening != 0):
             raise ValueError(
                 f"SGD: nesterov needs momentum > 0 and dampening = 0; got {momentum} and {dampening}"
             )
-        self.momentum = momentum
-        self.dampening = dampening
+        self.momentum = self._number("momentum", momentum)
+        self.dampening = float(dampening)
         self.nesterov = nesterov
         super().__init__(module, lr, weight_decay)
 
@@ -240,10 +255,9 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         centered: bool = False,
     ) -> None:
-        _check_range(self, alpha=alpha, eps=eps, momentum=momentum)
-        self.alpha = alpha
-        self.eps = eps
-        self.momentum = momentum
+        self.alpha = self._number("alpha", alpha)
+        self.eps = self._number("eps", eps)
+        self.momentum = self._number("momentum", momentum)
         self.centered = centered
         super().__init__(module, lr, weight_decay)
 
@@ -304,11 +318,10 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         amsgrad: bool = False,
     ) -> None:
-        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        if np.shape(betas) != (2,) or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"{type(self).__name__}: betas is {betas}; expected two numbers, 0 <= beta < 1")
-        _check_range(self, eps=eps)
-        self.betas = tuple(betas)
-        self.eps = eps
+        self.betas = float(betas[0]), float(betas[1])
+        self.eps = self._number("eps", eps)
         self.amsgrad = amsgrad
         super().__init__(module, lr, weight_decay)
 
@@ -379,6 +392,12 @@ def clip_grad_norm_(grads: Mapping[str, np.ndarray], max_norm: float) -> float:
     grads : mapping of str to numpy.ndarray
         As ``backward`` returns them.
     max_norm : float
+        At least 0.
+
+    Raises
+    ------
+    ValueError
+        If max_norm is negative or NaN; the gradients are left as they are.
 
     References
     ----------
@@ -392,18 +411,12 @@ def clip_grad_norm_(grads: Mapping[str, np.ndarray], max_norm: float) -> float:
     >>> grads["bias"].round(4)
     array([0.8])
     """
+    if not max_norm >= 0:
+        raise ValueError(f"clip_grad_norm_: max_norm is {max_norm}; expected a number that is not negative")
     squares = sum(float(np.square(grad, dtype=np.float64).sum()) for grad in grads.values())
     norm = squares**0.5
-    scale = max_norm / (norm + 1e-6)
+    scale = float(max_norm) / (norm + 1e-6)
     if not scale >= 1:
         for grad in grads.values():
             grad *= scale
     return norm
-
-
-def _check_range(optimizer: Optimizer, **values: float) -> None:
-    for name, value in values.items():
-        if not value >= 0:
-            raise ValueError(
-                f"{type(optimizer).__name__}: {name} is {value}; expected a number that is not negative"
-            )

@@ -225,3 +225,51 @@ def test_clip_leaves_small_gradients_alone_and_shows_nan():
     given["first.bias"][0] = np.nan
     assert np.isnan(optim.clip_grad_norm_(given, 1.0))
     assert optim.clip_grad_norm_({}, 1.0) == 0.0
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_numpy_scalars_are_arguments_as_python_floats_are(name):
+    """A schedule in NumPy gives float64 scalars; they must not change how float32 parameters round."""
+    optimizer, arguments = OPTIMIZERS[name]
+    numpy_arguments = {
+        key: value if value is True else np.asarray(value, np.float64)[()]  # scalars; betas: an array
+        for key, value in arguments.items()
+    }
+    one, two = Model(np.float32), Model(np.float32)
+    steps = optimizer(one, 0.01, **arguments), optimizer(two, np.float64(0.01), **numpy_arguments)
+    for seed in range(3):
+        steps[0].lr, steps[1].lr = 0.01 / (seed + 1), np.float64(0.01) / (seed + 1)
+        for step in steps:
+            step.step(gradients(one, seed))
+    assert type(steps[1].lr) is float
+    assert all(np.array_equal(one.params[key], two.params[key]) for key in one.params)
+
+
+@pytest.mark.parametrize("value", [-0.1, float("nan")])
+def test_a_learning_rate_set_later_is_checked_too(value):
+    optimizer = optim.Adam(Model())
+    with pytest.raises(ValueError, match=r"Adam: lr is .*; expected a number that is not negative"):
+        optimizer.lr = value
+    assert optimizer.lr == 1e-3
+
+
+def test_a_step_that_is_interrupted_leaves_old_tapes_refused():
+    class Interrupted(optim.SGD):
+        def _update(self, value, grad, *arrays):
+            super()._update(value, grad, *arrays)
+            raise KeyboardInterrupt
+
+    model = Model()
+    _, tape = model.first.forward(np.ones((1, 3)))
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted(model).step(gradients(model))
+    with pytest.raises(ValueError, match="the parameters changed after this tape was made"):
+        model.first.backward(tape, np.ones((1, 4)))
+
+
+@pytest.mark.parametrize("max_norm", [-1, float("nan")])
+def test_clipping_to_no_norm_is_refused(max_norm):
+    grads = {"weight": np.array([3.0, 4.0])}
+    with pytest.raises(ValueError, match=r"max_norm is .*; expected a number that is not negative"):
+        optim.clip_grad_norm_(grads, max_norm)
+    assert grads["weight"].tolist() == [3.0, 4.0]
