@@ -42,7 +42,7 @@ def cross_entropy(
     Parameters
     ----------
     logits : array_like, (..., C)
-        Scores of C classes, float32 or float64.
+        Scores of C classes. Other floating-point types than float32 are computed in float64.
     targets : array_like of int, (...)
         Classes, 0 <= k < C.
     ignore_index : int, optional
@@ -57,7 +57,7 @@ def cross_entropy(
     value : float, or numpy.ndarray (...) with ``reduction="none"``
         If no element counts, the mean is 0.
     gradient : numpy.ndarray, (..., C)
-        Of the dtype of the logits; 0 where an element does not count.
+        float32 or float64, as the logits; 0 where an element does not count.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def mse(
     ValueError
         Shapes that do not match, an unknown reduction.
     TypeError
-        A prediction that is not floating-point, a mask that is not bool.
+        A prediction that is not floating-point, a target that is not real, a mask that is not bool.
 
     Examples
     --------
@@ -168,7 +168,7 @@ def binary_cross_entropy(
     ValueError
         Shapes that do not match, an unknown reduction.
     TypeError
-        Logits that are not floating-point, a mask that is not bool.
+        Logits that are not floating-point, targets that are not real, a mask that is not bool.
 
     Examples
     --------
@@ -221,6 +221,8 @@ def _pair(
     """Return prediction, target (of one dtype and shape) and which elements count (of that shape)."""
     first = _checks.elementwise_argument(f"{name} ({argument})", first)
     target = np.asarray(target)
+    if target.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: the target is {target.dtype}; expected real numbers or bool")
     if target.shape != first.shape:
         raise ValueError(f"{name}: the target has shape {target.shape}; {argument} has shape {first.shape}")
     if mask is not None and np.ndim(mask) == first.ndim - 1:

@@ -151,3 +151,10 @@ def test_layout_and_byte_order_do_not_matter():
 def test_wrong_input_is_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("loss", [losses.mse, losses.binary_cross_entropy])
+@pytest.mark.parametrize("target", [np.zeros(2, complex), ["a", "b"], [None, 1]])
+def test_targets_are_real(loss, target):
+    with pytest.raises(TypeError, match=f"{loss.__name__}: the target is .*; expected real numbers or bool"):
+        loss(np.zeros(2), target)
