@@ -303,3 +303,20 @@ def test_names_that_stand_twice_are_refused(tmp_path):
             archive.writestr("w.npy", npy("(1,)", data=b"1234"))
     with pytest.raises(FileFormatError, match="twice"):
         io.load(tmp_path / "a")
+
+
+def test_a_name_that_zip_would_cut_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="cannot be the name of an array"):
+        io.save(tmp_path / "model.npz", {"a\0b": np.ones(2)})
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    (tmp_path / "link").symlink_to(path)
+    for name in ("pipe", "link"):
+        with pytest.raises(FileExistsError, match="is not a file"):
+            io.save(tmp_path / name, ARRAYS)
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -21,9 +22,11 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Readers see the old file or the new one, whole, whenever the process or the machine stops. A new file has
     the mode that the umask gives; a file that is replaced hands down its own. Where `path` is a symbolic
-    link, the file it points to is replaced.
+    link, the file it points to is replaced. What is there and no file (a device, a pipe) is refused.
     """
     path = os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise FileExistsError(errno.EEXIST, "is there, and is not a file", path)
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name[:64]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
