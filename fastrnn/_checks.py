@@ -235,6 +235,8 @@ def probability(who: str, argument: str, value: Any) -> float:
 
 def real(who: str, argument: str, value: Any, dtype: np.dtype) -> np.ndarray:
     """The value as an array of the dtype, of any layout; refuses what is not real floating."""
+    if type(value) is np.ndarray and value.dtype == dtype:
+        return value
     return _floating(who, argument, _array(who, argument, value)).astype(dtype, copy=False)
 
 

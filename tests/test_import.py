@@ -1,0 +1,31 @@
+"""Importing fastrnn costs next to nothing beside NumPy."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run code in a new interpreter that keeps its bytecode, and return what it printed."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(tmp_path)
+
+    def run(code):
+        return subprocess.check_output([sys.executable, "-c", code], text=True, env=environment).split()
+
+    return run
+
+
+def test_import_adds_less_than_30_ms_to_numpy(run):
+    code = "import time, numpy; t = time.process_time(); import fastrnn; print(time.process_time() - t)"
+    run(code)  # compiles
+    assert min(float(*run(code)) for _ in range(5)) < 0.030
+
+
+def test_what_few_calls_need_is_imported_by_them(run):
+    late = {"argparse", "difflib", "json", "subprocess", "tempfile", "tqdm", "zipfile"}
+    code = "import sys, numpy; before = set(sys.modules); import fastrnn; "
+    assert not late & set(run(code + "print(*(set(sys.modules) - before))"))
