@@ -85,7 +85,7 @@ def default_text() -> str:
     """
     from pydoc_data.topics import topics
 
-    paragraphs = {}
+    paragraphs: dict[str, str] = {}
     for topic in topics.values():
         for paragraph in re.split(r"\n\s*\n", topic):
             paragraphs.setdefault(" ".join(paragraph.split()), paragraph)

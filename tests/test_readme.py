@@ -1,6 +1,7 @@
-"""The README keeps its word: its Python runs, its commands are where .ci/run looks for them."""
+"""README and examples keep their word: the Python runs, the commands are where .ci/run looks for them."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,9 @@ NAMED = sorted(set(re.findall(r"`((?:docs|benchmarks)/[\w.]+|[A-Z]+\.md)`", READ
 @pytest.mark.parametrize("name", NAMED)
 def test_files_named_exist(name):
     assert (ROOT / name).exists()
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*.py")), ids=lambda p: p.stem)
+def test_examples_run(path, capsys):
+    runpy.run_path(str(path), run_name="__main__")
+    assert capsys.readouterr().out

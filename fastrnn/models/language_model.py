@@ -21,6 +21,8 @@ __all__ = ["LanguageModel", "Network"]
 #: Steps of a text that are run at once where no gradient is wanted.
 _WINDOW = 1024
 
+_NOT_TRAINED = "LanguageModel: not trained yet; call fit(text), or LanguageModel.load(path)"
+
 
 class Network(Module):
     """Embedding, recurrent layers, Linear: ids (T, B) to the logits (T, B, V) of the id that comes next."""
@@ -69,7 +71,7 @@ class Network(Module):
         """Return the mean cross-entropy in nats, its gradients, and the state after the inputs."""
         logits, state, tape = self.forward(inputs, state)
         loss, dlogits = cross_entropy(logits, targets)
-        return loss, self.backward(tape, dlogits), state
+        return float(loss), self.backward(tape, dlogits), state
 
 
 class LanguageModel:
@@ -91,10 +93,10 @@ class LanguageModel:
 
     Attributes
     ----------
-    vocab : Vocabulary or None
-        Made of the text of the first `fit`.
-    network : Network or None
-        The same; frozen except while it is trained.
+    vocab : Vocabulary
+        Made of the text of the first `fit` (or `build`).
+    network : Network
+        Made then as well; frozen except while it is trained.
 
     References
     ----------
@@ -128,8 +130,22 @@ class LanguageModel:
         self.num_layers = num_layers
         self.dropout = dropout
         self.seed = seed
-        self.vocab: Vocabulary | None = None
-        self.network: Network | None = None
+        self._vocab: Vocabulary | None = None
+        self._network: Network | None = None
+
+    @property
+    def vocab(self) -> Vocabulary:
+        """The characters that the model knows."""
+        if self._vocab is None:
+            raise RuntimeError(_NOT_TRAINED)
+        return self._vocab
+
+    @property
+    def network(self) -> Network:
+        """The module with the parameters."""
+        if self._network is None:
+            raise RuntimeError(_NOT_TRAINED)
+        return self._network
 
     def build(self, text: str) -> None:
         """Make vocabulary and network for a text, untrained; `fit` does it where it was not done."""
@@ -138,8 +154,8 @@ class LanguageModel:
         self._build(Vocabulary.of(text))
 
     def _build(self, vocab: Vocabulary) -> None:
-        self.vocab = vocab
-        self.network = Network(
+        self._vocab = vocab
+        self._network = Network(
             len(vocab),
             self.cell,
             self.embedding_size,
@@ -148,7 +164,7 @@ class LanguageModel:
             self.dropout,
             self.seed,
         )
-        self.network.freeze()
+        self._network.freeze()
 
     def fit(
         self,
@@ -192,7 +208,7 @@ class LanguageModel:
         ValueError
             The text has less than two characters a stream.
         """
-        if self.network is None:
+        if self._network is None:
             self.build(text)
         network, ids = self.network, self.vocab.encode(text)
         rng = np.random.default_rng([self.seed, 1])
@@ -241,7 +257,7 @@ class LanguageModel:
         for start in range(0, len(ids) - 1, _WINDOW):
             part = ids[start : start + _WINDOW + 1]
             logits, state = self.network(part[:-1, None], state)
-            nats += cross_entropy(logits, part[1:, None], reduction="sum")[0]
+            nats += float(cross_entropy(logits, part[1:, None], reduction="sum")[0])
         return nats / (len(ids) - 1) / math.log(2)
 
     def generate(
@@ -298,8 +314,6 @@ class LanguageModel:
         return "".join(self.vocab.decode(written))
 
     def _encode(self, what: str, text: str) -> np.ndarray:
-        if self.network is None:
-            raise RuntimeError(f"{what}: the model is not trained; call fit(text) first, or load one")
         if not isinstance(text, str):
             raise TypeError(f"{what}: the text is a {type(text).__name__}; expected a str")
         return self.vocab.encode(text)
@@ -308,7 +322,6 @@ class LanguageModel:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a ``.npz`` file, atomically; see `fastrnn.io.save`."""
-        self._encode("save", "")
         io.save(
             path,
             self.network,
