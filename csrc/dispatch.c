@@ -55,11 +55,21 @@ static const fr_kernels *kernels(const fr_run *run) { return tables[run->isa]; }
 fr_status fr_forward(const fr_args *a) { return kernels(&a->run)->forward[a->run.dtype](a); }
 fr_status fr_backward(const fr_args *a) { return kernels(&a->run)->backward[a->run.dtype](a); }
 size_t fr_packed_size(const fr_args *a) { return kernels(&a->run)->packed_size[a->run.dtype](a); }
-void fr_pack(const fr_args *a, void *dst) { kernels(&a->run)->pack[a->run.dtype](a, dst); }
 fr_status fr_linear(const fr_linear_args *a) { return kernels(&a->run)->linear[a->run.dtype](a); }
 fr_status fr_linear_backward(const fr_linear_args *a) { return kernels(&a->run)->linear_backward[a->run.dtype](a); }
 
+/* These two run in the calling thread, not in a team, and see to the floating-point state themselves. */
+
+void fr_pack(const fr_args *a, void *dst)
+{
+    uint64_t was = fr_float_enter();
+    kernels(&a->run)->pack[a->run.dtype](a, dst);
+    fr_float_leave(was);
+}
+
 void fr_map(const fr_run *run, fr_function f, const void *in, void *out, ptrdiff_t n)
 {
+    uint64_t was = fr_float_enter();
     kernels(run)->map[run->dtype](f, in, out, n);
+    fr_float_leave(was);
 }

@@ -40,6 +40,10 @@ void fr_barrier_wait(fr_barrier *barrier, int members);
 typedef void fr_work(void *argument, int member, int members);
 void fr_parallel(int threads, fr_work *work, void *argument);
 
+/* The default floating-point state, and back to what fr_float_enter found. */
+uint64_t fr_float_enter(void);
+void fr_float_leave(uint64_t was);
+
 /* The team for a call of that many floating-point operations. */
 int fr_team(const fr_run *run, double flops);
 
@@ -52,6 +56,7 @@ typedef struct fr_window {
 
 void fr_window_open(fr_window *window, const fr_run *run);
 double fr_window_budget(const fr_window *window);               /* operations for the next window */
+ptrdiff_t fr_window_items(const fr_window *window, double flops);   /* items of that many operations for it */
 fr_status fr_window_step(fr_window *window, double flops);      /* after a window: learn, poll */
 
 void *fr_malloc(size_t bytes);  /* aligned to FR_LINE, NULL when memory runs out */

@@ -22,7 +22,7 @@ static fr_status FN(run_gemm)(const FN(gemm) *gemm, int team, fr_window *window,
     FN(rows_call) c = {gemm, r0, r0};
     fr_status status = FR_OK;
     for (; c.r0 < r1 && status == FR_OK; c.r0 = c.r1) {
-        c.r1 = fr_min(r1, c.r0 + 28 + (ptrdiff_t)(fr_window_budget(window) / flops));
+        c.r1 = fr_min(r1, c.r0 + 28 + fr_window_items(window, flops));
         fr_parallel(team, FN(rows_window), &c);
         status = fr_window_step(window, flops * (double)(c.r1 - c.r0));
     }
@@ -78,7 +78,7 @@ static fr_status FN(run_gradient)(FN(gradient_call) *c, int team, fr_window *win
     const double flops = 2.0 * (double)c->gradient.M * (double)(c->gradient.dw ? c->gradient.N : 1);
     fr_status status = FR_OK;
     for (c->r0 = 0; c->r0 < rows && status == FR_OK; c->r0 = c->r1) {
-        ptrdiff_t passes = 1 + (ptrdiff_t)(fr_window_budget(window) / flops) / FN(PASS);
+        ptrdiff_t passes = 1 + fr_window_items(window, flops) / FN(PASS);
         c->r1 = fr_min(rows, c->r0 + passes * FN(PASS));
         c->fresh = fresh && c->r0 == 0;
         c->barrier.count = 0;

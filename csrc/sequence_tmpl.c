@@ -415,7 +415,7 @@ static fr_status FN(forward)(const fr_args *a)
     if (!a->packed)
         fr_parallel(team, FN(pack_window), c);
     for (c->s0 = 0; c->s0 < a->steps && status == FR_OK; c->s0 = c->s1) {
-        c->s1 = fr_min(a->steps, c->s0 + 1 + (ptrdiff_t)(fr_window_budget(&window) / flops));
+        c->s1 = fr_min(a->steps, c->s0 + 1 + fr_window_items(&window, flops));
         for (int i = 0; i < team; i++)
             c->barrier[i].count = 0;
         fr_parallel(team, FN(forward_window), c);

@@ -86,46 +86,43 @@ int fr_team(const fr_run *run, double flops)
 /* ---- floating-point state ---- */
 
 #if defined(__x86_64__)
-enum { DEFAULT_MXCSR = 0x1f80 };
-typedef unsigned fp_state;
-static fp_state fp_enter(void)
+enum { DEFAULT_MXCSR = 0x1f80, MXCSR_FLAGS = 0x3f };
+uint64_t fr_float_enter(void)
 {
-    fp_state was = _mm_getcsr();
-    if ((was & ~0x3fu) != DEFAULT_MXCSR)
+    unsigned was = _mm_getcsr();
+    if ((was & ~(unsigned)MXCSR_FLAGS) != DEFAULT_MXCSR)
         _mm_setcsr(DEFAULT_MXCSR);
     return was;
 }
-static void fp_leave(fp_state was)
+void fr_float_leave(uint64_t was)
 {
-    if ((was & ~0x3fu) != DEFAULT_MXCSR)
-        _mm_setcsr(was);
+    if ((was & ~(uint64_t)MXCSR_FLAGS) != DEFAULT_MXCSR)
+        _mm_setcsr((unsigned)was);
 }
 #elif defined(__aarch64__)
-typedef uint64_t fp_state;
-static fp_state fp_enter(void)
+uint64_t fr_float_enter(void)
 {
-    fp_state was;
+    uint64_t was;
     __asm__ volatile("mrs %0, fpcr" : "=r"(was));
     if (was)
-        __asm__ volatile("msr fpcr, %0" : : "r"((fp_state)0));
+        __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)0));
     return was;
 }
-static void fp_leave(fp_state was)
+void fr_float_leave(uint64_t was)
 {
     if (was)
         __asm__ volatile("msr fpcr, %0" : : "r"(was));
 }
 #else
-typedef int fp_state;
-static fp_state fp_enter(void) { return 0; }
-static void fp_leave(fp_state was) { (void)was; }
+uint64_t fr_float_enter(void) { return 0; }
+void fr_float_leave(uint64_t was) { (void)was; }
 #endif
 
 static void run_member(fr_work *work, void *argument, int member, int members)
 {
-    fp_state was = fp_enter();
+    uint64_t was = fr_float_enter();
     work(argument, member, members);
-    fp_leave(was);
+    fr_float_leave(was);
 }
 
 void fr_parallel(int threads, fr_work *work, void *argument)
@@ -186,6 +183,11 @@ void fr_window_open(fr_window *window, const fr_run *run)
 }
 
 double fr_window_budget(const fr_window *window) { return window->rate * window_seconds; }
+
+ptrdiff_t fr_window_items(const fr_window *window, double flops)
+{
+    return (ptrdiff_t)(fr_window_budget(window) / (flops < 1 ? 1 : flops));
+}
 
 fr_status fr_window_step(fr_window *window, double flops)
 {

@@ -1,4 +1,4 @@
-"""All 2^32 float32 inputs of exp, sigmoid and tanh, on every instruction set: the largest error, and equal bits.
+"""All 2^32 float32 inputs of exp, sigmoid and tanh, on every instruction set: largest error, equal bits.
 
     python tests/sweep_functions.py [--every N]
 
@@ -36,7 +36,8 @@ def sweep(name, every):
     worst, at, different = 0.0, None, set()
     with np.errstate(all="ignore"):
         for block in range(0, 1 << 32, BLOCK * every):
-            x = np.arange(block, block + BLOCK * every, every, dtype=np.uint64).astype(np.uint32).view(np.float32)
+            bits = np.arange(block, block + BLOCK * every, every, dtype=np.uint64)
+            x = bits.astype(np.uint32).view(np.float32)
             with fastrnn.isa(_native.SUPPORTED_ISAS[0]):
                 got = getattr(functional, name)(x)
             for isa in _native.SUPPORTED_ISAS[1:]:
@@ -60,7 +61,7 @@ def sweep(name, every):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--every", type=int, default=1, help="take one input in N (default: all)")
     every = parser.parse_args().every
     failed = False

@@ -54,9 +54,9 @@ def test_random_cases_equal_the_reference(case, isa, threads):
     assert_native_equals_reference(case, isa, threads)
 
 
-# Shapes at which each way through the kernels is taken: more rows than a chunk and no whole blocks of them; sums
-# of several blocks; the input product taken out of the loop in several chunks; units shared by two, three and four
-# threads, and by groups of rows; weights too large to be read by every thread.
+# Shapes at which each way through the kernels is taken: more rows than a chunk and no whole blocks of them;
+# sums of several blocks; the input product taken out of the loop in several chunks; units shared by two, three
+# and four threads, and by groups of rows; weights too large to be read by every thread.
 LARGE = [
     (40, 35, 5, 9),
     (3, 2, 140, 300),
@@ -104,7 +104,7 @@ def test_linear_equals_the_reference(dtype, isa, rows, inputs, outputs, bias, th
 @both_dtypes
 @every_isa
 def test_fma_of_every_instruction_set_is_exact(dtype, isa):
-    """The product over (c, a) and (1, b) is fma(a, b, c): every a, c with every b, cancellation and ties included."""
+    """The product over (c, a) and (1, b) is fma(a, b, c): each a, c with each b; cancellation, ties."""
     rng, info, n = np.random.default_rng(0), np.finfo(dtype), 6000
     few_bits = 1 + rng.integers(0, 9, n) * float(info.eps)
     exponents = np.where(

@@ -125,7 +125,7 @@ def weight_gradient(d, v):
 
 
 def bias_gradient(d):
-    """Gradient of a bias, (units of d,): the rows of d added up in chains, groups of chains, and all groups."""
+    """Gradient of a bias, (units of d,): the rows of d added in chains, groups of chains, all groups."""
     return _added(_added(_added(unfaint(d), CHAIN), CHAIN), len(d))[0]
 
 
