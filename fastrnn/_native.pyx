@@ -1,8 +1,8 @@
 # cython: language_level=3, binding=True, freethreading_compatible=False
 """The kernels of csrc/: pointers in, the GIL released, status to exception. No numerics, no checks.
 
-Arrays must come as ``_checks`` leaves them: of one dtype, aligned, contiguous but for ``x``, ``y``, ``dy`` and
-``dx``, whose last axis alone must be. Nothing here is public.
+Arrays must come as ``_checks`` leaves them: of one dtype, aligned, contiguous but for ``x``, ``y``, ``dy``
+and ``dx``, whose last axis alone must be. Nothing here is public.
 """
 
 cimport numpy as cnp
@@ -191,8 +191,8 @@ def forward(cell, params, sizes, *, x, lengths, reverse, state0, y, state, tape_
     finish(status, raised)
 
 
-def backward(cell, params, sizes, *, x, lengths, reverse, tape_states, cached, dy, dstate, dx, dstate0, dparams,
-             isa, threads):
+def backward(cell, params, sizes, *, x, lengths, reverse, tape_states, cached, dy, dstate, dx, dstate0,
+             dparams, isa, threads):
     """Fills ``dx``, ``dstate0`` and the arrays of ``dparams``; ``dy`` and each of ``dstate`` may be None."""
     cdef fr_args a
     cdef fr_status status
