@@ -344,3 +344,19 @@ def test_probabilities_are_numbers_from_0_to_1(value):
     assert _checks.probability("f", "p", 1) == 1.0
     with pytest.raises((TypeError, ValueError), match=r"f: p is .*; expected a probability"):
         _checks.probability("f", "p", value)
+
+
+@pytest.mark.parametrize("name", ["w_ih", "h", "c"])
+def test_forward_refuses_an_output_that_overlaps_state_or_params(name):
+    params, state = parameters(), {"h": np.zeros((B, H), np.float32), "c": np.zeros((B, H), np.float32)}
+    memory = {**params, **state}[name].reshape(-1)
+    out = np.lib.stride_tricks.as_strided(memory, (T, B, H), (0, 0, 4))
+    with pytest.raises(ValueError, match="out overlaps x, state or params"):
+        reference.forward(LSTM, params, inputs(), tuple(state.values()), out=out)
+
+
+def test_lengths_are_copied():
+    lengths = np.array([1, 2, 4])
+    given = _checks.forward_arguments(LSTM, parameters(), inputs(), lengths=lengths)
+    lengths[...] = 0
+    assert given.lengths.tolist() == [1, 2, 4]

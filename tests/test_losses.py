@@ -158,3 +158,9 @@ def test_wrong_input_is_named(call, error, message):
 def test_targets_are_real(loss, target):
     with pytest.raises(TypeError, match=f"{loss.__name__}: the target is .*; expected real numbers or bool"):
         loss(np.zeros(2), target)
+
+
+def test_binary_cross_entropy_keeps_small_losses():
+    for dtype in (np.float32, np.float64):
+        value, _ = losses.binary_cross_entropy(np.array([40, -40], dtype), [1, 0], reduction="sum")
+        np.testing.assert_allclose(value, 2 * np.exp(-40.0), rtol=1e-6)

@@ -180,3 +180,13 @@ def test_dropout_names_wrong_input():
 def test_arguments_of_modules_are_checked(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint64])
+def test_embedding_takes_ids_of_every_integer_type(dtype):
+    embedding = nn.Embedding(5, 300, rng=0)
+    ids = np.array([4, 0, 4])
+    _, expected = embedding.backward(embedding.forward(ids)[1], np.ones((3, 300)))
+    _, grads = embedding.backward(embedding.forward(ids.astype(dtype))[1], np.ones((3, 300)))
+    assert np.array_equal(grads["weight"], expected["weight"])
+    assert grads["weight"][:, 0].tolist() == [1, 0, 0, 0, 2]

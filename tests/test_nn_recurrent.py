@@ -662,3 +662,14 @@ def test_sizes_are_checked(argument, value, error):
 def test_an_argument_in_the_place_of_dropout_is_found():
     with pytest.raises(TypeError, match="GRU: dropout is True; expected a probability"):
         nn.GRU(I, H, 2, True, False, True)
+
+
+def test_a_frozen_layer_runs_on_what_was_packed(cell):
+    layer = make(cell).freeze()
+    x = np.ones((T, B, I))
+    y, _ = layer(x)
+    for value in layer.params.values():  # by force: nothing but the packed copies is read
+        value.flags.writeable = True
+        value[...] = 0
+    assert np.array_equal(layer(x)[0], y)
+    assert not np.array_equal(layer.thaw()(x)[0], y)

@@ -33,33 +33,6 @@ def gradients(model, seed=0):
     return {name: rng.standard_normal(p.shape).astype(p.dtype) for name, p in model.params.items()}
 
 
-def test_sgd_follows_its_formula():
-    model = nn.Linear(2, 1, bias=False, dtype=np.float64, rng=0)
-    weight = model.params["weight"].copy()
-    optimizer = optim.SGD(model, lr=0.1, momentum=0.9, weight_decay=0.01)
-    buffer = 0
-    for i in range(3):
-        gradient = gradients(model, i)["weight"]
-        buffer = 0.9 * buffer + gradient + 0.01 * weight
-        weight = weight - 0.1 * buffer
-        optimizer.step({"weight": gradient})
-        np.testing.assert_allclose(model.params["weight"], weight, rtol=1e-14)
-
-
-def test_adam_follows_its_formula():
-    model = nn.Linear(2, 1, bias=False, dtype=np.float64, rng=0)
-    weight = model.params["weight"].copy()
-    optimizer = optim.Adam(model, lr=0.1)
-    m = v = 0
-    for t in range(1, 4):
-        gradient = gradients(model, t)["weight"]
-        m = 0.9 * m + 0.1 * gradient
-        v = 0.999 * v + 0.001 * gradient**2
-        weight = weight - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
-        optimizer.step({"weight": gradient})
-        np.testing.assert_allclose(model.params["weight"], weight, rtol=1e-12)
-
-
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_finds_the_minimum(name):
     make, arguments = OPTIMIZERS[name]
@@ -273,3 +246,59 @@ def test_clipping_to_no_norm_is_refused(max_norm):
     with pytest.raises(ValueError, match=r"max_norm is .*; expected a number that is not negative"):
         optim.clip_grad_norm_(grads, max_norm)
     assert grads["weight"].tolist() == [3.0, 4.0]
+
+
+def sgd(p, grads, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False):
+    buffer = None
+    for g in grads:
+        g = g + weight_decay * p
+        buffer = g if buffer is None else momentum * buffer + (1 - dampening) * g
+        p = p - lr * (g + momentum * buffer if nesterov else buffer if momentum else g)
+    return p
+
+
+def rmsprop(p, grads, lr, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, centered=False):
+    square = mean = buffer = 0
+    for g in grads:
+        g = g + weight_decay * p
+        square = alpha * square + (1 - alpha) * g**2
+        mean = alpha * mean + (1 - alpha) * g
+        buffer = momentum * buffer + g / (np.sqrt(square - mean**2 if centered else square) + eps)
+        p = p - lr * buffer
+    return p
+
+
+def adam(p, grads, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, amsgrad=False, apart=False):
+    m = v = greatest = 0
+    for t, g in enumerate(grads, 1):
+        if apart:
+            p = p - lr * weight_decay * p
+        else:
+            g = g + weight_decay * p
+        m = betas[0] * m + (1 - betas[0]) * g
+        v = betas[1] * v + (1 - betas[1]) * g**2
+        greatest = np.maximum(greatest, v)
+        root = np.sqrt((greatest if amsgrad else v) / (1 - betas[1] ** t))
+        p = p - lr * m / (1 - betas[0] ** t) / (root + eps)
+    return p
+
+
+def adamw(p, grads, lr, weight_decay=0.01, **arguments):
+    return adam(p, grads, lr, weight_decay=weight_decay, apart=True, **arguments)
+
+
+FORMULAS = {"SGD": sgd, "RMSprop": rmsprop, "Adam": adam, "AdamW": adamw}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_option_follows_its_formula(name):
+    make, arguments = OPTIMIZERS[name]
+    model = Model()
+    before = model.state_dict()
+    grads = [gradients(model, seed) for seed in range(5)]
+    optimizer = make(model, lr=0.05, **arguments)
+    for g in grads:
+        optimizer.step(g)
+    for key, value in model.params.items():
+        expected = FORMULAS[make.__name__](before[key], [g[key] for g in grads], 0.05, **arguments)
+        np.testing.assert_allclose(value, expected, rtol=1e-10, atol=1e-13)

@@ -368,7 +368,7 @@ class Recurrent(Module):
         if len(states) == 1:  # nothing to copy
             arrays = [array[None] for array in states[0]]
         else:
-            arrays = [np.stack(arrays) for arrays in zip(*states, strict=True)]
+            arrays = [np.array(arrays) for arrays in zip(*states, strict=True)]
         return self._join([a[:, 0] for a in arrays] if unbatched else arrays)
 
     def _time_major(self, x: np.ndarray) -> tuple[np.ndarray, bool]:
