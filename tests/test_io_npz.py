@@ -320,3 +320,19 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
             io.save(tmp_path / name, ARRAYS)
     assert stat.S_ISFIFO(path.stat().st_mode)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe"]
+
+
+def test_sizes_beyond_the_file_are_refused_before_memory_is_taken(tmp_path):
+    count = 1 << 26
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({count},), }}".encode().ljust(117) + b"\n"
+    with zipfile.ZipFile(tmp_path / "a", "w") as archive:
+        archive.writestr("w.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+        (info,) = archive.infolist()
+        info.file_size = info.compress_size = info.file_size + 8 * count
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileFormatError, match="its members claim to be larger than the file"):
+            io.load(tmp_path / "a")
+        assert tracemalloc.get_traced_memory()[1] < 2e6
+    finally:
+        tracemalloc.stop()

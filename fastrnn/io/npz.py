@@ -221,6 +221,5 @@ def _read_array(member: zipfile.ZipExtFile, name: str, size: int) -> np.ndarray:
         count = member.readinto(view[done : done + (1 << 20)])
         if not count:
             raise FileFormatError(f"array {name!r} ends after {done} of {bytes_left} bytes")
-        done += count
-    member.read(1)  # the end: zipfile compares the checksum
+        done += count  # with the last byte zipfile compares the checksum
     return array.astype(dtype.newbyteorder("="), copy=False)
