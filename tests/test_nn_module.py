@@ -294,3 +294,45 @@ def test_what_is_no_mapping_is_refused(given):
     with pytest.raises(TypeError, match="Linear: grads: got a"):
         linear.check_grads(given)
     assert linear.version == 0
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_copies_with_read_only_arrays_are_alive(frozen):
+    """Pickled out of band, as between processes, arrays come back read-only and at any address."""
+
+    def unpickled(module):
+        buffers = []
+        data = pickle.dumps(module, protocol=5, buffer_callback=buffers.append)
+        places = [memoryview(b"x" + bytes(buffer.raw()))[1:] for buffer in buffers]
+        assert places
+        return pickle.loads(data, buffers=places)
+
+    module = Tagger(rng=0)
+    if frozen:
+        module.freeze()
+    ids = np.array([[1, 2], [3, 4]])
+    expected = module(ids)
+    for twin in (unpickled(module), copy.copy(module.out)):
+        assert twin.frozen == frozen
+        assert all(value.flags.writeable != frozen for value in twin.params.values())
+    twin = unpickled(module)
+    assert np.array_equal(twin(ids), expected)
+    twin.thaw().load_state_dict({name: 2 * value for name, value in twin.params.items()})
+    assert np.array_equal(twin(ids), loaded(twin)(ids))
+    assert not np.array_equal(twin(ids), expected)
+    assert module.frozen == frozen
+    assert np.array_equal(module(ids), expected)
+
+
+def loaded(module):
+    """A new module with the parameters of another."""
+    new = Tagger(rng=1)
+    new.load_state_dict(module.state_dict())
+    return new
+
+
+def test_thawing_a_copy_leaves_a_frozen_module_frozen():
+    linear = nn.Linear(3, 2, rng=0).freeze()
+    copy.copy(linear).thaw().params["weight"][...] = 0
+    assert not linear.params["weight"].flags.writeable
+    assert linear.params["weight"].any()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from .. import _checks
 from .init import parameter_dtype
 
 __all__ = ["IncompatibleKeys", "Module", "Tape", "join_grads"]
+
+
+#: What kernels and optimisers ask of the array of a parameter: C order, aligned, writeable.
+_LIVE: Final = ("C", "A", "W")
 
 
 class IncompatibleKeys(NamedTuple):
@@ -86,7 +90,7 @@ class Module:
 
     def add_parameter(self, name: str, value: np.ndarray) -> np.ndarray:
         """Make `value` (float32 or float64) the parameter `name`, and return the array in use."""
-        value = np.require(value, parameter_dtype(value.dtype), ["C", "W"])
+        value = np.require(value, parameter_dtype(value.dtype), _LIVE)
         self._own = {**self._own, name: value}
         return value
 
@@ -229,9 +233,17 @@ class Module:
             raise RuntimeError(f"{type(self).__name__}.{action}: the module is frozen; call thaw() first")
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        if self._frozen:  # copies of arrays are writable
+        # Pickled out of band, or of a frozen module copied shallowly, arrays are read-only and not ours.
+        given = state.get("_own", {})
+        own = {name: np.require(value, requirements=_LIVE) for name, value in given.items()}
+        live = {id(value): own[name] for name, value in given.items()}
+        self.__dict__.update({key: live.get(id(value), value) for key, value in state.items()}, _own=own)
+        self._bind()
+        if self._frozen:
             self._freeze()
+
+    def _bind(self) -> None:
+        """Make what is derived from the parameters: in the constructor, and in a copy."""
 
     # ---- printing ----
 

@@ -454,11 +454,6 @@ class Recurrent(Module):
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self._derived}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._bind()
-        super().__setstate__(state)
-
     def extra_repr(self) -> str:
         cell, shown = "", {}
         if type(self) is Recurrent:
