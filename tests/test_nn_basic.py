@@ -190,3 +190,11 @@ def test_embedding_takes_ids_of_every_integer_type(dtype):
     _, grads = embedding.backward(embedding.forward(ids.astype(dtype))[1], np.ones((3, 300)))
     assert np.array_equal(grads["weight"], expected["weight"])
     assert grads["weight"][:, 0].tolist() == [1, 0, 0, 0, 2]
+
+
+@pytest.mark.parametrize("make", [nn.Linear, nn.Embedding, nn.GRU])
+def test_both_dtypes_start_from_the_same_draw(make):
+    single, double = make(5, 4, rng=0), make(5, 4, rng=0, dtype=np.float64)
+    for name, value in double.params.items():
+        assert np.array_equal(value.astype(np.float32), single.params[name])
+        assert (value != single.params[name]).any()
