@@ -301,7 +301,7 @@ def test_names_that_stand_twice_are_refused(tmp_path):
         archive.writestr("w.npy", npy("(1,)", data=b"1234"))
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("w.npy", npy("(1,)", data=b"1234"))
-    with pytest.raises(FileFormatError, match="twice"):
+    with pytest.raises(FileFormatError, match="array 'w' is there twice"):
         io.load(tmp_path / "a")
 
 
@@ -324,11 +324,10 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
 
 def test_sizes_beyond_the_file_are_refused_before_memory_is_taken(tmp_path):
     count = 1 << 26
-    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({count},), }}".encode().ljust(117) + b"\n"
     with zipfile.ZipFile(tmp_path / "a", "w") as archive:
-        archive.writestr("w.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+        archive.writestr("w.npy", npy(f"({count},)"))
         (info,) = archive.infolist()
-        info.file_size = info.compress_size = info.file_size + 8 * count
+        info.file_size = info.compress_size = info.file_size + 4 * count
     tracemalloc.start()
     try:
         with pytest.raises(FileFormatError, match="its members claim to be larger than the file"):
