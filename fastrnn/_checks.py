@@ -58,8 +58,7 @@ def parameters(cell: Cell, params: Mapping[str, Any] | Parameters) -> Parameters
         if params.cell is not cell and params.cell != cell:
             raise ValueError(f"params were made for {params.cell}; this call is for {cell}")
         return params
-    if not isinstance(cell, Cell):
-        raise TypeError(f"cell is {_kind(cell)}; expected a cell such as fastrnn.cells.LSTM()")
+    a_cell(cell)
     who = type(cell).__name__
     if not isinstance(params, Mapping):
         raise TypeError(f"{who}: params is {_kind(params)}; expected a mapping of names to arrays")
@@ -212,6 +211,13 @@ def elementwise_argument(who: str, x: Any) -> np.ndarray:
 
 
 # -- single values ----------------------------------------------------------------------------------
+
+
+def a_cell(value: Any) -> Cell:
+    """The value, which is a cell."""
+    if not isinstance(value, Cell):
+        raise TypeError(f"cell is {_kind(value)}; expected a cell such as fastrnn.cells.LSTM()")
+    return value
 
 
 def size(who: str, argument: str, value: Any, least: int = 1) -> int:

@@ -135,14 +135,15 @@ class Optimizer:
         ------
         ValueError
             Missing, unexpected or misshapen entries, each named; nothing was changed.
+        TypeError
+            No mapping, or entries that are not real floating-point arrays.
         """
         name = type(self).__name__
+        if not isinstance(mapping, Mapping):
+            raise TypeError(f"{name}.load_state_dict: got a {type(mapping).__name__}; expected a mapping")
         missing = [key for key in ("lr", "steps") if key not in mapping]
-        unexpected = [
-            key
-            for key in mapping
-            if key not in ("lr", "steps") and not key.startswith(tuple(f"{slot}." for slot in self._slots()))
-        ]
+        known = tuple(f"{slot}." for slot in self._slots())
+        unexpected = [k for k in mapping if k not in ("lr", "steps") and not str(k).startswith(known)]
         if missing or unexpected:
             raise ValueError(f"{name}.load_state_dict: missing {missing}, unexpected {unexpected}")
         checked = {}

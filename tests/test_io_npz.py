@@ -335,3 +335,9 @@ def test_sizes_beyond_the_file_are_refused_before_memory_is_taken(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 2e6
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("source", [None, [1.0], np.ones(3)])
+def test_a_source_without_names_is_refused(tmp_path, source):
+    with pytest.raises(TypeError, match=f"save: got a {type(source).__name__}; expected a module"):
+        io.save(tmp_path / "model.npz", source)

@@ -673,3 +673,9 @@ def test_a_frozen_layer_runs_on_what_was_packed(cell):
         value[...] = 0
     assert np.array_equal(layer(x)[0], y)
     assert not np.array_equal(layer.thaw()(x)[0], y)
+
+
+@pytest.mark.parametrize("wrong", ["lstm", cells.LSTM, None])
+def test_a_layer_needs_a_cell(wrong):
+    with pytest.raises(TypeError, match=r"expected a cell such as fastrnn\.cells\.LSTM\(\)"):
+        nn.Recurrent(wrong, I, H)

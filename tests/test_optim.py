@@ -302,3 +302,11 @@ def test_every_option_follows_its_formula(name):
     for key, value in model.params.items():
         expected = FORMULAS[make.__name__](before[key], [g[key] for g in grads], 0.05, **arguments)
         np.testing.assert_allclose(value, expected, rtol=1e-10, atol=1e-13)
+
+
+def test_a_state_that_is_no_mapping_of_names_is_refused():
+    optimizer = optim.Adam(Model())
+    with pytest.raises(TypeError, match=r"Adam\.load_state_dict: got a NoneType; expected a mapping"):
+        optimizer.load_state_dict(None)
+    with pytest.raises(ValueError, match=r"unexpected \[1\]"):
+        optimizer.load_state_dict({**optimizer.state_dict(), 1: 2})

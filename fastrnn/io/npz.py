@@ -82,6 +82,8 @@ def save(
     import json
     import zipfile
 
+    if not isinstance(source, Mapping) and not hasattr(source, "state_dict"):
+        raise TypeError(f"save: got a {type(source).__name__}; expected a module, optimiser or mapping")
     mapping = source if isinstance(source, Mapping) else source.state_dict()
     header = json.dumps({"format": FORMAT, "names": list(mapping), "meta": meta})
     arrays = {_HEADER_NAME: np.array(header)}

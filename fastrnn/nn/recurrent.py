@@ -134,7 +134,7 @@ class Recurrent(Module):
         rng: np.random.Generator | int | None = None,
     ) -> None:
         name = type(self).__name__
-        self.cell = cell
+        self.cell = _checks.a_cell(cell)
         self.input_size = _checks.size(name, "input_size", input_size)
         self.hidden_size = _checks.size(name, "hidden_size", hidden_size)
         self.num_layers = _checks.size(name, "num_layers", num_layers)
