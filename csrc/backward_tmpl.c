@@ -17,7 +17,7 @@ typedef struct FN(backward_call) {
     ptrdiff_t *t, *b;           /* where they belong */
     ptrdiff_t *at;              /* offsets of an operand's rows */
     FN(gradient_call) products;
-    FN(row) *rows;              /* a member: B of them */
+    FN(row) *rows;              /* of every member: its group's */
     ptrdiff_t s0, s1, base;     /* the window: steps s1-1 down to s0; base: the chunk's rows before it */
     fr_barrier barrier[];       /* a group */
 } FN(backward_call);
@@ -170,7 +170,7 @@ static void FN(backward_window)(void *argument, int member, int members)
     const fr_args *a = c->a;
     const fr_grid grid = fr_plan(members, a->batch, fr_min(c->panels, c->out_panels), FN(weight_bytes)(a));
     const fr_place place = fr_take_place(a, grid, member);
-    FN(row) *rows = c->rows + member * a->batch;
+    FN(row) *rows = c->rows + place.scratch;
     ptrdiff_t base = c->base;
     if (place.idle)
         return;
@@ -278,7 +278,8 @@ static void FN(backward_space)(fr_arena *arena, FN(backward_call) *c, const FN(b
     got.b = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
     got.at = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
     FN(gradient_space)(arena, &got.products, team, CR, fr_max(GH, P), widest);
-    got.rows = fr_take(arena, team, B, sizeof(FN(row)));
+    const int sharing = fr_most_sharing(team, B, fr_min(plan->panels, plan->out_panels), FN(weight_bytes)(a));
+    got.rows = fr_take(arena, B, sharing, sizeof(FN(row)));
     if (c)
         memcpy(c, &got, sizeof got);
 }
@@ -290,8 +291,8 @@ static fr_status FN(backward)(const fr_args *a)
 {
     const FN(cell) *cell = FN(cells)[a->cell];
     const ptrdiff_t B = a->batch, H = a->hidden, P = a->outputs;
-    const double flops = FN(flops_a_row)(a);
-    const int team = fr_team(&a->run, 2 * flops * (double)(a->steps * B));
+    const double flops = FN(flops_a_row)(a);    /* forward; the loop does half of them, the products after it the rest and as much again */
+    const int team = fr_team_over_steps(&a->run, flops * (double)fr_max(B, 1), a->steps, B);
     FN(backward_call) plan = {.a = a, .cell = cell}, *c;
     fr_arena arena = {NULL, 0, 0};
     fr_window window;

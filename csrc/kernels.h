@@ -47,11 +47,14 @@ void fr_float_leave(uint64_t was);
 /* The team for a call of that many floating-point operations. */
 int fr_team(const fr_run *run, double flops);
 
+/* The team for that many steps of so many operations each, whose units may have to be shared. */
+int fr_team_over_steps(const fr_run *run, double flops, ptrdiff_t steps, ptrdiff_t batch);
+
 /* Cuts long calls into windows of some 30 ms, with a look for signals between them. */
 typedef struct fr_window {
     const fr_run *run;
     double rate;                /* floating-point operations a second, as measured so far */
-    double started;
+    double started, polled;     /* the window; the last look for signals */
 } fr_window;
 
 void fr_window_open(fr_window *window, const fr_run *run);

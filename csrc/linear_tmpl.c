@@ -5,7 +5,7 @@ typedef struct FN(linear_call) {
     T *panels;                  /* of w: columns forward, rows backward */
     T *start;                   /* b in whole panels, or NULL */
     FN(gradient_call) products;
-    ptrdiff_t *at;              /* offsets of the rows of x, a pass at a time */
+    ptrdiff_t *at;              /* offsets of up to LINEAR_ROWS rows of x */
 } FN(linear_call);
 
 static void FN(linear_pack)(void *argument, int member, int members)

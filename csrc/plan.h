@@ -27,10 +27,20 @@ static inline fr_grid fr_plan(int members, ptrdiff_t batch, ptrdiff_t panels, pt
     return grid;
 }
 
+/* The most members that share a group's rows, whatever team of at most `team` is given. */
+static inline int fr_most_sharing(int team, ptrdiff_t batch, ptrdiff_t panels, ptrdiff_t weight_bytes)
+{
+    int most = 1;
+    for (int members = 1; members <= team; members++)
+        most = (int)fr_max(most, fr_plan(members, batch, panels, weight_bytes).Pu);
+    return most;
+}
+
 /* A member's place in the grid; idle where the grid is smaller than the team. */
 typedef struct fr_place {
     int idle, pb, pu;
     ptrdiff_t b0, b1;           /* its group's rows */
+    ptrdiff_t scratch;          /* where its own scratch begins, in rows: every member has its group's rows once */
 } fr_place;
 
 /* The first row of group pb: equal shares of the rows, or of the sum of lengths. */
@@ -49,10 +59,11 @@ static inline ptrdiff_t fr_first_row(const fr_args *a, int pb, int Pb)
 
 static inline fr_place fr_take_place(const fr_args *a, fr_grid grid, int member)
 {
-    fr_place place = {member >= grid.Pb * grid.Pu, member / grid.Pu, member % grid.Pu, 0, 0};
+    fr_place place = {member >= grid.Pb * grid.Pu, member / grid.Pu, member % grid.Pu, 0, 0, 0};
     if (!place.idle) {
         place.b0 = fr_first_row(a, place.pb, grid.Pb);
         place.b1 = fr_first_row(a, place.pb + 1, grid.Pb);
+        place.scratch = place.b0 * grid.Pu + place.pu * (place.b1 - place.b0);
     }
     return place;
 }

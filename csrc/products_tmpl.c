@@ -15,6 +15,9 @@ static void FN(rows_window)(void *argument, int member, int members)
         FN(gemm_part)(c->gemm, c->r0, c->r1, fr_part(panels, member, members), fr_part(panels, member + 1, members));
 }
 
+/* Rows of a window at least: two whole tiles. */
+enum { FN(FEWEST_ROWS) = 28 };
+
 /* Rows r0 .. r1-1 of a product. */
 static fr_status FN(run_gemm)(const FN(gemm) *gemm, int team, fr_window *window, ptrdiff_t r0, ptrdiff_t r1)
 {
@@ -22,7 +25,7 @@ static fr_status FN(run_gemm)(const FN(gemm) *gemm, int team, fr_window *window,
     FN(rows_call) c = {gemm, r0, r0};
     fr_status status = FR_OK;
     for (; c.r0 < r1 && status == FR_OK; c.r0 = c.r1) {
-        c.r1 = fr_min(r1, c.r0 + 28 + fr_window_items(window, flops));
+        c.r1 = fr_min(r1, c.r0 + FN(FEWEST_ROWS) + fr_window_items(window, flops));
         fr_parallel(team, FN(rows_window), &c);
         status = fr_window_step(window, flops * (double)(c.r1 - c.r0));
     }
@@ -33,8 +36,8 @@ static fr_status FN(run_gemm)(const FN(gemm) *gemm, int team, fr_window *window,
 typedef struct FN(gradient_call) {
     FN(gradient) gradient;
     T *x_panels[2];             /* operand of a pass; used in turn, so that one barrier a pass is enough */
-    T *packed;                  /* a member: a pass of its columns of slopes */
-    ptrdiff_t packed_space;
+    T *packed;                  /* tiles of a pass of slopes, member after member */
+    ptrdiff_t pass;             /* rows of a pass at most */
     ptrdiff_t r0, r1;
     int fresh;
     fr_barrier barrier;
@@ -43,11 +46,10 @@ typedef struct FN(gradient_call) {
 /* For up to `rows` rows at a time, M columns and an operand N wide. */
 static void FN(gradient_space)(fr_arena *arena, FN(gradient_call) *c, int team, ptrdiff_t rows, ptrdiff_t M, ptrdiff_t N)
 {
-    const ptrdiff_t pass = fr_min(rows, FN(PASS));
+    c->pass = fr_min(rows, FN(PASS));
     for (int i = 0; i < 2; i++)
-        c->x_panels[i] = fr_take(arena, pass * W, fr_ceil(N, W), sizeof(T));
-    c->packed_space = pass * FR_GRADIENT_ROWS * fr_ceil(fr_ceil(M, team) + 1, FR_GRADIENT_ROWS);
-    c->packed = fr_take(arena, team, c->packed_space, sizeof(T));
+        c->x_panels[i] = fr_take(arena, c->pass * W, fr_ceil(N, W), sizeof(T));
+    c->packed = fr_take(arena, c->pass * FR_GRADIENT_ROWS, M / FR_GRADIENT_ROWS + team, sizeof(T));
 }
 
 /* Passes over rows r0 .. r1-1: the team packs the operand together, then each takes its columns of slopes. */
@@ -57,7 +59,8 @@ static void FN(gradient_window)(void *argument, int member, int members)
     const FN(gradient) *g = &c->gradient;
     const ptrdiff_t panels = fr_ceil(g->N, W);
     const ptrdiff_t j0 = fr_part(g->M, member, members), j1 = fr_part(g->M, member + 1, members);
-    T *packed = c->packed + member * c->packed_space;
+    /* a member's last tile may be a part of one, so each but the first begins a tile later than its columns */
+    T *packed = c->packed + (j0 / FR_GRADIENT_ROWS + member) * FR_GRADIENT_ROWS * c->pass;
     int turn = 0, fresh = c->fresh;
     for (ptrdiff_t r = c->r0; r < c->r1; r += FN(PASS), fresh = 0, turn ^= 1) {
         ptrdiff_t n = fr_min(c->r1 - r, FN(PASS));

@@ -97,9 +97,9 @@ typedef struct FN(forward_call) {
     T *q, *m;                   /* (B, H): operand of the middle product; of the projection */
     T *z;                       /* sums that outlive a tile: (chunk steps * B, panels, sums, W), or NULL */
     ptrdiff_t chunk;            /* steps whose input product is taken at once, before them; 0: fused */
-    FN(row) *rows;              /* a member: row_space of them */
-    T *gather;                  /* a member: gather_space values */
-    ptrdiff_t row_space, gather_space;
+    FN(row) *rows, *diverted;   /* of every member: its group's rows at up to `chunk` steps */
+    T *gather;                  /* of each of these: `gathered` values */
+    ptrdiff_t gathered;
     ptrdiff_t s0, s1;           /* the window */
     fr_barrier barrier[];       /* a group */
 } FN(forward_call);
@@ -284,8 +284,9 @@ static void FN(forward_window)(void *argument, int member, int members)
     const ptrdiff_t o0 = fr_part(c->w.out_panels, place.pu, grid.Pu), o1 = fr_part(c->w.out_panels, place.pu + 1, grid.Pu);
     const int in_steps = cell->mid_gates || FN(projects)(a);    /* the step has a product after its gates */
     fr_barrier *barrier = c->barrier + place.pb;
-    FN(row) *rows = c->rows + member * c->row_space, *diverted = rows + c->row_space / 2;
-    T *gather = c->gather + member * c->gather_space;
+    const ptrdiff_t scratch = place.scratch * fr_max(c->chunk, 1);
+    FN(row) *rows = c->rows + scratch, *diverted = c->diverted ? c->diverted + scratch : NULL;
+    T *gather = c->gather + scratch * c->gathered;
     const ptrdiff_t zrow = c->w.panels * cell->sums * W;
     T *z = NULL;
     ptrdiff_t chunk_end = c->s0;
@@ -347,7 +348,8 @@ static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(for
     const fr_args *a = plan->a;
     const FN(cell) *cell = plan->cell;
     const ptrdiff_t steps = plan->chunk ? plan->chunk : cell->mid_gates ? 1 : 0, B = a->batch;
-    const ptrdiff_t rows = fr_max(steps, 1) * B;
+    const ptrdiff_t rows = fr_max(steps, 1) * B
+                           * fr_most_sharing(team, B, fr_max(plan->w.panels, 1), FN(weight_bytes)(a));
     FN(forward_call) got = *plan;
     got.packed = a->packed ? a->packed : fr_take(arena, plan->w.size, 1, sizeof(T));
     for (int i = 0; i < cell->states; i++)
@@ -355,10 +357,10 @@ static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(for
     got.q = cell->mid_gates ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
     got.m = FN(projects)(a) ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
     got.z = steps ? fr_take(arena, steps * B, plan->w.panels * cell->sums * W, sizeof(T)) : NULL;
-    got.row_space = 2 * rows;
-    got.rows = fr_take(arena, team, got.row_space, sizeof(FN(row)));
-    got.gather_space = rows * (a->inputs + fr_max(a->outputs, a->hidden));
-    got.gather = fr_take(arena, team, got.gather_space, sizeof(T));
+    got.rows = fr_take(arena, rows, 1, sizeof(FN(row)));
+    got.diverted = FN(projects)(a) ? fr_take(arena, rows, 1, sizeof(FN(row))) : NULL;
+    got.gathered = a->inputs + fr_max(a->outputs, a->hidden);
+    got.gather = fr_take(arena, rows, got.gathered, sizeof(T));
     if (c)
         memcpy(c, &got, sizeof got);
 }
@@ -377,7 +379,7 @@ static fr_status FN(forward)(const fr_args *a)
     const int taped = a->tape_state[0] != NULL;
     const ptrdiff_t B = a->batch;
     const double flops = FN(flops_a_row)(a) * (double)fr_max(B, 1);     /* of a step */
-    const int team = fr_team(&a->run, flops * (double)a->steps);
+    const int team = fr_team_over_steps(&a->run, flops, a->steps, B);
     FN(forward_call) plan = {.a = a, .cell = cell, .w = FN(lay_out)(a)}, *c;
     fr_arena arena = {NULL, 0, 0};
     fr_window window;

@@ -20,7 +20,6 @@
 /* ---- fork ---- */
 
 static int in_forked_child;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int cpu_quota;           /* of the control group, in whole CPUs; 0: none */
 
 static void after_fork_in_child(void) { in_forked_child = 1; }
@@ -38,7 +37,8 @@ static int read_quota(void)
     return cpus;
 }
 
-static void learn_surroundings(void)
+/* When the library is loaded, so that a fork is known of even if the parent never called. */
+__attribute__((constructor)) static void learn_surroundings(void)
 {
     pthread_atfork(NULL, NULL, after_fork_in_child);
     cpu_quota = read_quota();
@@ -58,12 +58,13 @@ int fr_has_openmp(void)
 int fr_default_threads(void)
 {
     int n = 1;
-    pthread_once(&once, learn_surroundings);
 #ifdef _OPENMP
     cpu_set_t set;
     if (in_forked_child)
         return 1;
     n = omp_get_max_threads();  /* OMP_NUM_THREADS, threadpoolctl */
+    if (omp_get_thread_limit() < n)
+        n = omp_get_thread_limit();
     if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < n)
         n = CPU_COUNT(&set);
     if (cpu_quota && cpu_quota < n)
@@ -72,15 +73,25 @@ int fr_default_threads(void)
     return n;
 }
 
-/* Below this many operations a thread costs more than it brings: a region starts in some 2 us, and two cores do
- * 2 us * 100 GFLOP/s meanwhile (measured on a two-core AVX-512 Xeon). */
-static const double work_worth_sharing = 4e5;
+/* Operations that pay for one more thread: a region starts in some 2 us, and two cores do 2 us * 100 GFLOP/s
+ * meanwhile (measured on a two-core AVX-512 Xeon). */
+static const double work_worth_a_thread = 4e5;
+/* The same for a step whose units are shared, with a barrier at its end. */
+static const double step_worth_a_thread = 6e4;
 
 int fr_team(const fr_run *run, double flops)
 {
     if (run->threads > 0)
         return run->threads;
-    return flops < work_worth_sharing ? 1 : fr_default_threads();
+    return flops < work_worth_a_thread ? 1 : (int)fr_min(fr_default_threads(), 1 + (ptrdiff_t)(flops / work_worth_a_thread));
+}
+
+int fr_team_over_steps(const fr_run *run, double flops, ptrdiff_t steps, ptrdiff_t batch)
+{
+    int team = fr_team(run, flops * (double)steps);
+    while (run->threads <= 0 && team > 1 && team > batch && flops / team < step_worth_a_thread)
+        team--;
+    return team;
 }
 
 /* ---- floating-point state ---- */
@@ -127,7 +138,6 @@ static void run_member(fr_work *work, void *argument, int member, int members)
 
 void fr_parallel(int threads, fr_work *work, void *argument)
 {
-    pthread_once(&once, learn_surroundings);
 #ifdef _OPENMP
     if (threads > 1 && !in_forked_child) {
 #pragma omp parallel num_threads(threads)
@@ -167,6 +177,7 @@ void fr_barrier_wait(fr_barrier *barrier, int members)
 /* ---- windows ---- */
 
 static const double window_seconds = 0.03;
+static const double seconds_between_polls = 0.005;
 
 static double now(void)
 {
@@ -179,7 +190,7 @@ void fr_window_open(fr_window *window, const fr_run *run)
 {
     window->run = run;
     window->rate = 1e9;         /* a slow machine's; the first window teaches better */
-    window->started = now();
+    window->started = window->polled = now();
 }
 
 double fr_window_budget(const fr_window *window) { return window->rate * window_seconds; }
@@ -195,9 +206,10 @@ fr_status fr_window_step(fr_window *window, double flops)
     if (seconds > 1e-4 && flops > 0)
         window->rate = flops / seconds;
     window->started = end;
-    if (window->run->poll && seconds > 1e-3 && window->run->poll(window->run->poll_argument))
-        return FR_INTERRUPTED;
-    return FR_OK;
+    if (!window->run->poll || end - window->polled < seconds_between_polls)
+        return FR_OK;
+    window->polled = end;
+    return window->run->poll(window->run->poll_argument) ? FR_INTERRUPTED : FR_OK;
 }
 
 /* ---- memory ---- */

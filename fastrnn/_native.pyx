@@ -272,5 +272,10 @@ def map(int function, x, y, *, isa):
     cdef void *target = pointer(y)
     cdef ptrdiff_t n = x.size
     fill_run(&run, x, isa, 1, None)
-    with nogil:
-        fr_map(&run, <fr_function>function, source, target, n)
+    cdef ptrdiff_t item = cnp.PyArray_ITEMSIZE(<cnp.ndarray>x), done = 0, step = 1 << 22
+    while done < n:                 # piece by piece, with a look for signals
+        with nogil:
+            fr_map(&run, <fr_function>function, <char *>source + done * item, <char *>target + done * item,
+                   min(step, n - done))
+        done += step
+        PyErr_CheckSignals()

@@ -56,7 +56,7 @@ def test_random_cases_equal_the_reference(case, isa, threads):
 
 # Shapes at which each way through the kernels is taken: more rows than a chunk and no whole blocks of them;
 # sums of several blocks; the input product taken out of the loop in several chunks; units shared by two,
-# three and four threads, and by groups of rows; weights too large to be read by every thread.
+# three and four threads, and by groups of rows; weights too large to be read by every thread; gate gradients 4 KiB apart.
 LARGE = [
     (40, 35, 5, 9),
     (3, 2, 140, 300),
@@ -64,6 +64,7 @@ LARGE = [
     (20, 3, 150, 70),
     (2, 16, 33, 470),
     (2, 50, 300, 20),
+    (3, 2, 5, 256),
 ]
 
 
@@ -152,6 +153,34 @@ def test_elementary_functions_equal_the_reference(dtype, isa, name):
     )
     with fastrnn.isa(isa):
         assert_same_bits(getattr(functional, name)(x), getattr(reference, name)(x))
+
+
+@both_dtypes
+@every_isa
+@pytest.mark.parametrize("shape", [(5, 0, 3), (5, 3, 0), (0, 3, 4), (1, 1, 1)], ids=str)
+def test_linear_of_nothing_equals_the_reference(dtype, isa, shape):
+    rows, inputs, outputs = shape
+    x, w, dy = (np.ones(s, dtype) for s in [(rows, inputs), (outputs, inputs), (rows, outputs)])
+    with fastrnn.isa(isa):
+        got = [functional.linear(x, w, w.sum(1)), *functional.linear_backward(x, w, dy)]
+    assert_same_bits(got, [reference.linear(x, w, w.sum(1)), *reference.linear_backward(x, w, dy)])
+
+
+@every_cell
+@both_dtypes
+@every_isa
+def test_values_around_the_thresholds_equal_the_reference(cell, dtype, isa):
+    """What is stored counts as +0 below 2^-100, operands of the gradients of parameters below 2^-63."""
+    limits = [-100, -63] if dtype == np.float32 else [-900, -511]
+    rng = np.random.default_rng(0)
+    for limit in limits:
+        case = make_case(cell, 4, 3, 5, 18, dtype)
+        for array in (case.x, case.dy, *case.state, *case.dstate):
+            array *= np.exp2(limit + rng.integers(-3, 4, array.shape)).astype(dtype)
+        for name, array in case.params.items():
+            if name.startswith("b"):
+                array *= dtype(2.0**limit)
+        assert_native_equals_reference(case, isa, 2)
 
 
 def ragged(cell, seed=0, dtype=np.float32, reverse=False):

@@ -4,8 +4,11 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,3 +96,27 @@ def test_layers_survive_pickling_into_a_child():
     with forking(), multiprocessing.get_context("fork").Pool(1) as pool:
         y, _ = pool.apply_async(layer, (x,)).get(timeout=SECONDS)
     assert y.tobytes() == layer(x)[0].tobytes()
+
+
+OTHER_LIBRARY = """
+import ctypes, os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import fastrnn                                              # known of, not yet called
+from trust_work import CELLS, case, compute
+team = ctypes.CDLL("libgomp.so.1")
+work = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)
+team.GOMP_parallel(work, None, 3, 0)
+child = os.fork()
+if child == 0:
+    signal.alarm(10)
+    with fastrnn.num_threads(3):
+        compute(case(CELLS["lstm"], 20, 6, 24, 40))
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not fastrnn._native.OPENMP, reason="built without OpenMP")
+def test_forked_child_computes_after_another_library_used_openmp():
+    command = [sys.executable, "-W", "ignore", "-c", OTHER_LIBRARY, str(Path(__file__).parent)]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0
