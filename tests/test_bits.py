@@ -56,7 +56,8 @@ def test_random_cases_equal_the_reference(case, isa, threads):
 
 # Shapes at which each way through the kernels is taken: more rows than a chunk and no whole blocks of them;
 # sums of several blocks; the input product taken out of the loop in several chunks; units shared by two,
-# three and four threads, and by groups of rows; weights too large to be read by every thread; gate gradients 4 KiB apart.
+# three and four threads, and by groups of rows; weights too large to be read by every
+# thread; gate gradients 4 KiB apart.
 LARGE = [
     (40, 35, 5, 9),
     (3, 2, 140, 300),
