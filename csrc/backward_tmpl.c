@@ -1,9 +1,9 @@
 /* backward_tmpl.c - the time loop, backward, and the large products it leaves for afterwards.
  *
- * The loop does what the next step needs: gate gradients, the carry. The gate gradients of the rows it visits pile up in
- * visiting order; when a chunk is full, dx and the gradients of the parameters are taken from it as large products, whole
- * groups of rows at a time, and the rows that do not fill one go on into the next chunk. So memory stays bounded, and
- * the bits do not know of chunks. */
+ * The loop does what the next step needs: gate gradients, the carry. The gate gradients of the rows it visits pile up
+ * in visiting order; when a chunk is full, dx and the gradients of the parameters are taken from it as large products,
+ * whole groups of rows at a time, and the rows that do not fill one go on into the next chunk. So memory stays
+ * bounded, and the bits do not know of chunks. */
 
 typedef struct FN(backward_call) {
     const fr_args *a;
@@ -291,7 +291,7 @@ static fr_status FN(backward)(const fr_args *a)
 {
     const FN(cell) *cell = FN(cells)[a->cell];
     const ptrdiff_t B = a->batch, H = a->hidden, P = a->outputs;
-    const double flops = FN(flops_a_row)(a);    /* forward; the loop does half of them, the products after it the rest and as much again */
+    const double flops = FN(flops_a_row)(a);    /* forward's; the loop back does half as many */
     const int team = fr_team_over_steps(&a->run, flops * (double)fr_max(B, 1), a->steps, B);
     FN(backward_call) plan = {.a = a, .cell = cell}, *c;
     fr_arena arena = {NULL, 0, 0};

@@ -1,7 +1,8 @@
 /* cell_tmpl.h - what a cell is to the time loop: a few tables, and its gate mathematics on the hot tile.
  * Widths and columns are counted in H; offsets of packed weights follow from them (sequence_tmpl.c). */
 
-/* One row of the batch at one step. What a cell reads and writes of it is H wide unless said; pointers a call has no use for are NULL. */
+/* One row of the batch at one step. What a cell reads and writes of it is H wide unless said; pointers that a call has
+ * no use for are NULL. */
 typedef struct FN(row) {
     const T *x;                 /* I wide */
     const T *h_prev, *c_prev;   /* states before the step */
@@ -20,12 +21,14 @@ typedef struct FN(row) {
 typedef void FN(point_fn)(const fr_args *args, const FN(row) *rows, ptrdiff_t n, T *z, ptrdiff_t zrow, ptrdiff_t u0,
                           ptrdiff_t u1);
 
-/* A sum of gate gradients: `count` blocks from column block `from` of slopes, against rows from block `weight` of w_hh. */
+/* A sum of gate gradients: `count` blocks from column block `from` of slopes, against rows from block `weight` of
+ * w_hh. */
 typedef struct FN(part) {
     signed char count, from, weight;
 } FN(part);
 
-/* A gradient: `count` blocks from block `from` of slopes, with an operand, go to rows from block `to` of a parameter. */
+/* A gradient: `count` blocks from block `from` of slopes, with an operand, go to rows from block `to` of a
+ * parameter. */
 typedef struct FN(rule) {
     signed char count, from, operand, parameter, to;
 } FN(rule);

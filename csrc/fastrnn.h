@@ -1,7 +1,8 @@
 /* fastrnn.h - the one public header of the kernels.
  *
  * The kernels know nothing of Python. They compute what fastrnn/reference computes, with the same bits
- * (docs/numerics.md), and report through fr_status; they never print or exit, and keep no state between calls but what threads.c knows of the process.
+ * (docs/numerics.md), and report through fr_status; they never print or exit, and keep no
+ * state between calls but what threads.c knows of the process.
  *
  * Letters: T steps, B rows of the batch, I inputs, H hidden units, P outputs (H, or the projection's width),
  * G weight gates, C cached gates, W lanes of a vector. Sizes and strides are counted in elements.

@@ -17,8 +17,8 @@ typedef void FN(tile_fn)(const FN(product) *p, const T *a, const T *w, T *z);
 
 /* acc[m][v] are the chains of a block of FR_BLOCK terms; after each block they are added to the sums.
  * a[m * lda + k * ka] is the operand: ka = 1 for rows, or lda = 1 and ka = MR for a packed one. */
-static inline __attribute__((always_inline)) void FN(tile)(const int MR, const int NP, const int G, const FN(product) *p,
-                                                           const T *a, ptrdiff_t lda, ptrdiff_t ka, const T *w, T *z)
+FR_INLINE void FN(tile)(const int MR, const int NP, const int G, const FN(product) *p, const T *a, ptrdiff_t lda,
+                        ptrdiff_t ka, const T *w, T *z)
 {
     const ptrdiff_t K = p->K, panel = p->panel;
     int fresh = p->fresh;
@@ -157,7 +157,7 @@ static inline int FN(group)(const FN(cut) *cut, ptrdiff_t left)
 /* ---- packing ---- */
 
 /* v[i] lane j <-> v[j] lane i. */
-static inline __attribute__((always_inline)) void FN(transpose)(V *v)
+FR_INLINE void FN(transpose)(V *v)
 {
     V u[W];
 #pragma GCC unroll 4
@@ -279,9 +279,9 @@ static __attribute__((noinline)) void FN(gradient_tile_1)(const FN(product) *p, 
     FN(tile)(FR_GRADIENT_ROWS, 1, 1, p, a, 1, FR_GRADIENT_ROWS, w, z);
 }
 
-/* Columns j0 .. j1-1 of a against all panels, rows r0 .. r0+n-1. `packed` takes PASS * MR * (tiles of a) values. */
-static void FN(gradient_part)(const FN(gradient) *g, const T *panels, T *packed, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t j0,
-                              ptrdiff_t j1, int fresh)
+/* Columns j0 .. j1-1 of a against all panels, rows r0 .. r0+n-1. `packed` takes n * MR * (tiles of a) values. */
+static void FN(gradient_part)(const FN(gradient) *g, const T *panels, T *packed, ptrdiff_t r0, ptrdiff_t n,
+                              ptrdiff_t j0, ptrdiff_t j1, int fresh)
 {
     enum { MR = FR_GRADIENT_ROWS };
     _Alignas(FR_LINE) T z[MR * 2 * W];

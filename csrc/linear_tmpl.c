@@ -36,7 +36,8 @@ static void FN(linear_space)(fr_arena *arena, FN(linear_call) *c, int back, int 
 {
     const fr_linear_args *a = c->a;
     const ptrdiff_t rows = fr_min(a->rows, FN(LINEAR_ROWS));
-    c->panels = fr_take(arena, back ? a->outputs : fr_ceil(a->outputs, W) * W, back ? fr_ceil(a->inputs, W) * W : a->inputs, sizeof(T));
+    const ptrdiff_t K = back ? a->outputs : a->inputs, N = back ? a->inputs : a->outputs;
+    c->panels = fr_take(arena, fr_ceil(N, W) * W, K, sizeof(T));
     c->start = a->b && !back ? fr_take(arena, fr_ceil(a->outputs, W), W, sizeof(T)) : NULL;
     if (!back)
         return;

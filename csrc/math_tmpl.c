@@ -1,8 +1,8 @@
 /* math_tmpl.c - exp, sigmoid, tanh as fastrnn/reference/arithmetic.py defines them, operation by operation. */
 
 /* Full vectors in the common case; a last, partial one otherwise. */
-static inline __attribute__((always_inline)) V FN(get)(const T *p, ptrdiff_t n) { return n >= W ? vload(p) : vload_n(p, n); }
-static inline __attribute__((always_inline)) void FN(put)(T *p, V v, ptrdiff_t n)
+FR_INLINE V FN(get)(const T *p, ptrdiff_t n) { return n >= W ? vload(p) : vload_n(p, n); }
+FR_INLINE void FN(put)(T *p, V v, ptrdiff_t n)
 {
     if (n >= W)
         vstore(p, v);
@@ -10,8 +10,8 @@ static inline __attribute__((always_inline)) void FN(put)(T *p, V v, ptrdiff_t n
         vstore_n(p, v, n);
 }
 
-static inline __attribute__((always_inline)) V FN(flush)(V v) { return vlt(vabs(v), vset(FR_TINY), vset(0), v); }
-static inline __attribute__((always_inline)) V FN(unfaint)(V v) { return vlt(vabs(v), vset(FR_FAINT), vset(0), v); }
+FR_INLINE V FN(flush)(V v) { return vlt(vabs(v), vset(FR_TINY), vset(0), v); }
+FR_INLINE V FN(unfaint)(V v) { return vlt(vabs(v), vset(FR_FAINT), vset(0), v); }
 
 /* expm1(v) = v + v^2 Q(v) for |v| <= ln2/2; tanh wants -Q_i (-2)^i 2. */
 #if FR_DTYPE == 32
@@ -49,7 +49,7 @@ static const T FN(Q)[] = {0x1.000000000000cp-1, 0x1.5555555555559p-3, 0x1.555555
 #define FR_EXP_HIGH 0x1.63p+9
 #endif
 
-static inline __attribute__((always_inline)) V FN(polynomial)(V r)
+FR_INLINE V FN(polynomial)(V r)
 {
     enum { LAST = sizeof FN(Q) / sizeof *FN(Q) - 1 };
     V q = vset(FN(Q)[LAST]);
@@ -59,7 +59,7 @@ static inline __attribute__((always_inline)) V FN(polynomial)(V r)
     return q;
 }
 
-static inline __attribute__((always_inline)) V FN(exp)(V x)
+FR_INLINE V FN(exp)(V x)
 {
     V y = vlt(x, vset(FR_EXP_LOW), vset(FR_EXP_LOW), x);
     y = vlt(vset(FR_EXP_HIGH), y, vset(FR_EXP_HIGH), y);
@@ -71,7 +71,7 @@ static inline __attribute__((always_inline)) V FN(exp)(V x)
     return vfma(s, u, s) * vpow2((n - (t - vset(FR_MAGIC))) + vset(FR_MAGIC));
 }
 
-static inline __attribute__((always_inline)) V FN(sigmoid)(V x)
+FR_INLINE V FN(sigmoid)(V x)
 {
     V y = vlt(vset(FR_SIGMOID_HIGH), x, vset(FR_SIGMOID_HIGH), x);
     y = vlt(y, vset(FR_SIGMOID_LOW), vset(FR_SIGMOID_LOW), y);
@@ -84,7 +84,7 @@ static inline __attribute__((always_inline)) V FN(sigmoid)(V x)
     return vlt(x, vset(FR_SIGMOID_LOW), vset(0), vset(1) / d);
 }
 
-static inline __attribute__((always_inline)) V FN(tanh)(V x)
+FR_INLINE V FN(tanh)(V x)
 {
     V a = vabs(x);
     a = vlt(vset(FR_TANH_HIGH), a, vset(FR_TANH_HIGH), a);

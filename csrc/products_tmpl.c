@@ -44,7 +44,8 @@ typedef struct FN(gradient_call) {
 } FN(gradient_call);
 
 /* For up to `rows` rows at a time, M columns and an operand N wide. */
-static void FN(gradient_space)(fr_arena *arena, FN(gradient_call) *c, int team, ptrdiff_t rows, ptrdiff_t M, ptrdiff_t N)
+static void FN(gradient_space)(fr_arena *arena, FN(gradient_call) *c, int team, ptrdiff_t rows, ptrdiff_t M,
+                               ptrdiff_t N)
 {
     c->pass = fr_min(rows, FN(PASS));
     for (int i = 0; i < 2; i++)

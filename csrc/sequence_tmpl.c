@@ -170,8 +170,8 @@ static void FN(hoist)(const FN(forward_call) *c, const fr_place *place, FN(row) 
 
 /* Panels p0 .. p1-1 of n rows: sums, then gates. z: where the rows' sums stand, or NULL: in the tile; `hoisted` if they
  * hold the input product already. */
-static void FN(main_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1, T *z,
-                           int hoisted, T *gather)
+static void FN(main_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1,
+                           T *z, int hoisted, T *gather)
 {
     _Alignas(FR_LINE) T local[64 * W];
     const fr_args *a = c->a;
@@ -281,7 +281,8 @@ static void FN(forward_window)(void *argument, int member, int members)
     if (place.idle)
         return;
     const ptrdiff_t p0 = fr_part(c->w.panels, place.pu, grid.Pu), p1 = fr_part(c->w.panels, place.pu + 1, grid.Pu);
-    const ptrdiff_t o0 = fr_part(c->w.out_panels, place.pu, grid.Pu), o1 = fr_part(c->w.out_panels, place.pu + 1, grid.Pu);
+    const ptrdiff_t o0 = fr_part(c->w.out_panels, place.pu, grid.Pu);
+    const ptrdiff_t o1 = fr_part(c->w.out_panels, place.pu + 1, grid.Pu);
     const int in_steps = cell->mid_gates || FN(projects)(a);    /* the step has a product after its gates */
     fr_barrier *barrier = c->barrier + place.pb;
     const ptrdiff_t scratch = place.scratch * fr_max(c->chunk, 1);
@@ -353,7 +354,8 @@ static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(for
     FN(forward_call) got = *plan;
     got.packed = a->packed ? a->packed : fr_take(arena, plan->w.size, 1, sizeof(T));
     for (int i = 0; i < cell->states; i++)
-        got.states[i] = a->tape_state[i] ? a->tape_state[i] : fr_take(arena, B, plan->slot[i] ? 2 * plan->width[i] : plan->width[i], sizeof(T));
+        got.states[i] = a->tape_state[i] ? a->tape_state[i]
+                                         : fr_take(arena, plan->slot[i] ? 2 * B : B, plan->width[i], sizeof(T));
     got.q = cell->mid_gates ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
     got.m = FN(projects)(a) ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
     got.z = steps ? fr_take(arena, steps * B, plan->w.panels * cell->sums * W, sizeof(T)) : NULL;

@@ -121,7 +121,7 @@ typedef int64_t fr_i64x4 __attribute__((vector_size(32)));
 /* fma without the instruction, in float32: the product is exact in float64; the sum is rounded to odd there (where
  * two_sum finds a remainder and the last bit is even, one step towards the remainder), so that rounding it once more,
  * to float32, is correct. */
-static inline __attribute__((always_inline)) fr_f32x4 fr_soft_fma32(fr_f32x4 a, fr_f32x4 b, fr_f32x4 c)
+FR_INLINE fr_f32x4 fr_soft_fma32(fr_f32x4 a, fr_f32x4 b, fr_f32x4 c)
 {
     fr_f64x4 p = __builtin_convertvector(a, fr_f64x4) * __builtin_convertvector(b, fr_f64x4);
     fr_f64x4 d = __builtin_convertvector(c, fr_f64x4);
@@ -142,9 +142,9 @@ static __attribute__((noinline, cold)) fr_f64x2 fr_library_fma64(fr_f64x2 a, fr_
     return (fr_f64x2){fma(a[0], b[0], c[0]), fma(a[1], b[1], c[1])};
 }
 
-static inline __attribute__((always_inline)) fr_f64x2 fr_abs64(fr_f64x2 v) { return (fr_f64x2)((fr_i64x2)v & INT64_MAX); }
+FR_INLINE fr_f64x2 fr_abs64(fr_f64x2 v) { return (fr_f64x2)((fr_i64x2)v & INT64_MAX); }
 
-static inline __attribute__((always_inline)) fr_f64x2 fr_soft_fma64(fr_f64x2 a, fr_f64x2 b, fr_f64x2 c)
+FR_INLINE fr_f64x2 fr_soft_fma64(fr_f64x2 a, fr_f64x2 b, fr_f64x2 c)
 {
     fr_f64x2 p = a * b, size = fr_abs64(p);
     fr_i64x2 tame = (fr_abs64(a) < 0x1p970) & (fr_abs64(b) < 0x1p970) & (fr_abs64(c) < 0x1p1000);
@@ -193,21 +193,21 @@ static inline __attribute__((always_inline)) fr_f64x2 fr_soft_fma64(fr_f64x2 a, 
 #define vziplo(a, b) __builtin_shufflevector(a, b, 0, 2)
 #define vziphi(a, b) __builtin_shufflevector(a, b, 1, 3)
 #endif
-static inline __attribute__((always_inline)) V FN(load)(const T *p) { V v; memcpy(&v, p, sizeof v); return v; }
-static inline __attribute__((always_inline)) void FN(store)(T *p, V v) { memcpy(p, &v, sizeof v); }
-static inline __attribute__((always_inline)) V FN(load_n)(const T *p, ptrdiff_t n)
+FR_INLINE V FN(load)(const T *p) { V v; memcpy(&v, p, sizeof v); return v; }
+FR_INLINE void FN(store)(T *p, V v) { memcpy(p, &v, sizeof v); }
+FR_INLINE V FN(load_n)(const T *p, ptrdiff_t n)
 {
     V v = vset(0);
     for (ptrdiff_t i = 0; i < W && i < n; i++)
         v[i] = p[i];
     return v;
 }
-static inline __attribute__((always_inline)) void FN(store_n)(T *p, V v, ptrdiff_t n)
+FR_INLINE void FN(store_n)(T *p, V v, ptrdiff_t n)
 {
     for (ptrdiff_t i = 0; i < W && i < n; i++)
         p[i] = v[i];
 }
-static inline __attribute__((always_inline)) V FN(select)(FR_IV mask, V x, V y)
+FR_INLINE V FN(select)(FR_IV mask, V x, V y)
 {
     return (V)((mask & (FR_IV)x) | (~mask & (FR_IV)y));
 }

@@ -12,6 +12,10 @@
 #undef FR_MANTISSA
 #undef FR_MAGIC
 
+/* Small functions of vectors: part of their callers. */
+#undef FR_INLINE
+#define FR_INLINE static inline __attribute__((always_inline))
+
 #define FR_PASTE3_(a, b, c) a##_##b##_##c
 #define FR_PASTE3(a, b, c) FR_PASTE3_(a, b, c)
 
@@ -33,8 +37,8 @@
 #error "template.h needs FR_DTYPE 32 or 64"
 #endif
 
-/* Terms of one block of a product (docs/numerics.md, section 1); rows of one chain of the gradient of a bias, and chains
- * of one group of it; rows after which both begin anew. */
+/* Terms of one block of a product (docs/numerics.md, section 1); rows of one chain of the gradient of a bias, and
+ * chains of one group of it; rows after which both begin anew. */
 #define FR_BLOCK 64
 #define FR_CHAIN 16
 #define FR_GROUP (FR_CHAIN * FR_CHAIN)

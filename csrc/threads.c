@@ -83,7 +83,9 @@ int fr_team(const fr_run *run, double flops)
 {
     if (run->threads > 0)
         return run->threads;
-    return flops < work_worth_a_thread ? 1 : (int)fr_min(fr_default_threads(), 1 + (ptrdiff_t)(flops / work_worth_a_thread));
+    if (flops < work_worth_a_thread)
+        return 1;
+    return (int)fr_min(fr_default_threads(), 1 + (ptrdiff_t)(flops / work_worth_a_thread));
 }
 
 int fr_team_over_steps(const fr_run *run, double flops, ptrdiff_t steps, ptrdiff_t batch)

@@ -120,8 +120,8 @@ def num_threads(n: int) -> contextlib.AbstractContextManager[None]:
     """Run the block on exactly n threads, whatever the work; the bits do not depend on it.
 
     Without it as many threads are used as pay, at most what OMP_NUM_THREADS, the CPU affinity and the control
-    group allow. The system must be able to start n threads: the OpenMP run time ends the process otherwise. In a
-    child of ``os.fork`` calls run on one thread.
+    group allow. The system must be able to start n threads: the OpenMP run time ends the process otherwise.
+    In a child of ``os.fork`` calls run on one thread.
 
     >>> import fastrnn
     >>> with fastrnn.num_threads(1):

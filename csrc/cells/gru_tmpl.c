@@ -1,7 +1,7 @@
 /* gru_tmpl.c - gates r, z, n: h = (1 - z) n + z h'. The reset gate acts after the product over h' (gru) or before it
  * (gru_before), which then is a product of its own over q = r h', in the middle of the step. */
 
-static inline __attribute__((always_inline)) void FN(gru_store)(const FN(row) *row, ptrdiff_t u, ptrdiff_t lanes, V z, V n)
+FR_INLINE void FN(gru_store)(const FN(row) *row, ptrdiff_t u, ptrdiff_t lanes, V z, V n)
 {
     V h = FN(flush)(vfma(z, FN(get)(row->h_prev + u, lanes) - n, n));
     FN(put)(row->h + u, h, lanes);
@@ -10,7 +10,7 @@ static inline __attribute__((always_inline)) void FN(gru_store)(const FN(row) *r
 }
 
 /* dh, and the gradients of z and of the sum of n, alike in both forms. */
-static inline __attribute__((always_inline)) V FN(gru_slopes)(const FN(row) *row, ptrdiff_t H, ptrdiff_t u,
+FR_INLINE V FN(gru_slopes)(const FN(row) *row, ptrdiff_t H, ptrdiff_t u,
                                                               ptrdiff_t lanes, V *direct)
 {
     V z = FN(get)(row->cached + H + u, lanes), n = FN(get)(row->cached + 2 * H + u, lanes);
