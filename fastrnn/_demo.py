@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable
 
-from . import __version__, _native, get_num_threads
+from . import __version__, _native, get_num_threads, num_threads
 from ._bench import interleaved, naive_gradient
 from .models import LanguageModel
 from .models.bigram import bigram_bits
@@ -32,6 +32,7 @@ def run(
     epochs: int | None = None,
     hidden_size: int = 256,
     seed: int = 0,
+    threads: int | None = None,
 ) -> int:
     """Train, show, save; return the exit status."""
     source, text = _read(text_file)
@@ -54,9 +55,13 @@ def run(
     print("\nHeld-out bits per character (less is better)")
     print(f"  before training  {model.bits_per_character(held_out):.2f}")
     print(f"  bigram model     {bigram:.2f}", flush=True)
-    history = model.fit(
-        training, epochs=epochs, batch_size=batch, chunk_size=_CHUNK, seconds=_SECONDS, progress=True
-    )
+    threads = threads or _threads(model, training, batch)
+    with num_threads(threads):
+        history = model.fit(
+            training, epochs=epochs, batch_size=batch, chunk_size=_CHUNK, seconds=_SECONDS, progress=True
+        )
+    if threads < get_num_threads():
+        print("  on one thread: other work holds the cores, and threads would wait for each other")
     if history.stopped:
         print(f"  stopped early: {history.stopped}; the model trained so far is kept")
     model.save(output)
@@ -129,26 +134,40 @@ def _first_words(text: str) -> str:
 
 def _speed(model: LanguageModel, text: str, batch: int) -> tuple[float, float]:
     """Characters a second of one training step: ours, and with loss and gradient in plain NumPy."""
-    ids = model.vocab.encode(text[: batch * (_CHUNK + 1)]).reshape(batch, _CHUNK + 1).T
-    inputs, targets = ids[:-1], ids[1:]
-
-    def stepper(gradient: Callable) -> Callable[[], None]:
-        network = copy.deepcopy(model.network).thaw()
-        optimizer = Adam(network, lr=1e-6)
-
-        def step():
-            _, grads, _ = gradient(network, inputs, targets)
-            clip_grad_norm_(grads, 1.0)
-            optimizer.step(grads)
-
-        return step
-
     calls = {
-        "ours": stepper(lambda network, *batch: network.gradient(*batch)),
-        "naive": stepper(lambda network, *batch: naive_gradient(network.params, *batch)),
+        "ours": _step(model, text, batch, lambda network, *ids: network.gradient(*ids)),
+        "naive": _step(model, text, batch, lambda network, *ids: naive_gradient(network.params, *ids)),
     }
     seconds = interleaved(calls, rounds=5)
-    return inputs.size / seconds["ours"], inputs.size / seconds["naive"]
+    return batch * _CHUNK / seconds["ours"], batch * _CHUNK / seconds["naive"]
+
+
+def _threads(model: LanguageModel, text: str, batch: int) -> int:
+    """All threads, or one where that is faster now. The result has the same bits."""
+    step = _step(model, text, batch, lambda network, *ids: network.gradient(*ids))
+
+    def on_one():
+        with num_threads(1):
+            step()
+
+    if get_num_threads() == 1:
+        return 1
+    seconds = interleaved({"all": step, "one": on_one}, rounds=5)
+    return get_num_threads() if seconds["all"] <= seconds["one"] else 1
+
+
+def _step(model: LanguageModel, text: str, batch: int, gradient: Callable) -> Callable[[], None]:
+    """A training step on a copy of the model."""
+    ids = model.vocab.encode(text[: batch * (_CHUNK + 1)]).reshape(batch, _CHUNK + 1).T
+    network = copy.deepcopy(model.network).thaw()
+    optimizer = Adam(network, lr=1e-6)
+
+    def step():
+        _, grads, _ = gradient(network, ids[:-1], ids[1:])
+        clip_grad_norm_(grads, 1.0)
+        optimizer.step(grads)
+
+    return step
 
 
 def _isa() -> str:

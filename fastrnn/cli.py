@@ -121,6 +121,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         epochs=arguments.epochs,
         hidden_size=arguments.hidden,
         seed=arguments.seed,
+        threads=arguments.threads,
     )
 
 

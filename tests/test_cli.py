@@ -47,6 +47,16 @@ def test_demo_is_the_same_in_every_run(poem, tmp_path, capsys):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_demo_trains_on_one_thread_where_more_are_slower(poem, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_demo, "get_num_threads", lambda: 2)
+    for all_threads, said in ((2.0, True), (0.5, False)):
+        seconds = {"ours": 1.0, "naive": 1.0, "one": 1.0, "all": all_threads}
+        monkeypatch.setattr(_demo, "interleaved", lambda calls, rounds, s=seconds: s)
+        run(*DEMO, "--text", poem, "-o", tmp_path / str(said))
+        assert ("on one thread" in capsys.readouterr().out) == said
+    assert (tmp_path / "True").read_bytes() == (tmp_path / "False").read_bytes()
+
+
 def test_default_text_holds_nothing_twice():
     text = _demo.default_text()
     assert len(text) > 200_000
