@@ -170,7 +170,7 @@ void fr_barrier_wait(fr_barrier *barrier, int members)
     mine = __atomic_fetch_add(&barrier->count, 1, __ATOMIC_ACQ_REL);
     target = (mine / members + 1) * members;
     for (int spins = 0; __atomic_load_n(&barrier->count, __ATOMIC_ACQUIRE) < target; spins++)
-        if (spins < 2000)
+        if (spins < 100)
             relax();
         else
             sched_yield();      /* somebody else has the core: let the late one have it */
