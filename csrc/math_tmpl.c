@@ -20,7 +20,7 @@ static const T FN(Q)[] = {0x1p-1f, 0x1.55549p-3f, 0x1.5554c8p-5f, 0x1.123acp-7f,
 #define FR_LN2_LOW -0x1.bd0106p-13f
 #define FR_LOG2E 0x1.715476p+0f
 #define FR_HALF_LN2 0x1.62e43p-2f
-#define FR_SIGMOID_LOW -0x1.5d58p6f
+#define FR_SIGMOID_LOW -0x1.5d589ep6f
 #define FR_SIGMOID_HIGH 20.0f
 #define FR_TANH_HIGH 10.0f
 #define FR_EXP_LOW -0x1.ap+6f
@@ -42,7 +42,7 @@ static const T FN(Q)[] = {0x1.000000000000cp-1, 0x1.5555555555559p-3, 0x1.555555
 #define FR_LN2_LOW 0x1.a39ef35793c76p-33
 #define FR_LOG2E 0x1.71547652b82fep+0
 #define FR_HALF_LN2 0x1.62e42fefa39efp-2
-#define FR_SIGMOID_LOW -0x1.6232p9
+#define FR_SIGMOID_LOW -0x1.6232bdd7abcd2p9
 #define FR_SIGMOID_HIGH 40.0
 #define FR_TANH_HIGH 20.0
 #define FR_EXP_LOW -0x1.75p+9
