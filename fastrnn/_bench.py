@@ -19,8 +19,8 @@ _PAUSE = 0.06
 def interleaved(calls: Mapping[str, Callable[[], Any]], rounds: int = 5) -> dict[str, float]:
     """Return the median seconds of each call, all called in turn in every round.
 
-    So what else the machine does falls on all of them alike. Before each measurement there is a pause, so that
-    the idle threads of one library do not slow the next, and a call that is not counted, to warm up.
+    So what else the machine does falls on all of them alike. Before each measurement there is a pause, so
+    that the idle threads of one library do not slow the next, and a call that is not counted, to warm up.
 
     Examples
     --------

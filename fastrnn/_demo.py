@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import re
+import textwrap
 from collections.abc import Callable
 
 from . import __version__, _native, get_num_threads, num_threads
@@ -41,6 +43,7 @@ def run(
         raise OSError(f"cannot write {output}; give another file with --output")
     training, held_out = _split(text)
     batch = min(_BATCH, len(training) // (4 * _CHUNK))
+    seconds = math.inf if epochs else _SECONDS
     epochs = epochs or min(20, max(1, round(_READ / len(training))))
 
     print(f"fastrnn {__version__}, {_isa()}, {get_num_threads()} threads")
@@ -56,9 +59,11 @@ def run(
     print(f"  before training  {model.bits_per_character(held_out):.2f}")
     print(f"  bigram model     {bigram:.2f}", flush=True)
     threads = threads or _threads(model, training, batch)
+    limit = f", at most {seconds:.0f} seconds" if seconds < math.inf else ""
+    print(f"  training{limit}; Ctrl-C stops it and keeps the model", flush=True)
     with num_threads(threads):
         history = model.fit(
-            training, epochs=epochs, batch_size=batch, chunk_size=_CHUNK, seconds=_SECONDS, progress=True
+            training, epochs=epochs, batch_size=batch, chunk_size=_CHUNK, seconds=seconds, progress=True
         )
     if threads < get_num_threads():
         print("  on one thread: other work holds the cores, and threads would wait for each other")
@@ -66,11 +71,13 @@ def run(
         print(f"  stopped early: {history.stopped}; the model trained so far is kept")
     model.save(output)
     after = model.bits_per_character(held_out)
-    print(f"  after training   {after:.2f}   ({bigram - after:+.2f} bits better than the bigram model)")
+    better = "better" if after <= bigram else "worse"
+    print(f"  after training   {after:.2f}   ({abs(bigram - after):.2f} bits {better} than the bigram model)")
+    print(f"\nSaved to {output}", flush=True)
 
     prompt = prompt or _first_words(held_out)
     print(f"\nSample, from the prompt {prompt!r}\n" + "-" * 78)
-    print(prompt + model.generate(prompt, 500, temperature=0.5, seed=seed))
+    print(_wrapped(prompt + model.generate(prompt, 500, temperature=0.5, seed=seed)))
     print("-" * 78, flush=True)
 
     ours, naive = _speed(model, training, batch)
@@ -78,9 +85,17 @@ def run(
     print(f"  the whole run       {history.tokens_per_second:>7,.0f}")
     print(f"  the step alone      {ours:>7,.0f}")
     print(f"  in plain NumPy      {naive:>7,.0f}   (fastrnn is {ours / naive:.1f} times as fast)")
-    print(f"\nSaved to {output}. Let it write on:")
-    print(f'  fastrnn generate {output} --prompt "{prompt.strip()} "')
+    print("\nLet it write on:")
+    print(f'  fastrnn generate {output} --prompt "{prompt}"')
     return 0
+
+
+_INNER_SPACES = re.compile(r"(?<=\S) {2,}")  # tables and padding, not indentation
+
+
+def _wrapped(text: str) -> str:
+    """Lines of at most 78 characters."""
+    return "\n".join(textwrap.fill(line, 78, replace_whitespace=False) for line in text.split("\n"))
 
 
 def default_text() -> str:
@@ -93,7 +108,7 @@ def default_text() -> str:
     paragraphs: dict[str, str] = {}
     for topic in topics.values():
         for paragraph in re.split(r"\n\s*\n", topic):
-            paragraphs.setdefault(" ".join(paragraph.split()), paragraph)
+            paragraphs.setdefault(" ".join(paragraph.split()), _INNER_SPACES.sub(" ", paragraph))
     paragraphs.pop("", None)
     return "\n\n".join(paragraphs.values())
 
@@ -109,9 +124,10 @@ def _read(text_file: str | None) -> tuple[str, str]:
         with open(text_file, encoding="utf-8-sig") as file:
             text = file.read(_READ + _HELD_OUT)
     except UnicodeDecodeError as error:
+        found = "UTF-16" if error.object[:2] in (b"\xff\xfe", b"\xfe\xff") else "ENCODING"
         raise ValueError(
-            f"{text_file} is not UTF-8 (byte {error.start} is {error.object[error.start]:#04x}); convert it, "
-            f"for example: iconv -f LATIN1 -t UTF-8 {text_file}"
+            f"{text_file} is not UTF-8 (byte {error.start} is {error.object[error.start]:#04x}); convert it: "
+            f"iconv -f {found} -t UTF-8 {text_file}{'' if found == 'UTF-16' else ' (ENCODING: CP1258, ...)'}"
         ) from None
     if len(text) < _SHORTEST:
         raise ValueError(f"{text_file} has {len(text)} characters; give a text of at least {_SHORTEST:,}")
@@ -129,7 +145,8 @@ def _split(text: str) -> tuple[str, str]:
 def _first_words(text: str) -> str:
     """The first line of some length, to its third space or so."""
     line = next((line for line in text.split("\n") if len(line) > 30), text[:30]).strip()
-    return " ".join(line.split(" ")[:3])[:30] + " "
+    words = line.split(" ")
+    return (" ".join(words[:3]) + " " * (len(words) > 3))[:30]
 
 
 def _speed(model: LanguageModel, text: str, batch: int) -> tuple[float, float]:

@@ -24,7 +24,8 @@ Train a character language model (Embedding, LSTM, Linear) on real text, and sho
 bits per character before and after, beside a bigram model; a sample; the speed, beside plain NumPy.
 
 The default text is the language reference that Python carries in its standard library (pydoc_data.topics).
-Ctrl-C stops the training and keeps the model trained so far. The same seed gives the same model, bit for bit.
+Ctrl-C stops the training and keeps the model trained so far. The same seed gives the same model, bit
+for bit, unless the time limit stops the training; --epochs sets it aside.
 """
 
 _GENERATE = """\

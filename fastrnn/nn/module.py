@@ -274,7 +274,10 @@ def _match(
 ) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
     """Return the given values as arrays like the expected ones, and the missing and the unexpected names."""
     if not isinstance(given, Mapping):
-        raise TypeError(f"{where}: got a {type(given).__name__}; expected a mapping of names to arrays")
+        hint = "; pass its .arrays" if hasattr(given, "arrays") else ""
+        raise TypeError(
+            f"{where}: got a {type(given).__name__}; expected a mapping of names to arrays{hint}"
+        )
     missing = [name for name in expected if name not in given]
     unexpected = [name for name in given if name not in expected]
     faults = []
