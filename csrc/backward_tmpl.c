@@ -208,13 +208,11 @@ static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_windo
 {
     const fr_args *a = c->a;
     const ptrdiff_t H = a->hidden, P = a->outputs, B = a->batch;
-    const fr_view none = {NULL, 0, 0}, states = {NULL, B * P, P};
+    const fr_view states = {NULL, B * P, P};
     fr_status status = FR_OK;
     for (const FN(rule) *rule = c->cell->rules; rule->count && status == FR_OK; rule++) {
-        T *to = a->dparam[rule->parameter];
         FN(gradient) *g = &c->products.gradient;
-        if (!to)
-            continue;
+        T *db = a->dparam[rule->bias];
         *g = (FN(gradient)){.a = c->slopes + rule->from * H, .lda = c->ld, .M = rule->count * H, .row = c->at};
         switch (rule->operand) {
         case FR_OF_X:
@@ -227,18 +225,14 @@ static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_windo
             g->x = a->tape_state[0];
             g->N = P;
             break;
-        case FR_OF_Q:
+        default:
             for (ptrdiff_t r = 0; r < rows; r++)
                 c->at[r] = r * H;
             g->x = c->q;
             g->N = H;
-            break;
-        default:
-            FN(locate)(c, &none, 0, 0, rows);
-            g->db = to + rule->to * H;
         }
-        if (rule->operand != FR_OF_ONES)
-            g->dw = to + rule->to * H * g->N;
+        g->dw = (T *)a->dparam[rule->weight] + rule->to * H * g->N;
+        g->db = db ? db + rule->to * H : NULL;
         status = FN(run_gradient)(&c->products, team, window, rows, fresh);
     }
     if (c->w_hr && status == FR_OK) {

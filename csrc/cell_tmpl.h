@@ -27,10 +27,10 @@ typedef struct FN(part) {
     signed char count, from, weight;
 } FN(part);
 
-/* A gradient: `count` blocks from block `from` of slopes, with an operand, go to rows from block `to` of a
- * parameter. */
+/* Gradients: `count` blocks from block `from` of slopes, with an operand, go to rows from block `to` of a weight, and
+ * their sums to the same rows of a bias. */
 typedef struct FN(rule) {
-    signed char count, from, operand, parameter, to;
+    signed char count, from, operand, weight, bias, to;
 } FN(rule);
 
 typedef struct FN(cell) {
@@ -47,5 +47,5 @@ typedef struct FN(cell) {
     int direct;                 /* the carry begins at what backward left in dh */
     FN(part) carry[2];          /* the products that make the carry */
     FN(part) mid_carry;         /* the one that makes dq */
-    FN(rule) rules[8];          /* gradients of parameters, until count = 0 */
+    FN(rule) rules[4];          /* gradients of parameters, until count = 0 */
 } FN(cell);

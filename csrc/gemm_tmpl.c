@@ -253,7 +253,7 @@ typedef struct FN(gradient) {
     const T *x;
     const ptrdiff_t *row;
     ptrdiff_t N;
-    T *dw, *db;                 /* either may be NULL */
+    T *dw, *db;                 /* db may be NULL */
 } FN(gradient);
 
 /* Rows taken at a time: the packed operands of a pass stay in L2. Whole groups, so that cutting keeps the bits. */

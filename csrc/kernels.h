@@ -22,7 +22,7 @@ typedef struct fr_kernels {
 
 /* Places in fr_args.param, and the operands of their gradients. */
 enum { FR_W_IH, FR_W_HH, FR_B_IH, FR_B_HH, FR_W_HR };
-enum { FR_OF_ONES, FR_OF_X, FR_OF_H, FR_OF_Q };
+enum { FR_OF_X, FR_OF_H, FR_OF_Q };
 
 /* ---- threads.c ---- */
 

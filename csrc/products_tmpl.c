@@ -65,12 +65,10 @@ static void FN(gradient_window)(void *argument, int member, int members)
     int turn = 0, fresh = c->fresh;
     for (ptrdiff_t r = c->r0; r < c->r1; r += FN(PASS), fresh = 0, turn ^= 1) {
         ptrdiff_t n = fr_min(c->r1 - r, FN(PASS));
-        if (g->dw) {
-            FN(gradient_pack_x)(g, c->x_panels[turn], r, n, fr_part(panels, member, members),
-                                fr_part(panels, member + 1, members));
-            fr_barrier_wait(&c->barrier, members);
-            FN(gradient_part)(g, c->x_panels[turn], packed, r, n, j0, j1, fresh);
-        }
+        FN(gradient_pack_x)(g, c->x_panels[turn], r, n, fr_part(panels, member, members),
+                            fr_part(panels, member + 1, members));
+        fr_barrier_wait(&c->barrier, members);
+        FN(gradient_part)(g, c->x_panels[turn], packed, r, n, j0, j1, fresh);
         if (g->db)
             FN(gradient_bias)(g, r, n, j0, j1, fresh);
     }
@@ -79,7 +77,7 @@ static void FN(gradient_window)(void *argument, int member, int members)
 /* The gradient over the first `rows` rows: stored if `fresh`, else added, block by block. */
 static fr_status FN(run_gradient)(FN(gradient_call) *c, int team, fr_window *window, ptrdiff_t rows, int fresh)
 {
-    const double flops = 2.0 * (double)c->gradient.M * (double)(c->gradient.dw ? c->gradient.N : 1);
+    const double flops = 2.0 * (double)c->gradient.M * (double)c->gradient.N;
     fr_status status = FR_OK;
     for (c->r0 = 0; c->r0 < rows && status == FR_OK; c->r0 = c->r1) {
         ptrdiff_t passes = 1 + fr_window_items(window, flops) / FN(PASS);

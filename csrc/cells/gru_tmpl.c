@@ -67,8 +67,8 @@ static const FN(cell) FN(cell_gru) = {
     .cached = 4, .states = 1, .slopes = 4,
     .forward = FN(gru_forward), .backward = FN(gru_backward),
     .direct = 1, .carry = {{2, 0, 0}, {1, 3, 2}},
-    .rules = {{3, 0, FR_OF_X, FR_W_IH, 0}, {2, 0, FR_OF_H, FR_W_HH, 0}, {1, 3, FR_OF_H, FR_W_HH, 2},
-              {3, 0, FR_OF_ONES, FR_B_IH, 0}, {2, 0, FR_OF_ONES, FR_B_HH, 0}, {1, 3, FR_OF_ONES, FR_B_HH, 2}},
+    .rules = {{3, 0, FR_OF_X, FR_W_IH, FR_B_IH, 0}, {2, 0, FR_OF_H, FR_W_HH, FR_B_HH, 0},
+              {1, 3, FR_OF_H, FR_W_HH, FR_B_HH, 2}},
 };
 
 /* First half: r and z; z stays among the sums, as gate mathematics goes on there. */
@@ -144,6 +144,6 @@ static const FN(cell) FN(cell_gru_before) = {
     .forward = FN(gru_before_forward), .forward_mid = FN(gru_before_forward_mid),
     .backward = FN(gru_before_backward), .backward_mid = FN(gru_before_backward_mid),
     .direct = 1, .carry = {{2, 0, 0}}, .mid_carry = {1, 2, 2},
-    .rules = {{3, 0, FR_OF_X, FR_W_IH, 0}, {2, 0, FR_OF_H, FR_W_HH, 0}, {1, 2, FR_OF_Q, FR_W_HH, 2},
-              {3, 0, FR_OF_ONES, FR_B_IH, 0}, {3, 0, FR_OF_ONES, FR_B_HH, 0}},
+    .rules = {{3, 0, FR_OF_X, FR_W_IH, FR_B_IH, 0}, {2, 0, FR_OF_H, FR_W_HH, FR_B_HH, 0},
+              {1, 2, FR_OF_Q, FR_W_HH, FR_B_HH, 2}},
 };

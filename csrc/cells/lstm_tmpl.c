@@ -59,6 +59,5 @@ static const FN(cell) FN(cell_lstm) = {
     .cached = 4, .states = 2, .slopes = 4,
     .forward = FN(lstm_forward), .backward = FN(lstm_backward),
     .carry = {{4, 0, 0}},
-    .rules = {{4, 0, FR_OF_X, FR_W_IH, 0}, {4, 0, FR_OF_H, FR_W_HH, 0}, {4, 0, FR_OF_ONES, FR_B_IH, 0},
-              {4, 0, FR_OF_ONES, FR_B_HH, 0}},
+    .rules = {{4, 0, FR_OF_X, FR_W_IH, FR_B_IH, 0}, {4, 0, FR_OF_H, FR_W_HH, FR_B_HH, 0}},
 };

@@ -35,6 +35,5 @@ static const FN(cell) FN(cell_rnn) = {
     .cached = 0, .states = 1, .slopes = 1,
     .forward = FN(rnn_forward), .backward = FN(rnn_backward),
     .carry = {{1, 0, 0}},
-    .rules = {{1, 0, FR_OF_X, FR_W_IH, 0}, {1, 0, FR_OF_H, FR_W_HH, 0}, {1, 0, FR_OF_ONES, FR_B_IH, 0},
-              {1, 0, FR_OF_ONES, FR_B_HH, 0}},
+    .rules = {{1, 0, FR_OF_X, FR_W_IH, FR_B_IH, 0}, {1, 0, FR_OF_H, FR_W_HH, FR_B_HH, 0}},
 };
