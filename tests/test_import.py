@@ -20,12 +20,13 @@ def run(tmp_path):
 
 
 def test_import_adds_less_than_30_ms_to_numpy(run):
-    code = "import time, numpy; t = time.process_time(); import fastrnn; print(time.process_time() - t)"
+    # of this thread alone: the threads of NumPy's BLAS go on spinning for a while
+    code = "import time, numpy; t = time.thread_time(); import fastrnn; print(time.thread_time() - t)"
     run(code)  # compiles
     assert min(float(*run(code)) for _ in range(5)) < 0.030
 
 
 def test_what_few_calls_need_is_imported_by_them(run):
-    late = {"argparse", "difflib", "json", "subprocess", "tempfile", "tqdm", "zipfile"}
+    late = {"argparse", "difflib", "fractions", "json", "subprocess", "tempfile", "tqdm", "zipfile"}
     code = "import sys, numpy; before = set(sys.modules); import fastrnn; "
     assert not late & set(run(code + "print(*(set(sys.modules) - before))"))

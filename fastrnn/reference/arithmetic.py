@@ -7,7 +7,6 @@ their bits depend on the machine.
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -75,6 +74,8 @@ def _two_sum(a, b):
 
 def _settled(a, b, c):
     """fma of the float64 cases in doubt, in exact rational arithmetic where need be."""
+    from fractions import Fraction  # rarely needed, and slow to import
+
     p = a * b
     finite = np.isfinite(a) & np.isfinite(b)
     result = np.where(finite & ~np.isfinite(c), c, p + c)
