@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 __all__ = ["main"]
 
@@ -63,10 +65,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is one line: what came, what was expected."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     from . import __version__
 
-    parser = _command(argparse.ArgumentParser, prog="fastrnn", description=_DESCRIPTION)
+    parser = _command(_Parser, prog="fastrnn", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"fastrnn {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -79,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--prompt", help="how the sample begins (default: the held-out text's beginning)")
     demo.add_argument("--epochs", type=_positive, help="how often to read the text (default: by its length)")
     demo.add_argument("--hidden", type=_positive, default=256, help="hidden units (default: %(default)s)")
-    demo.add_argument("--seed", type=int, default=0, help="of all that is random (default: %(default)s)")
+    demo.add_argument("--seed", type=_natural, default=0, help="of all that is random (default: %(default)s)")
 
     generate = _command(
         commands.add_parser, "generate", help="let a trained model write", description=_GENERATE
@@ -87,10 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     generate.set_defaults(run=_generate)
     generate.add_argument("model", metavar="MODEL", help="the .npz file of a model")
     generate.add_argument("--prompt", default="\n", help="what to write on from (default: a new line)")
-    generate.add_argument("--length", type=int, default=400, help="characters (default: %(default)s)")
-    generate.add_argument("--temperature", type=float, default=0.5, help="0 or more (default: %(default)s)")
+    generate.add_argument("--length", type=_natural, default=400, help="characters (default: %(default)s)")
+    generate.add_argument(
+        "--temperature", type=_temperature, default=0.5, help="0 or more (default: %(default)s)"
+    )
     generate.add_argument("--top-k", type=_positive, metavar="K", help="choose among the K likeliest only")
-    generate.add_argument("--seed", type=int, help="the same seed writes the same text")
+    generate.add_argument("--seed", type=_natural, help="the same seed writes the same text")
 
     info = _command(
         commands.add_parser, "info", help="show versions, instruction sets, threads", description=""
@@ -106,10 +117,22 @@ def _command(make, *args, **options) -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return value
+    return _number(text, int, "a whole number of at least 1", 1)
+
+
+def _natural(text: str) -> int:
+    return _number(text, int, "a whole number of at least 0", 0)
+
+
+def _temperature(text: str) -> float:
+    return _number(text, float, "a number of at least 0", 0)
+
+
+def _number(text: str, kind: Callable[[str], Any], expected: str, least: int) -> Any:
+    with contextlib.suppress(ValueError):
+        if least <= (value := kind(text)) < math.inf:
+            return value
+    raise argparse.ArgumentTypeError(f"got {text!r}; expected {expected}")
 
 
 def _demo(arguments: argparse.Namespace) -> int:

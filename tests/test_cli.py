@@ -118,6 +118,24 @@ def test_wrong_usage_is_status_2(arguments):
     assert stop.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("demo --seed -1", "demo: argument --seed: got '-1'; expected a whole number of at least 0"),
+        ("demo --hidden abc", "demo: argument --hidden: got 'abc'; expected a whole number of at least 1"),
+        ("demo --epochs 1.5", "argument --epochs: got '1.5'; expected a whole number"),
+        ("info --threads 0", "argument --threads: got '0'; expected a whole number of at least 1"),
+        ("generate m --length -3", "argument --length: got '-3'; expected"),
+        ("generate m --temperature nan", "argument --temperature: got 'nan'; expected a number of"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_it(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        run(*arguments.split())
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
 def test_module_runs_as_the_command():
     out = subprocess.check_output([sys.executable, "-m", "fastrnn", "--version"], text=True)
     assert out.startswith("fastrnn ")
