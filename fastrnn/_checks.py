@@ -8,7 +8,7 @@ axis is contiguous). Copies are made only where they are needed; nothing of the 
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -117,7 +117,7 @@ def forward_arguments(
     """The arguments of ``forward``."""
     who = type(cell).__name__
     params = parameters(cell, params)
-    x = real(who, "x", x, params.dtype)
+    x = sequences(who, x, params.dtype)
     if x.ndim != 3:
         raise ValueError(f"{who}: x has shape {x.shape}; expected three axes (T, B, {params.input_size})")
     if x.shape[2] != params.input_size:
@@ -239,11 +239,64 @@ def probability(who: str, argument: str, value: Any) -> float:
     return float(value)
 
 
+def flag(who: str, argument: str, value: Any) -> bool:
+    """The value, which is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{who}: {argument} is {value!r}; expected True or False")
+    return bool(value)
+
+
+def sequences(who: str, x: Any, dtype: np.dtype, order: str = "(T, B, I)") -> np.ndarray:
+    """The x of a recurrent layer, as `real`; of sequences of unequal length it says what to do with them."""
+    if isinstance(x, (list, tuple)) or (isinstance(x, np.ndarray) and x.dtype == object and x.ndim):
+        lengths = [len(item) for item in x if hasattr(item, "__len__")]
+        if len(set(lengths)) > 1:
+            shown = ", ".join(map(str, lengths[:4])) + ", ..." * (len(lengths) > 4)
+            raise ValueError(
+                f"{who}: x holds arrays of unequal lengths; pad them to one array {order} and pass "
+                f"lengths=[{shown}]"
+            )
+    return real(who, "x", x, dtype)
+
+
 def real(who: str, argument: str, value: Any, dtype: np.dtype) -> np.ndarray:
     """The value as an array of the dtype, of any layout; refuses what is not real floating."""
     if type(value) is np.ndarray and value.dtype == dtype:
         return value
     return _floating(who, argument, _array(who, argument, value)).astype(dtype, copy=False)
+
+
+def by_state(who: str, argument: str, value: Any, names: Sequence[str], axes: str) -> Sequence[Any]:
+    """The states of these names, or gradients of them: an array of one state, a tuple of several."""
+    if len(names) == 1:
+        if not isinstance(value, tuple):
+            return (value,)
+    elif isinstance(value, (tuple, list)) and len(value) == len(names):
+        return value
+    came = f"a {type(value).__name__} of {len(value)}" if isinstance(value, (tuple, list)) else _kind(value)
+    carried = f"one array {axes}" if len(names) == 1 else f"a tuple ({', '.join(names)}) of arrays {axes}"
+    raise ValueError(f"{who}: {argument} is {came}; {who} carries {carried}")
+
+
+def first_few(names: Sequence[Any], describe: Callable[[Any], str] = repr, what: str = "") -> list[str]:
+    """Descriptions of the first four names, and how many more there are: ``"and 12 more missing"``."""
+    more = len(names) - 4
+    return [*map(describe, names[:4]), *[f"and {more} more {what}".rstrip()] * (more > 0)]
+
+
+def prefix(missing: Sequence[str], given: Iterable[object]) -> list[str]:
+    """A hint, or none, for names that are all there with the same thing before them, such as ``lstm.``."""
+    names = {name for name in given if isinstance(name, str)} if missing else set()
+    for name in names:
+        if name.endswith(f".{missing[0]}"):
+            before = name.removesuffix(missing[0])
+            if names.issuperset(before + other for other in missing):
+                count = sum(name.startswith(before) for name in names)
+                which, remedy = "all keys", "strip it"
+                if count < len(names):
+                    which, remedy = f"{count} of the {len(names)} keys", "take those, and strip it"
+                return [f"{which} begin with {before!r}: {remedy} with name.removeprefix({before!r})"]
+    return []
 
 
 def nearest(name: object, known: Any) -> str:
@@ -280,11 +333,7 @@ def _states(cell: Cell, params: Parameters, argument: str, value: Any, batch: in
     who, widths = type(cell).__name__, cell.state_shapes(params.hidden_size)
     if value is None:
         return tuple(np.zeros((batch, width), params.dtype) for width in widths.values())
-    if len(widths) == 1:
-        value = (value,)
-    elif not isinstance(value, (tuple, list)) or len(value) != len(widths):
-        came = f"{len(value)} items" if isinstance(value, (tuple, list)) else _kind(value)
-        raise ValueError(f"{who}: {argument} is {came}; expected a tuple ({', '.join(widths)})")
+    value = by_state(who, argument, value, cell.states, "(B, H)")
     result = []
     for (name, width), item in zip(widths.items(), value, strict=True):
         if item is None:

@@ -81,6 +81,12 @@ class Cell:
         """Width of the output of a step."""
         return hidden_size
 
+    def check_hidden_size(self, hidden_size: int) -> None:
+        """Refuse a number of hidden units that makes no sense with the cell's options.
+
+        The layers ask; `fastrnn.functional` computes what the shapes of the parameters say.
+        """
+
     def sizes(self, params: Mapping[str, np.ndarray]) -> tuple[int, int]:
         """``(input_size, hidden_size)`` read off the shape of ``w_ih``."""
         rows, input_size = np.shape(params["w_ih"])
@@ -190,6 +196,13 @@ class LSTM(Cell):
 
     def output_size(self, hidden_size: int) -> int:
         return self.proj_size or hidden_size
+
+    def check_hidden_size(self, hidden_size: int) -> None:
+        if self.proj_size >= hidden_size:
+            raise ValueError(
+                f"LSTM: proj_size is {self.proj_size}; expected less than hidden_size={hidden_size}, "
+                "0 for no projection"
+            )
 
 
 @dataclass(frozen=True)

@@ -555,8 +555,16 @@ STATE = np.ones((4, B, H), np.float32)
         (lambda: LSTM(X > 0), TypeError, "LSTM: x is bool"),
         (lambda: LSTM(X + 1j), TypeError, "LSTM: x is complex"),
         (lambda: LSTM("text"), TypeError, "LSTM: x is"),
-        (lambda: LSTM(X, STATE), ValueError, r"LSTM: state is a ndarray; expected a tuple \(h, c\)"),
-        (lambda: LSTM(X, (STATE,)), ValueError, r"expected a tuple \(h, c\)"),
+        (lambda: LSTM(X, STATE), ValueError, r"state is float32 \(4, 3, 3\); LSTM carries a tuple \(h, c\)"),
+        (lambda: LSTM(X, (STATE,)), ValueError, r"state is a tuple of 1; LSTM carries a tuple \(h, c\)"),
+        (
+            lambda: GRU(X, (STATE, STATE)),
+            ValueError,
+            r"state is a tuple of 2; GRU carries one array \(D\*num_layers, B, H\)",
+        ),
+        (lambda: GRU(X[:, 0], (STATE[:, 0],)), ValueError, r"carries one array \(D\*num_layers, H\)"),
+        (lambda: GRU([X[:, 0], X[:3, 0]]), ValueError, r"pad them .* \(T, B, I\) and pass lengths=\[5, 3\]"),
+        (lambda: nn.GRU(I, H, batch_first=True)([X[:, 0], X[:3, 0]]), ValueError, r"\(B, T, I\) and pass"),
         (
             lambda: LSTM(X, (STATE, STATE[:3])),
             ValueError,
@@ -584,6 +592,13 @@ STATE = np.ones((4, B, H), np.float32)
         (lambda: nn.RNN(3, 3, nonlinearity="sin"), ValueError, "'sin'"),
         (lambda: nn.GRU(3, 3, reset="never"), ValueError, "reset is 'never'"),
         (lambda: nn.LSTM(3, 3, proj_size=-1), ValueError, "proj_size is -1"),
+        (lambda: nn.LSTM(3, 4, proj_size=4), ValueError, "proj_size is 4; expected less than hidden_size=4"),
+        (lambda: nn.Recurrent(cells.LSTM(9), 3, 4), ValueError, "LSTM: proj_size is 9"),
+        (lambda: nn.LSTM(3, 3, rng="a"), TypeError, "LSTM: rng is 'a'; expected a numpy.random.Generator"),
+        (lambda: nn.LSTM(3, 3, rng=-1), ValueError, "LSTM: rng is -1; expected .* an int of at least 0"),
+        (lambda: nn.LSTM(3, 3, bias=1.5), TypeError, "LSTM: bias is 1.5; expected True or False"),
+        (lambda: nn.GRU(3, 3, batch_first=1), TypeError, "GRU: batch_first is 1; expected True or False"),
+        (lambda: nn.RNN(3, 3, bidirectional="no"), TypeError, "RNN: bidirectional is 'no'; expected True or"),
     ],
 )
 def test_wrong_input_is_named(call, error, message):

@@ -50,10 +50,10 @@ class Linear(Module):
         dtype: Any = np.float32,
         rng: np.random.Generator | int | None = None,
     ) -> None:
-        dtype, rng = init.parameter_dtype(dtype), init.generator(rng)
+        dtype, rng = init.parameter_dtype(dtype), init.generator("Linear", rng)
         self.in_features = in_features = _checks.size("Linear", "in_features", in_features, least=0)
         self.out_features = out_features = _checks.size("Linear", "out_features", out_features, least=0)
-        self.bias = bias
+        self.bias = bias = _checks.flag("Linear", "bias", bias)
         bound = 1 / sqrt(in_features) if in_features else 0.0
         self.add_parameter("weight", init.uniform(rng, (out_features, in_features), bound, dtype))
         if bias:
@@ -125,7 +125,7 @@ class Embedding(Module):
         self.padding_idx = padding_idx
         shape = (num_embeddings, embedding_dim)
         weight = self.add_parameter(
-            "weight", init.normal(init.generator(rng), shape, init.parameter_dtype(dtype))
+            "weight", init.normal(init.generator("Embedding", rng), shape, init.parameter_dtype(dtype))
         )
         if padding_idx is not None:
             weight[padding_idx] = 0
@@ -217,7 +217,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
         self.p = _checks.probability("Dropout", "p", p)
-        self.rng = init.generator(rng)
+        self.rng = init.generator("Dropout", rng)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return x."""

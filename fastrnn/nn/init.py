@@ -21,9 +21,14 @@ def parameter_dtype(dtype: Any) -> np.dtype:
     return dtype
 
 
-def generator(rng: np.random.Generator | int | None) -> np.random.Generator:
+def generator(who: str, rng: np.random.Generator | int | None) -> np.random.Generator:
     """Return `rng` itself if it is a generator, else a new one seeded by it (None: by the system)."""
-    return np.random.default_rng(rng)
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"{who}: rng is {rng!r}; expected a numpy.random.Generator, an int of at least 0, or None"
+        ) from None
 
 
 def uniform(rng: np.random.Generator, shape: tuple[int, ...], bound: float, dtype: np.dtype) -> np.ndarray:

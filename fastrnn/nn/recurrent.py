@@ -138,12 +138,13 @@ class Recurrent(Module):
         self.input_size = _checks.size(name, "input_size", input_size)
         self.hidden_size = _checks.size(name, "hidden_size", hidden_size)
         self.num_layers = _checks.size(name, "num_layers", num_layers)
-        self.bias = bias
-        self.batch_first = batch_first
+        self.cell.check_hidden_size(self.hidden_size)
+        self.bias = _checks.flag(name, "bias", bias)
+        self.batch_first = _checks.flag(name, "batch_first", batch_first)
         self.dropout = _checks.probability(name, "dropout", dropout)
-        self.bidirectional = bidirectional
+        self.bidirectional = _checks.flag(name, "bidirectional", bidirectional)
         self.dtype = init.parameter_dtype(dtype)
-        self.rng = init.generator(rng)
+        self.rng = init.generator(name, rng)
         if self.dropout and self.num_layers == 1:
             warnings.warn(
                 f"{name}: dropout acts between layers; with num_layers=1 it does nothing", stacklevel=3
@@ -374,7 +375,7 @@ class Recurrent(Module):
     def _time_major(self, x: np.ndarray) -> tuple[np.ndarray, bool]:
         """Return x as (T, B, I), cast once for both directions, and whether it had no batch axis."""
         name, order = type(self).__name__, "(B, T, I)" if self.batch_first else "(T, B, I)"
-        x = _checks.real(name, "x", x, self.dtype)
+        x = _checks.sequences(name, x, self.dtype, order)
         if x.ndim not in (2, 3):
             raise ValueError(
                 f"{name}: x has {x.ndim} axes (shape {x.shape}); expected {order}, or (T, I) for one sequence"
@@ -402,14 +403,11 @@ class Recurrent(Module):
         """Return the arrays (L*D, B, width) of a state or its gradient, checked."""
         if state is None:
             return None
-        names = self.cell.states
-        who = type(self).__name__
-        if len(names) > 1 and not (isinstance(state, tuple | list) and len(state) == len(names)):
-            raise ValueError(
-                f"{who}: {what} is a {type(state).__name__}; expected a tuple ({', '.join(names)})"
-            )
+        who, names = type(self).__name__, self.cell.states
+        axes = "(D*num_layers, H)" if unbatched else "(D*num_layers, B, H)"
+        values = _checks.by_state(who, what, state, names, axes)
         arrays = []
-        for name, value, width in zip(names, self._split(state), self._widths, strict=True):
+        for name, value, width in zip(names, values, self._widths, strict=True):
             shape = (len(self._cells), batch, width)
             if value is None:
                 arrays.append(np.zeros(shape, self.dtype))
@@ -418,8 +416,7 @@ class Recurrent(Module):
             expected = (shape[0], shape[2]) if unbatched else shape
             if value.shape != expected:
                 raise ValueError(
-                    f"{who}: {name} of {what} has shape {value.shape}; expected {expected}: "
-                    f"num_layers x directions, {'' if unbatched else 'batch, '}features"
+                    f"{who}: {name} of {what} has shape {value.shape}; expected {expected}: {axes}"
                 )
             arrays.append(value.reshape(shape))
         return arrays
@@ -541,7 +538,7 @@ class LSTM(Recurrent):
     Parameters
     ----------
     proj_size : int
-        P, the features of h; 0: no projection.
+        P, the features of h, less than hidden_size; 0: no projection.
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, rng
         See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is the tuple (h,
         c).
