@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
+
+from . import _checks
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm_"]
 
@@ -45,6 +48,11 @@ class Optimizer:
     ----------
     steps : int
         How many steps were made.
+
+    Raises
+    ------
+    ValueError
+        An argument out of its range; an array that the module has under two names.
     """
 
     def __init__(self, module: Module, lr: float, weight_decay: float) -> None:
@@ -53,6 +61,13 @@ class Optimizer:
                 f"{type(self).__name__}: module is a {type(module).__name__}; "
                 "give the module itself, not its params"
             )
+        for (name, value), (other, same) in itertools.combinations(module.params.items(), 2):
+            if np.may_share_memory(value, same):
+                raise ValueError(
+                    f"{type(self).__name__}: {name!r} and {other!r} are one array, which would be updated "
+                    "twice a step; let what is shared be one attribute, and let backward add up the "
+                    "gradients of its uses"
+                )
         self.module = module
         self.lr = lr
         self.weight_decay = self._number("weight_decay", weight_decay)
@@ -145,7 +160,12 @@ class Optimizer:
         known = tuple(f"{slot}." for slot in self._slots())
         unexpected = [k for k in mapping if k not in ("lr", "steps") and not str(k).startswith(known)]
         if missing or unexpected:
-            raise ValueError(f"{name}.load_state_dict: missing {missing}, unexpected {unexpected}")
+            faults = _checks.prefix(missing, mapping) + [
+                f"{what} {', '.join(_checks.first_few(names))}"
+                for what, names in (("missing", missing), ("unexpected", unexpected))
+                if names
+            ]
+            raise ValueError(f"{name}.load_state_dict: {'; '.join(faults)}")
         checked = {}
         for slot in self._slots():
             part = {

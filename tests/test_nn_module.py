@@ -206,6 +206,24 @@ def test_all_faults_are_named_at_once():
         Tagger(0).load_state_dict(state)
 
 
+def test_long_lists_of_names_are_cut():
+    layer = nn.LSTM(2, 3, num_layers=3)
+    with pytest.raises(ValueError, match=r"shape \(12,\); and 8 more missing; .*; and 8 more unexpected$"):
+        layer.load_state_dict({name[::-1]: value for name, value in layer.params.items()})
+    with pytest.raises(ValueError, match=r"expected .*; and 8 more of wrong shape$"):
+        layer.load_state_dict(nn.LSTM(1, 2, num_layers=3).state_dict())
+
+
+def test_names_with_something_before_them_are_recognised():
+    layer = nn.LSTM(2, 3)
+    state = {f"model.lstm.{name}": value for name, value in layer.params.items()}
+    message = r"all keys begin with 'model\.lstm\.': strip it with name.removeprefix\('model\.lstm\.'\)"
+    with pytest.raises(ValueError, match=message):
+        layer.load_state_dict(state)
+    with pytest.raises(ValueError, match=r"4 of the 5 keys begin with 'model\.lstm\.': take those"):
+        layer.load_state_dict({**state, "out.weight": np.ones(2)})
+
+
 def test_load_that_is_not_strict_reports_what_it_passed_over():
     model = Tagger(0)
     bias = model.params["out.bias"].copy()

@@ -280,13 +280,7 @@ def _match(
         )
     missing = [name for name in expected if name not in given]
     unexpected = [name for name in given if name not in expected]
-    faults = []
-    if strict:
-        faults += [f"{name!r} is missing, shape {expected[name].shape}" for name in missing]
-        faults += [
-            f"{name!r} is unexpected{_checks.nearest(name, missing or expected)}" for name in unexpected
-        ]
-    values = {}
+    values, misshapen = {}, []
     for name, like in expected.items():
         if name in given:
             value = given[name]
@@ -294,7 +288,20 @@ def _match(
                 value = value.detach()
             value = values[name] = _checks.real(where, repr(name), value, like.dtype)
             if value.shape != like.shape:
-                faults.append(f"{name!r} has shape {value.shape}, expected {like.shape}")
+                misshapen.append(name)
+    absent, foreign = (missing, unexpected) if strict else ([], [])
+    prefixed = _checks.prefix(absent, given)
+    near = {} if prefixed else absent or expected
+    faults = [
+        *prefixed,
+        *_checks.first_few(absent, lambda n: f"{n!r} is missing, shape {expected[n].shape}", "missing"),
+        *_checks.first_few(foreign, lambda n: f"{n!r} is unexpected{_checks.nearest(n, near)}", "unexpected"),
+        *_checks.first_few(
+            misshapen,
+            lambda n: f"{n!r} has shape {values[n].shape}, expected {expected[n].shape}",
+            "of wrong shape",
+        ),
+    ]
     if faults:
-        raise ValueError(f"{where}: " + "; ".join(faults))
+        raise ValueError(f"{where}: {'; '.join(faults)}")
     return values, missing, unexpected
