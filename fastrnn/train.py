@@ -269,20 +269,27 @@ def _progress(total: int) -> Progress:
 
 
 class _Lines:
-    """A line every tenth of the run."""
+    """A line after two seconds, then one every five, and the last step's."""
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.done = 0
+        self.done = self.shown = 0
         self.text = ""
+        self.due = time.perf_counter() + 2
 
     def update(self, n: int = 1) -> None:
-        before, self.done = self.done, self.done + n
-        if self.done * 10 // self.total > before * 10 // self.total:
-            print(f"  step {self.done:>6} of {self.total}: {self.text}", file=sys.stderr, flush=True)
+        self.done += n
+        if time.perf_counter() >= self.due:
+            self._show()
 
     def set_postfix_str(self, s: str, refresh: bool = True) -> None:
         self.text = s
 
     def close(self) -> None:
-        pass
+        if self.done > self.shown:
+            self._show()
+
+    def _show(self) -> None:
+        print(f"  step {self.done:>6} of {self.total}: {self.text}", file=sys.stderr, flush=True)
+        self.shown = self.done
+        self.due = time.perf_counter() + 5

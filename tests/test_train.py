@@ -142,11 +142,28 @@ def test_run_in_another_thread():
 
 
 def test_progress_by_lines_without_tqdm(monkeypatch, capsys):
+    """After two seconds, then every five, and at the end, however many steps there are."""
     monkeypatch.setitem(sys.modules, "tqdm", None)
-    Line().run(20, progress=True)
+    now = [0.0]
+    monkeypatch.setattr(train.time, "perf_counter", lambda: now[0])
+    line = Line()
+
+    def gradient(x):
+        now[0] += 1
+        return line.gradient(x)
+
+    line.run(20, gradient, progress=True)
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 10
-    assert "step     20 of 20: loss" in lines[-1]
+    assert [text.partition(" of 20: loss ")[0].split() for text in lines] == [
+        ["step", str(step)] for step in (2, 7, 12, 17, 20)
+    ]
+
+
+def test_progress_of_a_short_run_is_its_end(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    Line().run(3, progress=True)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "step      3 of 3: loss" in line
 
 
 def test_progress_by_tqdm(monkeypatch):
