@@ -131,6 +131,15 @@ def test_path_without_a_folder(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.npz"]
 
 
+def test_a_missing_folder_is_named_and_not_the_temporary_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"the folder '.*/no/such' does not exist: 'no/such/a.npz'$"):
+        io.save("no/such/a.npz", {})
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=r": 'file/a.npz'$"):
+        io.save("file/a.npz", {})
+
+
 def test_readers_see_whole_files_while_another_thread_saves(path):
     stop = threading.Event()
 

@@ -23,13 +23,19 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Readers see the old file or the new one, whole, whenever the process or the machine stops. A new file has
     the mode that the umask gives; a file that is replaced hands down its own. Where `path` is a symbolic
     link, the file it points to is replaced. What is there and no file (a device, a pipe) is refused.
+    Errors name `path` as it was given.
     """
-    path = os.path.realpath(path)
+    given, path = os.fspath(path), os.path.realpath(path)
     if os.path.exists(path) and not os.path.isfile(path):
-        raise FileExistsError(errno.EEXIST, "is there, and is not a file", path)
+        raise FileExistsError(errno.EEXIST, "is there, and is not a file", given)
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name[:64]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except OSError as error:  # it names the temporary file, of which the caller knows nothing
+        missing = isinstance(error, FileNotFoundError)
+        why = f"the folder {folder!r} does not exist" if missing else error.strerror
+        raise OSError(error.errno, why, given) from None
     try:
         with os.fdopen(descriptor, "wb") as file:
             with contextlib.suppress(FileNotFoundError):
