@@ -431,6 +431,12 @@ def test_tape_shows_gates_and_states_of_every_step():
     _, _, tape = nn.LSTM(I, H).forward(x)
     with pytest.raises(IndexError, match="bidirectional=False"):
         tape.layer(0, reverse=True)
+    with pytest.raises(KeyError, match=r"'x' is no gate of LSTM.*; there are 'i', 'f', 'g', 'o'"):
+        tape.layer(0).gates["x"]
+    with pytest.raises(KeyError, match=r"'i' is no state of LSTM.*; there are 'h', 'c'"):
+        tape.layer(0).state["i"]
+    with pytest.raises(KeyError, match=r"'r' is no gate of RNN.*; there are none"):
+        nn.RNN(I, H).forward(x)[2].layer(0).gates["r"]
 
 
 def test_tape_may_be_used_again_unless_consumed(cell):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -60,7 +60,7 @@ class Tape:
         """Gate activations by name, (T, B, H) each, time as in the input."""
         names = self.cell.cached
         blocks = np.split(self.cached, len(names), axis=-1) if names else ()
-        return MappingProxyType(dict(zip(names, blocks, strict=True)))
+        return MappingProxyType(_ByName("gate", self.cell, zip(names, blocks, strict=True)))
 
     @property
     def state(self) -> Mapping[str, np.ndarray]:
@@ -69,7 +69,8 @@ class Tape:
         Past a length they are 0, but for the step just past it with reverse: there stands the initial state.
         """
         steps = slice(None, -1) if self.reverse else slice(1, None)
-        return MappingProxyType({n: s[steps] for n, s in zip(self.cell.states, self.states, strict=True)})
+        states = (array[steps] for array in self.states)
+        return MappingProxyType(_ByName("state", self.cell, zip(self.cell.states, states, strict=True)))
 
     @property
     def consumed(self) -> bool:
@@ -86,6 +87,17 @@ class Tape:
             return f"Tape({self.cell}, consumed)"
         steps, batch, _ = self.x.shape
         return f"Tape({self.cell}, T={steps}, B={batch}, dtype={self.cached.dtype})"
+
+
+class _ByName(dict[str, np.ndarray]):
+    """Arrays by name, which answers a wrong name with the right ones."""
+
+    def __init__(self, what: str, cell: Cell, items: Iterable[tuple[str, np.ndarray]]) -> None:
+        super().__init__(items)
+        self._what = f"{what} of {cell}"
+
+    def __missing__(self, name: object) -> np.ndarray:
+        raise KeyError(f"{name!r} is no {self._what}; there are {', '.join(map(repr, self)) or 'none'}")
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
