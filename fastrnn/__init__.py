@@ -6,7 +6,9 @@ Native kernels with the same bits as ``fastrnn.reference``, the NumPy specificat
 
 __version__ = "0.1.0"
 
-from . import cells, functional, losses, nn, optim, reference
+from typing import TYPE_CHECKING, Any
+
+from . import cells, functional, io, losses, nn, optim, reference
 from ._config import (
     backend,
     get_num_threads,
@@ -19,6 +21,9 @@ from ._config import (
 )
 from .io import load, save
 from .nn import GRU, LSTM, RNN, Dropout, Embedding, Linear, Module, Recurrent
+
+if TYPE_CHECKING:
+    from . import models, train, vocab
 
 __all__ = [
     "GRU",
@@ -34,9 +39,11 @@ __all__ = [
     "cells",
     "functional",
     "get_num_threads",
+    "io",
     "isa",
     "load",
     "losses",
+    "models",
     "nn",
     "num_threads",
     "optim",
@@ -46,4 +53,19 @@ __all__ = [
     "set_isa",
     "set_num_threads",
     "show_config",
+    "train",
+    "vocab",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for only here, so that ``import fastrnn`` stays quick."""
+    if name in ("models", "train", "vocab"):
+        from importlib import import_module
+
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -26,6 +26,15 @@ def test_import_adds_less_than_30_ms_to_numpy(run):
     assert min(float(*run(code)) for _ in range(5)) < 0.030
 
 
+def test_what_few_programs_need_is_imported_when_it_is_named(run):
+    late = {"fastrnn.models", "fastrnn.train", "fastrnn.vocab"}
+    assert not late & set(run("import sys, fastrnn; print(*sys.modules)"))
+    for name in late:
+        assert run(f"import fastrnn; print({name}.__name__)") == [name]
+    assert run("import fastrnn; print('models' in dir(fastrnn))") == ["True"]
+    assert run("import fastrnn; print(hasattr(fastrnn, 'sound'))") == ["False"]
+
+
 def test_what_few_calls_need_is_imported_by_them(run):
     late = {"argparse", "difflib", "fractions", "json", "subprocess", "tempfile", "tqdm", "zipfile"}
     code = "import sys, numpy; before = set(sys.modules); import fastrnn; "
