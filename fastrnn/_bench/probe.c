@@ -3,8 +3,10 @@
  * seconds from the first one's start to the last one's end. */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <time.h>
 
 typedef REAL vector __attribute__((vector_size(BYTES)));
@@ -88,12 +90,32 @@ static void barrier_job(job *j)
         barrier(j->threads);
 }
 
+/* Two threads that have just started may well share a CPU for some milliseconds. */
+static void own_cpu(int id)
+{
+#ifdef __linux__
+    cpu_set_t allowed, own;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &allowed) && id-- == 0) {
+            CPU_ZERO(&own);
+            CPU_SET(cpu, &own);
+            sched_setaffinity(0, sizeof own, &own);
+            return;
+        }
+#else
+    (void)id;
+#endif
+}
+
 typedef void work(job *);
 static work *running;
 
 static void *member(void *argument)
 {
     job *j = argument;
+    own_cpu(j->id);
     barrier(j->threads);
     j->start = now();
     running(j);
@@ -105,18 +127,16 @@ static double run(work *what, int threads, long rounds, const void *buffer, size
 {
     pthread_t thread[MOST];
     job jobs[MOST];
-    int started = 0;
     if (threads < 1 || threads > MOST)
         return -1;
     running = what;
     for (int t = 0; t < threads; t++)
         jobs[t] = (job){.rounds = rounds, .buffer = buffer, .bytes = bytes, .id = t, .threads = threads};
-    for (int t = 1; t < threads; t++, started++)
+    for (int t = 0; t < threads; t++)
         if (pthread_create(&thread[t], NULL, member, &jobs[t]) != 0)
-            return -1; /* the others wait for ever: the caller ends */
-    member(&jobs[0]);
-    double start = jobs[0].start, end = jobs[0].end;
-    for (int t = 1; t < threads; t++) {
+            abort(); /* the others would wait for it for ever */
+    double start = 1e300, end = 0;
+    for (int t = 0; t < threads; t++) {
         pthread_join(thread[t], NULL);
         start = jobs[t].start < start ? jobs[t].start : start;
         end = jobs[t].end > end ? jobs[t].end : end;

@@ -159,7 +159,7 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
         if here != group:
             group = here
             yield ""
-            threads = "1 thread" if row.threads == 1 else f"{row.threads} threads"
+            threads = _threads(row.threads)
             cold = ", cold weights" if row.cold else ""
             yield f"{case.cell.upper()} {case.mode}, {case.dtype}, {threads}, {row.isa}{cold}; milliseconds"
             others = "".join(f"{_HEADINGS[name]:>12}" for name in names)
@@ -171,6 +171,10 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
         line += "".join(f"{_ms(row.times[n].median):>12}" for n in names)
         line += f"{_number(row.times_faster('numpy'), 1):>9}{_number(row.ratio, 2):>8}"
         yield line + f"{_percent(row.of_roofline(row.best_peer)):>9}"
+
+
+def _threads(n: int) -> str:
+    return "1 thread" if n == 1 else f"{n} threads"
 
 
 def _ms(seconds: float) -> str:
@@ -211,7 +215,7 @@ def means_table(rows: Sequence[Row]) -> Iterator[str]:
     yield ""
     yield f"{'Geometric means':<44}{'x naive':>9}{'x peer':>8}   least"
     for entry in means(rows):
-        threads = "1 thread" if entry["threads"] == 1 else f"{entry['threads']} threads"
+        threads = _threads(entry["threads"])
         what = f"{entry['cell'].upper()} {entry['mode']}, {entry['dtype']}, {threads}, {entry['cases']} cases"
         line = f"{what:<44}{entry['naive']:>9.1f}"
         if "peer" in entry:
@@ -223,8 +227,8 @@ def limits_line(limits: Limits) -> str:
     """The machine's limits in one line."""
     rates = (rate / 1e9 for rate in (limits.operations, limits.l1, limits.l2, limits.memory))
     return (
-        "{} threads: {:.0f} GFLOP/s; reading L1 {:.0f}, L2 {:.0f}, beyond {:.0f} GB/s; ".format(
-            limits.threads, *rates
+        "{}: {:.0f} GFLOP/s; reading L1 {:.0f}, L2 {:.0f}, beyond {:.0f} GB/s; ".format(
+            _threads(limits.threads), *rates
         )
         + f"barrier {limits.barrier * 1e9:.0f} ns; "
         f"sigmoid {limits.sigmoid * 1e9:.2f}, tanh {limits.tanh * 1e9:.2f} ns"

@@ -12,10 +12,12 @@ import numpy as np
 
 __all__ = ["Times", "evictor", "interleaved", "measure"]
 
-# Threads that have nothing to do spin on for a while: OpenBLAS's for some 30 ms, OpenMP's for some 5.
-_PAUSE = 0.06
+# Threads that have nothing to do spin on for a while: OpenMP's for some 6 ms, ONNX Runtime's 40, OpenBLAS's 120.
+_LONGEST_PAUSE = 0.5
 #: A sample is at least this long; shorter calls are timed several at a time.
 _SAMPLE = 50e-6
+#: A longer call is its own warm-up.
+_LONG = 0.25
 
 
 class Times(NamedTuple):
@@ -69,7 +71,7 @@ def measure(
     every = dict.fromkeys(calls, 1)
     for turn in range(rounds):
         if beside is not None:
-            time.sleep(_PAUSE)
+            _pause()
             beside()
         for name, call in calls.items():
             if turn % every[name]:
@@ -104,9 +106,21 @@ def evictor(size: int, threads: int) -> Callable[[], None]:
     return evict
 
 
+def _pause() -> None:
+    """Wait until all threads of the process are at rest."""
+    end = time.perf_counter() + _LONGEST_PAUSE
+    while time.perf_counter() < end:
+        used = time.process_time()
+        time.sleep(0.01)
+        if time.process_time() - used < 0.001:
+            return
+
+
 def _block(call: Callable[[], Any], seconds: float, before: Callable[[], Any] | None) -> list[float]:
-    time.sleep(_PAUSE)
+    _pause()
     once = _seconds(call)
+    if once > _LONG:
+        return [once]
     warm = once
     while warm < seconds / 4:
         once = _seconds(call)
