@@ -13,13 +13,14 @@ import hashlib
 import os
 import re
 import shlex
+import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import CCompilerError
+from setuptools.errors import CCompilerError, PlatformError
 
 ROOT = Path(__file__).parent
 PYX = "fastrnn/_native.pyx"
@@ -31,6 +32,13 @@ C_FILES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("csrc/**/*") 
 
 # docs/numerics.md: nothing is contracted but the fused multiply-adds that the source writes.
 FLOAT_FLAGS = ["-fno-fast-math", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+
+# What the kernels ask of a compiler: GCC has it from 12 on, clang since long.
+SHUFFLE = """\
+typedef int v4 __attribute__((vector_size(16)));
+int first(v4 a, v4 b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5)[0]; }
+"""
+OPENMP = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
 FIRST_LINE = re.compile(r"/\* arch: (?P<arch>\w+)\s+flags:(?P<flags>.*?)\*/")
 
@@ -49,6 +57,7 @@ class BuildNative(build_ext):
 
     def build_extension(self, ext):
         callers = shlex.split(os.environ.get("CFLAGS", ""))
+        self.check_compiler()
         openmp = self.openmp_flags(callers)
         c_flags = [
             "-std=gnu11",
@@ -109,17 +118,42 @@ class BuildNative(build_ext):
         if os.environ.get("FASTRNN_OPENMP", "1") == "0":
             self.warn("FASTRNN_OPENMP=0: building without OpenMP; fastrnn will run on one thread")
             return []
-        with tempfile.TemporaryDirectory() as directory:
-            probe = Path(directory, "probe.c")
-            probe.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
-            try:
-                flags = [*callers, "-fopenmp"]
-                objects = self.compiler.compile([str(probe)], output_dir=directory, extra_postargs=flags)
-                self.compiler.link_executable(objects, "probe", output_dir=directory, extra_postargs=flags)
-            except CCompilerError:
-                self.warn("the C compiler has no OpenMP: building without it; fastrnn will run on one thread")
-                return []
+        if not self.builds(OPENMP, [*callers, "-fopenmp"], link=True):
+            self.warn("the C compiler has no OpenMP: building without it; fastrnn will run on one thread")
+            return []
         return ["-fopenmp"]
+
+    def check_compiler(self):
+        """Say at once, and once, what is missing."""
+        name = self.compiler.compiler_so[0]
+        if shutil.which(name) is None:
+            fault = f"there is no C compiler {name!r}"
+        elif not self.builds(SHUFFLE):
+            fault = f"the C compiler {name!r} does not work, or does not know __builtin_shufflevector"
+        elif not self.builds("#include <Python.h>\n"):
+            fault = "the C headers of Python or of the C library are missing"
+        else:
+            return
+        raise PlatformError(
+            f"{fault}. fastrnn is built by GCC 12 or later, or clang, and the headers of Python. Install:\n"
+            "  Debian, Ubuntu   apt install gcc python3-dev\n"
+            "  Fedora           dnf install gcc python3-devel\n"
+            "and name the compiler, where it is not the default: CC=clang pip install ..."
+        )
+
+    def builds(self, program, flags=(), link=False):
+        """Whether the compiler takes a program."""
+        with tempfile.TemporaryDirectory() as directory:
+            source = Path(directory, "probe.c")
+            source.write_text(program)
+            options = {"output_dir": directory, "extra_postargs": list(flags)}
+            try:
+                objects = self.compiler.compile([str(source)], **options)
+                if link:
+                    self.compiler.link_executable(objects, "probe", **options)
+            except CCompilerError:
+                return False
+        return True
 
 
 setup(
