@@ -1,6 +1,6 @@
 """fastrnn beside naive NumPy, PyTorch and ONNX Runtime, whichever are installed, in one interleaved run.
 
-    python -m benchmarks.compare --cells lstm gru --modes forward --threads 1 2 --json out.json
+    python -m benchmarks.compare --cells lstm gru --modes forward --threads 1 2 --json a.json --plot a.png
 
 Cases are chosen by any word of their names, such as `--shapes 100,1,256,256 ragged x2`; a shape that no case
 of the grid has is measured as a case of its own.
@@ -15,34 +15,29 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import fastrnn
-from fastrnn._bench import Case, Row, as_json, limits_line, means_table, run, table
-from fastrnn._bench.cases import MODES
+from fastrnn._bench import CELLS, MODES, Case, as_json, show
 
-from .grid import CELLS, grid
+from .grid import grid
+from .plot import plot, require_matplotlib
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
+    if options.plot:
+        require_matplotlib()
     if options.isa:
         fastrnn.set_isa(options.isa)
     cases = list(chosen(options))
     if not cases:
         print("no case of the grid has one of these words", file=sys.stderr)
         return 2
-    print(f"{len(cases)} cases on {', '.join(map(str, options.threads))} threads")
-    rows: list[Row] = []
-    try:
-        for threads in options.threads:
-            for line in table(_kept(rows, run(cases, threads, **_settings(options)))):
-                print(line, flush=True)
-    except KeyboardInterrupt:
-        print("\ninterrupted; what follows is of the cases so far")
-    for line in means_table(rows):
-        print(line)
-    for limits in {row.threads: row.limits for row in rows if row.limits}.values():
-        print("\n" + limits_line(limits))
+    settings = {"cold": options.cold, "peers": options.peers, "probe": not options.no_probe}
+    settings |= {"rounds": 3, "budget": 0.5} if options.quick else {"rounds": options.rounds}
+    rows = show(cases, options.threads, **settings)
     if options.json:
         Path(options.json).write_text(json.dumps(as_json(rows), indent=1) + "\n", encoding="utf-8")
+    if options.plot and rows:
+        plot(as_json(rows), options.plot)
     return 0
 
 
@@ -65,36 +60,23 @@ def parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="three rounds, at most half a second for each contender")
     add("--no-probe", action="store_true", help="leave the roofline out")
     add("--json", metavar="FILE")
+    add("--plot", metavar="FILE", help="a .png, .svg or .pdf (needs matplotlib)")
     return made
 
 
 def chosen(options: argparse.Namespace) -> Iterator[Case]:
-    """The cases of the grid that the options name, and those of other shapes."""
+    """The cases of the grid that the options name, and those of shapes that the grid has nowhere."""
+    known = {word for mode in MODES for case in grid("lstm", mode) for word in case.name.split()}
+    words = set(options.shapes or known)
+    new = [word for word in options.shapes or () if word.count(",") == 3 and word not in known]
     for dtype in options.dtype:
         for mode in options.modes:
             for cell in options.cells:
-                cases = list(grid(cell, mode, dtype))
-                if not options.shapes:
-                    yield from cases
-                    continue
-                words = set(options.shapes)
-                yield from (case for case in cases if words & set(case.name.split()))
-                known = {word for case in cases for word in case.name.split()}
-                for word in options.shapes:
-                    new = word.count(",") == 3 and word not in known
-                    if new and (mode != "step" or word.startswith("1,")):
-                        yield Case(cell, mode, *map(int, word.split(",")), dtype=dtype)
-
-
-def _settings(options: argparse.Namespace) -> dict:
-    quick = {"rounds": 3, "budget": 0.5} if options.quick else {"rounds": options.rounds}
-    return {**quick, "cold": options.cold, "peers": options.peers, "probe": not options.no_probe}
-
-
-def _kept(rows: list[Row], found: Iterator[Row]) -> Iterator[Row]:
-    for row in found:
-        rows.append(row)
-        yield row
+                yield from (case for case in grid(cell, mode, dtype) if words & set(case.name.split()))
+                for word in new:
+                    shape = tuple(map(int, word.split(",")))
+                    if mode != "step" or shape[0] == 1:
+                        yield Case(cell, mode, *shape, dtype=dtype)
 
 
 if __name__ == "__main__":

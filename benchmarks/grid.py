@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from fastrnn._bench import Case
 
-CELLS = ("lstm", "gru", "rnn")
 SHAPES = [  # T, B, I, H
     (1, 1, 64, 64),
     (1, 1, 256, 256),

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import time
 import pytest
 
 from fastrnn import _demo, cli
+from fastrnn._bench import contenders
 from fastrnn.models import LanguageModel
 
 VIETNAMESE = "Trăm năm trong cõi người ta, chữ tài chữ mệnh khéo là ghét nhau.\n" * 60
@@ -103,7 +105,25 @@ def test_info_shows_the_configuration(capsys):
     assert "instruction set" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["generate"], ["info"]])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_bench_measures_a_shape(dtype, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(contenders, "available", list)
+    path = tmp_path / "out.json"
+    shape = ["--shape", "2,1,3,4", "--cell", "gru", "--mode", "forward"]
+    assert run("bench", *shape, "--dtype", dtype, "--threads", 1, "--quick", "--json", path) == 0
+    out = capsys.readouterr().out
+    assert "Not installed: onnxruntime, torch" in out
+    assert f"GRU forward, {dtype}, 1 thread" in out
+    (row,) = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    assert (row["case"], row["mode"], row["dtype"]) == ("2,1,3,4", "forward", dtype)
+
+
+def test_bench_says_what_a_step_is(capsys):
+    assert run("bench", "--shape", "2,1,3,4", "--mode", "step") == 1
+    assert "T = 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["generate"], ["bench"], ["info"]])
 def test_help_explains(command, capsys):
     with pytest.raises(SystemExit) as stop:
         run(*command, "--help")
@@ -111,7 +131,9 @@ def test_help_explains(command, capsys):
     assert "usage: fastrnn" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [[], ["dem"], ["demo", "--epochs", "0"], ["generate"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["dem"], ["demo", "--epochs", "0"], ["generate"], ["bench", "--shape", "1,2"]]
+)
 def test_wrong_usage_is_status_2(arguments):
     with pytest.raises(SystemExit) as stop:
         run(*arguments)

@@ -1,22 +1,12 @@
-"""The measuring core: what ``fastrnn bench`` and ``python -m benchmarks.compare`` share."""
+"""The measuring core: what ``fastrnn bench`` and ``python -m benchmarks.compare`` share.
 
-from .cases import QUICK, Case
+`timing` takes the times, `cases` says of what, `contenders` who competes, `naive` is the usual NumPy loop,
+`roofline` what the machine allows, and `report` runs it all and writes it down.
+"""
+
+from .cases import CELLS, MODES, Case, quick
 from .naive import gradient as naive_gradient
-from .report import Row, as_json, limits_line, machine, means, means_table, run, table
+from .report import as_json, show
 from .timing import interleaved, measure
 
-__all__ = [
-    "QUICK",
-    "Case",
-    "Row",
-    "as_json",
-    "interleaved",
-    "limits_line",
-    "machine",
-    "means",
-    "means_table",
-    "measure",
-    "naive_gradient",
-    "run",
-    "table",
-]
+__all__ = ["CELLS", "MODES", "Case", "as_json", "interleaved", "measure", "naive_gradient", "quick", "show"]

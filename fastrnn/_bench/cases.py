@@ -9,9 +9,10 @@ import numpy as np
 
 from .. import nn
 
-__all__ = ["MODES", "QUICK", "Case", "Data", "draw"]
+__all__ = ["CELLS", "MODES", "Case", "Data", "draw", "quick"]
 
 LAYERS: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+CELLS = tuple(LAYERS)
 MODES = ("forward", "training", "step")
 
 
@@ -120,12 +121,13 @@ def draw(case: Case) -> Data:
     return Data(layer, x, dy, state, case.lengths if case.ragged else None)
 
 
-#: For a quick look.
-QUICK = [
-    Case("lstm", "step", 1, 1, 64, 64),
-    Case("lstm", "forward", 100, 1, 256, 256),
-    Case("lstm", "forward", 100, 32, 256, 256),
-    Case("gru", "forward", 28, 128, 28, 128),
-    Case("lstm", "training", 100, 16, 128, 128),
-    Case("gru", "training", 100, 1, 128, 128),
-]
+def quick(cell: str) -> list[Case]:
+    """A few cases of a cell, for a quick look."""
+    return [
+        Case(cell, "step", 1, 1, 64, 64),
+        Case(cell, "forward", 100, 1, 128, 128),
+        Case(cell, "forward", 28, 128, 28, 128),
+        Case(cell, "forward", 100, 32, 256, 256),
+        Case(cell, "training", 100, 1, 128, 128),
+        Case(cell, "training", 100, 16, 128, 128),
+    ]

@@ -40,8 +40,9 @@ static void barrier(int threads)
         atomic_store_explicit(&arrived, 0, memory_order_relaxed);
         atomic_store_explicit(&turn, before + 1, memory_order_release);
     } else
-        while (atomic_load_explicit(&turn, memory_order_acquire) == before)
-            ;
+        for (long spins = 0; atomic_load_explicit(&turn, memory_order_acquire) == before; spins++)
+            if (spins > 10000)
+                sched_yield(); /* more threads than CPUs */
 }
 
 /* rounds * CHAINS multiplications and additions of vectors, in as many independent chains. */

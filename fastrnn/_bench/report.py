@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import math
 import os
 import platform
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -16,10 +19,10 @@ from typing import Any
 from .. import _config
 from . import contenders
 from .cases import Case, draw
-from .roofline import Limits, Probe, cache_bytes, roofline
+from .roofline import Limits, Probe, cache_bytes, no_probe, roofline
 from .timing import Times, evictor, measure
 
-__all__ = ["Row", "as_json", "machine", "means", "run", "table"]
+__all__ = ["Row", "as_json", "limits_line", "machine", "means", "means_table", "run", "show", "table"]
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,11 @@ class Row:
         """The roofline's time as a part of the contender's."""
         if self.limits is None or name not in self.times:
             return math.nan
-        return roofline(self.case, self.limits) / self.times[name].median
+        return roofline(self.case, self.limits, self.cold) / self.times[name].median
 
 
 def run(
-    cases: Iterable[Case],
+    case: Case,
     threads: int,
     *,
     rounds: int = 7,
@@ -87,12 +90,12 @@ def run(
     cold: bool = False,
     peers: Sequence[str] | None = None,
     probe: bool = True,
-) -> Iterator[Row]:
-    """Measure case by case: fastrnn, naive NumPy and the installed peers, in turn.
+) -> Row:
+    """Measure one case: fastrnn, naive NumPy and the installed peers, in turn.
 
     Parameters
     ----------
-    cases : iterable of Case
+    case : Case
     threads : int
         Of every contender. fastrnn and its peers may use fewer where that is faster.
     rounds, budget
@@ -104,37 +107,31 @@ def run(
     probe : bool
         Measure the machine's limits too.
 
-    Yields
-    ------
-    Row
-
     Raises
     ------
     RuntimeError
         A contender's answer is another than the naive loop's.
     OSError
-        The probe could not be built.
+        The probe cannot be built; `no_probe` says why beforehand.
     """
     isa = dict(_config._lines())["instruction set"]
-    peers = contenders.available() if peers is None else peers
+    limits = _probe(threads, isa, case.dtype) if probe else None
     evict = evictor(4 * cache_bytes(2, 1 << 20), threads) if cold else None
-    probes: dict[str, Probe] = {}
-    for case in cases:
-        if probe and case.dtype not in probes:
-            probes[case.dtype] = Probe(threads, isa, case.dtype)
-        limits = probes.get(case.dtype)
-        with ExitStack() as stack:
-            if threads != _config.get_num_threads():
-                stack.enter_context(_config.num_threads(threads))
-            ways = contenders.build(case, draw(case), threads, stack, peers)
-            chosen = {name: _fastest(each) for name, each in ways.items()}
-            calls = {name: ways[name][way].call for name, way in chosen.items()}
-            if limits:
-                limits.reset()
-            times = measure(
-                calls, rounds, budget=budget, before=evict, beside=limits.sample if limits else None
-            )
-        yield Row(case, threads, isa, cold, times, chosen, limits.limits if limits else None)
+    with ExitStack() as stack:
+        if threads != _config.get_num_threads():
+            stack.enter_context(_config.num_threads(threads))
+        installed = contenders.available() if peers is None else peers
+        ways = contenders.build(case, draw(case), threads, stack, installed)
+        chosen = {name: _fastest(each) for name, each in ways.items()}
+        calls = {name: ways[name][way].call for name, way in chosen.items()}
+        if limits:
+            limits.reset()
+        beside = limits.sample if limits else None
+        times = measure(calls, rounds, budget=budget, before=evict, beside=beside)
+    return Row(case, threads, isa, cold, times, chosen, limits.limits if limits else None)
+
+
+_probe = functools.cache(Probe)
 
 
 def _fastest(ways: contenders.Ways) -> str:
@@ -142,6 +139,53 @@ def _fastest(ways: contenders.Ways) -> str:
         return next(iter(ways))
     times = measure({name: way.call for name, way in ways.items()}, 3, budget=0.5)
     return min(times, key=lambda name: times[name].median)
+
+
+def show(cases: Sequence[Case], threads: Sequence[int], *, probe: bool = True, **settings: Any) -> list[Row]:
+    """Print the machine, the table as it grows, and the means; return the rows.
+
+    An interrupt ends the measuring, not the report. Other arguments are those of `run`.
+    """
+    here = machine()
+    versions = ", ".join(f"{name} {version}" for name, version in here["versions"].items())
+    print(f"{here['cpu']}, {here['cpus']} CPUs, {here['instruction_set']}; {versions}")
+    why = no_probe() if probe else None
+    if why:
+        print(f"Without the roofline: {why}")
+    if settings.get("peers") is None and (missing := contenders.PEERS.keys() - contenders.available()):
+        print(f"Not installed: {', '.join(sorted(missing))}")
+    if not importlib.util.find_spec("threadpoolctl"):
+        print(
+            "Without threadpoolctl naive NumPy uses the threads that its BLAS takes, whatever is asked for."
+        )
+
+    rows: list[Row] = []
+
+    def measured() -> Iterator[Row]:
+        for n in threads:
+            for number, case in enumerate(cases, 1):
+                _progress(f"{number} of {len(cases)}: {case.cell} {case.mode} {case.name}, {_threads(n)}")
+                rows.append(run(case, n, probe=probe and not why, **settings))
+                _progress("")
+                yield rows[-1]
+
+    try:
+        for line in table(measured()):
+            print(line, flush=True)
+    except KeyboardInterrupt:
+        _progress("")
+        print("\ninterrupted; what follows is of the cases so far")
+    for line in means_table(rows):
+        print(line)
+    for limits in {(row.threads, row.case.dtype): row.limits for row in rows if row.limits}.values():
+        print("\n" + limits_line(limits))
+    return rows
+
+
+def _progress(text: str) -> None:
+    """Say on a terminal what is being measured, in a line that the next one replaces."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 # ---- as text ----
@@ -155,7 +199,8 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         case = row.case
         names = ["numpy", *(name for name in contenders.PEERS if name in row.times)]
-        here = (case.cell, case.mode, case.dtype, row.threads, row.isa, row.cold, tuple(names))
+        roof = row.limits is not None
+        here = (case.cell, case.mode, case.dtype, row.threads, row.isa, row.cold, roof, tuple(names))
         if here != group:
             group = here
             yield ""
@@ -163,14 +208,14 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
             cold = ", cold weights" if row.cold else ""
             yield f"{case.cell.upper()} {case.mode}, {case.dtype}, {threads}, {row.isa}{cold}; milliseconds"
             others = "".join(f"{_HEADINGS[name]:>12}" for name in names)
-            head = f"{'T,B,I,H':<28}{'fastrnn':>9}{'±':>5}{'GFLOP/s':>9}{'roofline':>9}{others}"
-            yield f"{head}{'x naive':>9}{'x peer':>8}{'peer at':>9}"
+            head = f"{'T,B,I,H':<28}{'fastrnn':>9}{'±':>5}{'GFLOP/s':>9}" + f"{'roofline':>9}" * roof
+            yield f"{head}{others}{'x naive':>9}{'x peer':>8}" + f"{'peer at':>9}" * roof
         spread = row.times["fastrnn"].spread
         line = f"{case.name:<28}{_ms(row.seconds):>9}{spread:>5.0%}{row.rate / 1e9:>9.1f}"
-        line += f"{_percent(row.of_roofline()):>9}"
+        line += f"{_percent(row.of_roofline()):>9}" * roof
         line += "".join(f"{_ms(row.times[n].median):>12}" for n in names)
         line += f"{_number(row.times_faster('numpy'), 1):>9}{_number(row.ratio, 2):>8}"
-        yield line + f"{_percent(row.of_roofline(row.best_peer)):>9}"
+        yield line + f"{_percent(row.of_roofline(row.best_peer)):>9}" * roof
 
 
 def _threads(n: int) -> str:
@@ -216,7 +261,8 @@ def means_table(rows: Sequence[Row]) -> Iterator[str]:
     yield f"{'Geometric means':<44}{'x naive':>9}{'x peer':>8}   least"
     for entry in means(rows):
         threads = _threads(entry["threads"])
-        what = f"{entry['cell'].upper()} {entry['mode']}, {entry['dtype']}, {threads}, {entry['cases']} cases"
+        cases = f"{entry['cases']} case{'s' * (entry['cases'] > 1)}"
+        what = f"{entry['cell'].upper()} {entry['mode']}, {entry['dtype']}, {threads}, {cases}"
         line = f"{what:<44}{entry['naive']:>9.1f}"
         if "peer" in entry:
             line += f"{entry['peer']:>8.2f}   {entry['least']:.2f} at {entry['least_case']}"
@@ -288,7 +334,7 @@ def as_json(rows: Sequence[Row]) -> dict[str, Any]:
         if row.best_peer:
             entry |= {"best_peer": row.best_peer, "faster_than_peer": row.ratio}
         if row.limits:
-            entry |= {"limits": row.limits._asdict(), "roofline": roofline(row.case, row.limits)}
+            entry |= {"limits": row.limits._asdict(), "roofline": roofline(row.case, row.limits, row.cold)}
             entry |= {"of_roofline": row.of_roofline()}
         entries.append(entry)
     return {"machine": machine(), "rows": entries, "means": means(rows)}

@@ -24,6 +24,7 @@ call from Python, the reading of x and the writing of y and tape are left out: r
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import shutil
 import subprocess
@@ -38,7 +39,7 @@ import numpy as np
 from .. import functional
 from .cases import Case
 
-__all__ = ["Limits", "Probe", "cache_bytes", "roofline"]
+__all__ = ["Limits", "Probe", "cache_bytes", "no_probe", "roofline"]
 
 #: Instruction set -> flags and vector width of the probe; others take what the compiler does without flags.
 _FLAGS: dict[str, tuple[list[str], int]] = {
@@ -135,10 +136,20 @@ def _least(function, x: np.ndarray) -> float:
     return min(seconds)
 
 
+def no_probe() -> str | None:
+    """Why the limits cannot be measured here, or None."""
+    try:
+        _compiled("", "float")
+    except OSError as error:
+        return str(error)
+    return None
+
+
+@functools.cache
 def _compiled(isa: str, real: str) -> ctypes.CDLL:
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
-        raise OSError("no C compiler (cc) is here to build the probe of the machine's limits")
+        raise OSError("there is no C compiler (cc) to build the probe of the machine's limits")
     flags, width = _FLAGS.get(isa, ([], 16))
     source = Path(__file__).with_name("probe.c")
     with tempfile.TemporaryDirectory() as folder:
@@ -156,15 +167,17 @@ def _compiled(isa: str, real: str) -> ctypes.CDLL:
     return library
 
 
-def roofline(case: Case, limits: Limits) -> float:
-    """Seconds of the case at the limits; see the module."""
+def roofline(case: Case, limits: Limits, cold: bool = False) -> float:
+    """Seconds of the case at the limits; see the module. `cold`: the weights come from beyond the caches."""
+    size = np.dtype(case.dtype).itemsize
+    weights = case.directions * case.gates * case.hidden * sum(width + case.hidden for width in case.widths)
     best = np.inf
     for at_once in range(1, min(limits.threads, case.layers * case.directions) + 1):
         for p in range(1, limits.threads // at_once + 1):
             for u in (u for u in range(1, p + 1) if p % u == 0):
                 passes = [_one_pass(case, width, limits, p, u) for width in case.widths] * case.directions
                 best = min(best, sum(passes) / at_once)
-    return float(best)
+    return float(best) + cold * weights * size / limits.memory
 
 
 def _one_pass(case: Case, width: int, limits: Limits, p: int, u: int) -> float:
