@@ -115,11 +115,9 @@ def _panel(axes, rows, names, settings, thick, colour) -> None:
 
 
 def _setting(settings: list[tuple]) -> str:
-    """What the bars of one case are, the darkest first."""
-    return " / ".join(
-        f"{threads} thread{'s' * (threads > 1)}, {dtype}{', cold weights' * cold}"
-        for threads, dtype, cold in settings
-    )
+    """What the bars of one case are."""
+    each = [f"{n} thread{'s' * (n > 1)}, {dtype}{', cold weights' * cold}" for n, dtype, cold in settings]
+    return each[0] if len(each) == 1 else f"dark to light: {'; '.join(each)}"
 
 
 def _unique(rows: Sequence[dict], *keys: str) -> list:

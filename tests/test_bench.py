@@ -306,6 +306,30 @@ def test_means_are_geometric_and_name_the_least():
     assert "0.50 at 1,1,2,2" in list(report.means_table(rows))[-1]
 
 
+def test_costs_are_over_the_case_without_what_costs():
+    whole = Case("gru", "training", 10, 4, 3, 5)
+    ragged, vanishing = replace(whole, ragged=True), replace(whole, vanishing=True)
+    both = replace(whole, bidirectional=True)
+    assert report.companions(whole, 1) == {}
+    assert report.companions(both, 2) == {
+        "that on 1 thread": (both, 1, 1.0),
+        "that of one direction on 1 thread": (whole, 1, 1.0),
+    }
+    assert report.companions(vanishing, 1) == {"that with ordinary gradients": (whole, 1, 1.0)}
+    share = int(ragged.lengths.sum()) / 40
+    assert report.companions(ragged, 1) == {"that of its share of the whole batch": (whole, 1, share)}
+
+
+def test_costs_are_measured_and_written_down():
+    found = report.run(Case("rnn", "forward", 3, 2, 2, 2, ragged=True), 2, rounds=1, peers=[], probe=False)
+    assert set(found.times) == {"fastrnn", "numpy"}
+    assert len(found.costs) == 2
+    assert all(cost > 0 for cost in found.costs.values())
+    assert any("times that on 1 thread: RNN forward" in line for line in report.costs_table([found]))
+    assert report.as_json([found])["rows"][0]["costs"] == found.costs
+    assert not list(report.costs_table([row()]))
+
+
 def test_json_says_what_was_measured_and_where():
     results = json.loads(json.dumps(report.as_json([row(), row(limits=None, fastrnn=1.0, numpy=2.0)])))
     machine = results["machine"]

@@ -8,9 +8,9 @@ import math
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +22,7 @@ from .cases import Case, draw
 from .roofline import Limits, Probe, cache_bytes, no_probe, roofline
 from .timing import Times, evictor, measure
 
-__all__ = ["Row", "as_json", "limits_line", "machine", "means", "means_table", "run", "show", "table"]
+__all__ = ["Row", "as_json", "companions", "machine", "means", "run", "show", "table"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Row:
         Which of its ways each contender did it.
     limits : Limits or None
         Of the machine meanwhile; None without a C compiler.
+    costs : dict of str to float
+        How many times its time in another case fastrnn takes; see `companions`.
     """
 
     case: Case
@@ -51,6 +53,7 @@ class Row:
     times: dict[str, Times]
     ways: dict[str, str]
     limits: Limits | None
+    costs: dict[str, float] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -124,14 +127,43 @@ def run(
         ways = contenders.build(case, draw(case), threads, stack, installed)
         chosen = {name: _fastest(each) for name, each in ways.items()}
         calls = {name: ways[name][way].call for name, way in chosen.items()}
+        others = companions(case, threads)
+        for what, (other, n, _) in others.items():
+            (way,) = contenders.fastrnn(other, draw(other), n, stack).values()
+            calls[what] = way.call if n == threads else _on(n, way.call)
         if limits:
             limits.reset()
         beside = limits.sample if limits else None
         times = measure(calls, rounds, budget=budget, before=evict, beside=beside)
-    return Row(case, threads, isa, cold, times, chosen, limits.limits if limits else None)
+    ours = times["fastrnn"].median
+    costs = {what: ours / (share * times.pop(what).median) for what, (_, _, share) in others.items()}
+    return Row(case, threads, isa, cold, times, chosen, limits.limits if limits else None, costs)
 
 
 _probe = functools.cache(Probe)
+
+
+def companions(case: Case, threads: int) -> dict[str, tuple[Case, int, float]]:
+    """Return with which times of its own fastrnn's is compared: the case, its threads, and the part of it."""
+    found = {}
+    if case.mode != "step" and threads > 1:
+        found["that on 1 thread"] = (case, 1, 1.0)
+        if case.bidirectional:
+            found["that of one direction on 1 thread"] = (replace(case, bidirectional=False), 1, 1.0)
+    if case.ragged:
+        share = float(case.lengths.sum()) / (case.steps * case.batch)
+        found["that of its share of the whole batch"] = (replace(case, ragged=False), threads, share)
+    if case.vanishing:
+        found["that with ordinary gradients"] = (replace(case, vanishing=False), threads, 1.0)
+    return found
+
+
+def _on(threads: int, call: Callable[[], Any]) -> Callable[[], Any]:
+    def on() -> Any:
+        with _config.num_threads(threads):
+            return call()
+
+    return on
 
 
 def _fastest(ways: contenders.Ways) -> str:
@@ -176,6 +208,8 @@ def show(cases: Sequence[Case], threads: Sequence[int], *, probe: bool = True, *
         _progress("")
         print("\ninterrupted; what follows is of the cases so far")
     for line in means_table(rows):
+        print(line)
+    for line in costs_table(rows):
         print(line)
     for limits in {(row.threads, row.case.dtype): row.limits for row in rows if row.limits}.values():
         print("\n" + limits_line(limits))
@@ -269,6 +303,18 @@ def means_table(rows: Sequence[Row]) -> Iterator[str]:
         yield line
 
 
+def costs_table(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the lines of all rows' costs, if there are any."""
+    found = [(what, cost, row) for row in rows for what, cost in row.costs.items()]
+    if found:
+        yield ""
+        yield "fastrnn's time, in the same rounds"
+    for what, cost, row in sorted(found, key=lambda entry: entry[0]):
+        case = row.case
+        setting = f"{case.cell.upper()} {case.mode}, {case.dtype}, {_threads(row.threads)}, {case.name}"
+        yield f"{cost:6.2f}  times {what}: {setting}"
+
+
 def limits_line(limits: Limits) -> str:
     """The machine's limits in one line."""
     rates = (rate / 1e9 for rate in (limits.operations, limits.l1, limits.l2, limits.memory))
@@ -330,7 +376,11 @@ def as_json(rows: Sequence[Row]) -> dict[str, Any]:
         times = {name: {**t._asdict(), "way": row.ways[name]} for name, t in row.times.items()}
         entry = {"case": row.case.name, **asdict(row.case), "threads": row.threads, "isa": row.isa}
         entry |= {"cold": row.cold, "seconds": times, "operations": row.case.operations}
-        entry |= {"gflops": row.rate / 1e9, "faster_than_naive": row.times_faster("numpy")}
+        entry |= {
+            "costs": row.costs,
+            "gflops": row.rate / 1e9,
+            "faster_than_naive": row.times_faster("numpy"),
+        }
         if row.best_peer:
             entry |= {"best_peer": row.best_peer, "faster_than_peer": row.ratio}
         if row.limits:
