@@ -80,6 +80,7 @@ typedef struct FN(loop_product) {
     ptrdiff_t depth;
     FN(span) spans[2];
     ptrdiff_t p0, p1, N;
+    int back;                   /* from the last panel down */
     int direct;
     T *const *to;               /* of the first row; the others' follow at the distance of an FN(row) */
     FN(point_fn) *mid;
@@ -92,22 +93,26 @@ static FN(span) FN(span_of)(FN(part) part, ptrdiff_t H)
 
 static void FN(run_loop_product)(const fr_args *args, const FN(row) *rows, ptrdiff_t n, const FN(loop_product) *l)
 {
-    _Alignas(FR_LINE) T z[64 * W];
+    _Alignas(FR_LINE) T z[FN(SUMS)];
     const ptrdiff_t each = sizeof(FN(row)) / sizeof(T *);
     FN(cut) cut = FN(cut_rows)(n, 1);
-    for (ptrdiff_t panel = l->p0; n > 0 && panel < l->p1;) {
-        int np = FN(group)(&cut, l->p1 - panel);
+    for (ptrdiff_t done = 0, np; n > 0 && done < l->p1 - l->p0; done += np) {
+        np = FN(group)(&cut, l->p1 - l->p0 - done);
+        const ptrdiff_t panel = l->back ? l->p1 - done - np : l->p0 + done;
         ptrdiff_t u0 = panel * W, u1 = fr_min((panel + np) * W, l->N), zrow = np * W;
         const T *weights = l->weights + panel * l->depth * W;
-        for (int i = 0; i < cut.tiles; i++) {
-            ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i + 1);
+        for (int i = 0, i1; i < cut.tiles; i = i1) {
+            i1 = FN(together)(&cut, i);
+            ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i1);
             for (ptrdiff_t r = m0; l->direct && r < m1; r++)
                 for (ptrdiff_t u = u0; u < u1; u += W)
                     vstore(z + (r - m0) * zrow + u - u0, FN(get)(l->to[r * each] + u, u1 - u));
             for (int k = 0; k < 2 && l->spans[k].terms; k++) {
                 const FN(span) *span = l->spans + k;
-                FN(product) p = {span->terms, l->lda, l->depth * W, zrow, W, {0}, !l->direct && k == 0};
-                FN(tile_for)((int)(m1 - m0), np, 1)(&p, l->a + m0 * l->lda + span->from, weights + span->weight * W, z);
+                const FN(product) p = {.K = span->terms, .lda = l->lda, .panel = l->depth * W, .zrow = zrow, .zpanel = W,
+                                       .fresh = !l->direct && k == 0};
+                FN(multiply)(&p, &cut, i, i1, (int)np, 1, l->a + m0 * l->lda + span->from, weights + span->weight * W,
+                             weights + (l->back ? -np : np) * p.panel, z);
             }
             if (l->mid)
                 l->mid(args, rows + m0, m1 - m0, z, zrow, u0, u1);
@@ -115,13 +120,12 @@ static void FN(run_loop_product)(const fr_args *args, const FN(row) *rows, ptrdi
                 for (ptrdiff_t u = u0; u < u1; u += W)
                     FN(put)(l->to[r * each] + u, FN(flush)(vload(z + (r - m0) * zrow + u - u0)), u1 - u);
         }
-        panel += np;
     }
 }
 
 /* One step of a group's member. */
-static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n, ptrdiff_t place, int pu, int Pu,
-                          fr_barrier *barrier)
+static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n, ptrdiff_t place, int back, int pu,
+                          int Pu, fr_barrier *barrier)
 {
     const fr_args *a = c->a;
     const FN(cell) *cell = c->cell;
@@ -150,7 +154,7 @@ static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n
         for (ptrdiff_t r = 0; r < n; r++)
             rows[r].dh = c->carry + (rows[r].dh - c->dm) / H * P;
     fr_barrier_wait(barrier, Pu);
-    FN(loop_product) l = {.a = slopes, .lda = c->ld, .weights = c->w_hh, .depth = GH};
+    FN(loop_product) l = {.a = slopes, .lda = c->ld, .weights = c->w_hh, .depth = GH, .back = back};
     if (cell->backward_mid) {
         l.spans[0] = FN(span_of)(cell->mid_carry, H);
         l.p0 = p0, l.p1 = p1, l.N = H, l.mid = cell->backward_mid;
@@ -177,7 +181,7 @@ static void FN(backward_window)(void *argument, int member, int members)
     for (ptrdiff_t s = c->s1 - 1; s >= c->s0; s--) {
         ptrdiff_t t = fr_time(a, s), first = base + fr_active(a, t, 0, place.b0);
         ptrdiff_t n = FN(rows_back_at)(c, t, place.b0, place.b1, first, rows);
-        FN(step_back)(c, rows, n, first, place.pu, grid.Pu, c->barrier + place.pb);
+        FN(step_back)(c, rows, n, first, s & 1, place.pu, grid.Pu, c->barrier + place.pb);
         base += fr_active(a, t, 0, a->batch);
     }
 }

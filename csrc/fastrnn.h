@@ -97,6 +97,10 @@ fr_status fr_linear_backward(const fr_linear_args *args);
 /* out[i] = f(in[i]), i < n; in and out may be the same array. */
 void fr_map(const fr_run *run, fr_function f, const void *in, void *out, ptrdiff_t n);
 
+/* Memory as the kernels like it: aligned to a cache line, in huge pages where it is large; NULL when it runs out. */
+void *fr_malloc(size_t bytes);
+void fr_free(void *memory);
+
 /* The rows of cells.def by name: the index, or -1. */
 int fr_cell_index(const char *name);
 

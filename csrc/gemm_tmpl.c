@@ -11,6 +11,8 @@ typedef struct FN(product) {
     ptrdiff_t zrow, zpanel;     /* from a row of sums, and a panel of sums, to the next */
     signed char to[4];          /* gate -> its sum */
     int fresh;                  /* sums begin here: the first block is stored, not added */
+    const T *ahead[2];          /* weights that come next, fetched a line each at every term; */
+    ptrdiff_t stride;           /* from one term to the next; 0: nothing to fetch */
 } FN(product);
 
 typedef void FN(tile_fn)(const FN(product) *p, const T *a, const T *w, T *z);
@@ -20,7 +22,9 @@ typedef void FN(tile_fn)(const FN(product) *p, const T *a, const T *w, T *z);
 FR_INLINE void FN(tile)(const int MR, const int NP, const int G, const FN(product) *p, const T *a, ptrdiff_t lda,
                         ptrdiff_t ka, const T *w, T *z)
 {
-    const ptrdiff_t K = p->K, panel = p->panel;
+    const ptrdiff_t K = p->K, panel = p->panel, zrow = p->zrow, zpanel = p->zpanel, stride = p->stride;
+    const ptrdiff_t to[4] = {p->to[0] * W, p->to[1] * W, p->to[2] * W, p->to[3] * W};
+    const T *ahead = p->ahead[0], *beside = p->ahead[1];
     int fresh = p->fresh;
     for (ptrdiff_t k0 = 0; k0 < K; k0 += FR_BLOCK) {
         V acc[14][32];
@@ -60,12 +64,18 @@ FR_INLINE void FN(tile)(const int MR, const int NP, const int G, const FN(produc
             }
             wk += G * W;
             ak += ka;
+            if (MR > 2) {       /* fewer rows take the weights as fast as they come */
+                __builtin_prefetch(ahead);
+                __builtin_prefetch(beside);
+                ahead += stride;
+                beside += stride;
+            }
         }
 #pragma GCC unroll 14
         for (int m = 0; m < MR; m++)
 #pragma GCC unroll 32
             for (int v = 0; v < NP * G; v++) {
-                T *s = z + m * p->zrow + (v / G) * p->zpanel + p->to[v % G] * W;
+                T *s = z + m * zrow + (v / G) * zpanel + to[v % G];
                 vstore(s, fresh ? acc[m][v] : (V)(vload(s) + acc[m][v]));
             }
         fresh = 0;
@@ -139,7 +149,7 @@ static FN(cut) FN(cut_rows)(ptrdiff_t n, int G)
 {
     int most = FN(max_rows)(G);
     FN(cut) cut = {(int)fr_ceil(n, most), n, 0};
-    cut.panels = n > 0 ? FN(max_panels)((int)fr_min(n, most), G) : 1;
+    cut.panels = n > 0 ? FN(max_panels)((int)fr_ceil(n, cut.tiles), G) : 1;
     return cut;
 }
 
@@ -152,6 +162,46 @@ static inline int FN(group)(const FN(cut) *cut, ptrdiff_t left)
     while (panels > left)
         panels /= 2;
     return panels;
+}
+
+/* Tiles that go over the weights together: their sums, and a block of the weights, stay in L1. */
+enum { FN(TOGETHER) = 5, FN(SUMS) = FN(TOGETHER) * 40 * W };    /* 40 sums of W a tile at most: GRU's 9 rows have 36 */
+
+/* The last tile, exclusive, of those that go together with tile i. */
+static inline int FN(together)(const FN(cut) *cut, int i)
+{
+    ptrdiff_t runs = fr_ceil(cut->tiles, FN(TOGETHER));
+    return (int)fr_min(i + fr_ceil(cut->tiles, runs), cut->tiles);
+}
+
+/* Adds to the sums z of tiles i0 .. i1-1 the product of their rows, a on, with `panels` panels of G gates, w on. `next`
+ * are the panels that come after these. More than one tile take the weights block by block: what the first one has
+ * fetched into L1 serves the others, and they fetch the block after it meanwhile. */
+static void FN(multiply)(const FN(product) *product, const FN(cut) *cut, int i0, int i1, int panels, int G, const T *a,
+                         const T *w, const T *next, T *z)
+{
+    enum { LINE = FR_LINE / sizeof(T), BLOCK_LINES = FR_BLOCK * W / LINE };     /* the latter: of a gate */
+    const ptrdiff_t first = FN(tile_start)(cut, i0), K = product->K;
+    FN(product) p = *product;
+    p.ahead[0] = p.ahead[1] = w;
+    p.stride = 0;
+    if (i1 - i0 == 1) {
+        FN(tile_for)((int)(FN(tile_start)(cut, i1) - first), panels, G)(&p, a, w, z);
+        return;
+    }
+    for (ptrdiff_t k = 0; k < K; k += FR_BLOCK, p.fresh = 0) {
+        const T *after = k + FR_BLOCK < K ? w + (k + FR_BLOCK) * G * W : next;
+        p.K = fr_min(K - k, FR_BLOCK);
+        for (int i = i0; i < i1; i++) {
+            const ptrdiff_t m = FN(tile_start)(cut, i) - first, rows = FN(tile_start)(cut, i + 1) - first - m;
+            const ptrdiff_t line = (ptrdiff_t)(i - i0) * FR_BLOCK * (panels == 1 ? 2 : 1);
+            const int fetches = panels <= 2 && line < G * BLOCK_LINES;
+            p.ahead[0] = fetches ? after + line * LINE : w;
+            p.ahead[1] = fetches ? p.ahead[0] + (panels == 1 ? (ptrdiff_t)LINE : p.panel) : w;
+            p.stride = fetches ? (panels == 1 ? 2 * LINE : LINE) : 0;
+            FN(tile_for)((int)rows, panels, G)(&p, a + m * p.lda + k, w + k * G * W, z + m * p.zrow);
+        }
+    }
 }
 
 /* ---- packing ---- */
@@ -221,22 +271,25 @@ typedef struct FN(gemm) {
 
 static void FN(gemm_part)(const FN(gemm) *g, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
 {
-    _Alignas(FR_LINE) T z[14 * 8 * W];
+    _Alignas(FR_LINE) T z[FN(SUMS)];
     FN(cut) cut = FN(cut_rows)(r1 - r0, 1);
-    FN(product) p = {g->K, g->lda, g->K * W, 8 * W, W, {0}, g->start == NULL};
+    FN(product) p = {.K = g->K, .lda = g->lda, .panel = g->K * W, .zpanel = W, .fresh = g->start == NULL};
     for (ptrdiff_t panel = p0; panel < p1;) {
         int np = FN(group)(&cut, p1 - panel);
-        for (int i = 0; i < cut.tiles; i++) {
-            ptrdiff_t m0 = r0 + FN(tile_start)(&cut, i), m1 = r0 + FN(tile_start)(&cut, i + 1);
+        const T *w = g->panels + panel * p.panel;
+        p.zrow = np * W;
+        for (int i = 0, i1; i < cut.tiles; i = i1) {
+            i1 = FN(together)(&cut, i);
+            ptrdiff_t m0 = r0 + FN(tile_start)(&cut, i), m1 = r0 + FN(tile_start)(&cut, i1);
             if (g->start || g->K == 0)
                 for (ptrdiff_t m = 0; m < m1 - m0; m++)
                     for (int j = 0; j < np; j++)
-                        vstore(z + (m * 8 + j) * W, g->start ? vload(g->start + (panel + j) * W) : vset(0));
-            FN(tile_for)((int)(m1 - m0), np, 1)(&p, g->a + m0 * g->lda, g->panels + panel * g->K * W, z);
+                        vstore(z + m * p.zrow + j * W, g->start ? vload(g->start + (panel + j) * W) : vset(0));
+            FN(multiply)(&p, &cut, i, i1, np, 1, g->a + m0 * g->lda, w, w + np * p.panel, z);
             for (ptrdiff_t m = 0; m < m1 - m0; m++) {
                 T *out = g->out + (g->row ? g->row[m0 + m] : (m0 + m) * g->ldo);
                 for (int j = 0; j < np; j++)
-                    FN(put)(out + (panel + j) * W, vload(z + (m * 8 + j) * W), g->N - (panel + j) * W);
+                    FN(put)(out + (panel + j) * W, vload(z + m * p.zrow + j * W), g->N - (panel + j) * W);
             }
         }
         panel += np;
@@ -279,37 +332,48 @@ static __attribute__((noinline)) void FN(gradient_tile_1)(const FN(product) *p, 
     FN(tile)(FR_GRADIENT_ROWS, 1, 1, p, a, 1, FR_GRADIENT_ROWS, w, z);
 }
 
-/* Columns j0 .. j1-1 of a against all panels, rows r0 .. r0+n-1. `packed` takes n * MR * (tiles of a) values. */
+/* Columns j0 .. j1-1 of a against all panels, rows r0 .. r0+n-1. `packed` takes n * MR * (tiles of a) values and W more.
+ * What a last tile computes of columns that are not there is dropped. */
 static void FN(gradient_part)(const FN(gradient) *g, const T *panels, T *packed, ptrdiff_t r0, ptrdiff_t n,
                               ptrdiff_t j0, ptrdiff_t j1, int fresh)
 {
-    enum { MR = FR_GRADIENT_ROWS };
-    _Alignas(FR_LINE) T z[MR * 2 * W];
+    enum { MR = FR_GRADIENT_ROWS, LINE = FR_LINE / sizeof(T) };
+    _Alignas(FR_LINE) T z[FN(TOGETHER)][MR * 2 * W];
     ptrdiff_t tiles = fr_ceil(j1 - j0, MR), N = fr_ceil(g->N, W);
-    FN(product) p = {n, 1, n * W, 2 * W, W, {0}, fresh};
+    FN(product) p = {.lda = 1, .panel = n * W, .zrow = 2 * W, .zpanel = W};
     for (ptrdiff_t i = 0; i < tiles; i++)
-        for (ptrdiff_t r = 0; r < n; r++) {
-            const T *a = g->a + (r0 + r) * g->lda + j0 + i * MR;
-            T *to = packed + (i * n + r) * MR;
-            ptrdiff_t m = fr_min(j1 - j0 - i * MR, MR);
-            for (ptrdiff_t j = 0; j < MR; j++) {
-                T v = j < m ? a[j] : 0, u = v < 0 ? -v : v;
-                to[j] = u < FR_FAINT ? 0 : v;
+        for (ptrdiff_t r = 0; r < n; r++) {     /* whole vectors; the next row writes over what is too much */
+            const ptrdiff_t j = j0 + i * MR;
+            for (ptrdiff_t k = 0; k < MR; k += W) {
+                const ptrdiff_t lanes = g->M - j - k;
+                V v = lanes > 0 ? FN(get)(g->a + (r0 + r) * g->lda + j + k, lanes) : vset(0);
+                vstore(packed + (i * n + r) * MR + k, FN(unfaint)(v));
             }
         }
     for (ptrdiff_t panel = 0; panel < N; panel += 2) {
         int np = panel + 1 < N ? 2 : 1;
-        for (ptrdiff_t i = 0; i < tiles; i++) {
-            ptrdiff_t m1 = fr_min(j1 - j0 - i * MR, MR);
-            T *dw = g->dw + (j0 + i * MR) * g->N + panel * W;
-            if (!fresh)
-                for (ptrdiff_t m = 0; m < m1; m++)
-                    for (int j = 0; j < np; j++)
-                        vstore(z + (m * 2 + j) * W, FN(get)(dw + m * g->N + j * W, g->N - (panel + j) * W));
-            (np == 2 ? FN(gradient_tile_2) : FN(gradient_tile_1))(&p, packed + i * n * MR, panels + panel * n * W, z);
-            for (ptrdiff_t m = 0; m < m1; m++)
-                for (int j = 0; j < np; j++)
-                    FN(put)(dw + m * g->N + j * W, vload(z + (m * 2 + j) * W), g->N - (panel + j) * W);
+        for (ptrdiff_t i0 = 0; i0 < tiles; i0 += FN(TOGETHER)) {
+            ptrdiff_t i1 = fr_min(i0 + FN(TOGETHER), tiles);
+            for (ptrdiff_t j = i0 * MR; !fresh && j < fr_min(i1 * MR, j1 - j0); j++)
+                for (int v = 0; v < np; v++)
+                    vstore(z[0] + (j - i0 * MR) * 2 * W + v * W,
+                           FN(get)(g->dw + (j0 + j) * g->N + (panel + v) * W, g->N - (panel + v) * W));
+            for (ptrdiff_t r = 0; r < n; r += FR_BLOCK) {
+                const T *x = panels + (panel * n + r) * W;
+                p.K = fr_min(n - r, FR_BLOCK);
+                p.fresh = fresh && r == 0;
+                p.ahead[0] = x + FR_BLOCK * W;
+                p.ahead[1] = p.ahead[0] + p.panel;
+                p.stride = LINE;
+                for (ptrdiff_t i = i0; i < i1; i++) {
+                    (np == 2 ? FN(gradient_tile_2) : FN(gradient_tile_1))(&p, packed + (i * n + r) * MR, x, z[i - i0]);
+                    p.stride = 0;
+                }
+            }
+            for (ptrdiff_t j = i0 * MR; j < fr_min(i1 * MR, j1 - j0); j++)
+                for (int v = 0; v < np; v++)
+                    FN(put)(g->dw + (j0 + j) * g->N + (panel + v) * W, vload(z[0] + (j - i0 * MR) * 2 * W + v * W),
+                            g->N - (panel + v) * W);
         }
     }
 }

@@ -62,9 +62,6 @@ double fr_window_budget(const fr_window *window);               /* operations fo
 ptrdiff_t fr_window_items(const fr_window *window, double flops);   /* items of that many operations for it */
 fr_status fr_window_step(fr_window *window, double flops);      /* after a window: learn, poll */
 
-void *fr_malloc(size_t bytes);  /* aligned to FR_LINE, NULL when memory runs out */
-void fr_free(void *);
-
 /* ---- sizes ---- */
 
 /* A bump allocator over one block: first with base NULL to learn the size, then for real. */

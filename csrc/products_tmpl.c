@@ -50,7 +50,7 @@ static void FN(gradient_space)(fr_arena *arena, FN(gradient_call) *c, int team, 
     c->pass = fr_min(rows, FN(PASS));
     for (int i = 0; i < 2; i++)
         c->x_panels[i] = fr_take(arena, c->pass * W, fr_ceil(N, W), sizeof(T));
-    c->packed = fr_take(arena, c->pass * FR_GRADIENT_ROWS, M / FR_GRADIENT_ROWS + team, sizeof(T));
+    c->packed = fr_take(arena, c->pass * FR_GRADIENT_ROWS + W, M / FR_GRADIENT_ROWS + team, sizeof(T));
 }
 
 /* Passes over rows r0 .. r1-1: the team packs the operand together, then each takes its columns of slopes. */
@@ -61,7 +61,7 @@ static void FN(gradient_window)(void *argument, int member, int members)
     const ptrdiff_t panels = fr_ceil(g->N, W);
     const ptrdiff_t j0 = fr_part(g->M, member, members), j1 = fr_part(g->M, member + 1, members);
     /* a member's last tile may be a part of one, so each but the first begins a tile later than its columns */
-    T *packed = c->packed + (j0 / FR_GRADIENT_ROWS + member) * FR_GRADIENT_ROWS * c->pass;
+    T *packed = c->packed + (j0 / FR_GRADIENT_ROWS + member) * FR_GRADIENT_ROWS * c->pass + member * W;
     int turn = 0, fresh = c->fresh;
     for (ptrdiff_t r = c->r0; r < c->r1; r += FN(PASS), fresh = 0, turn ^= 1) {
         ptrdiff_t n = fr_min(c->r1 - r, FN(PASS));

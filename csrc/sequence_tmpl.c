@@ -138,6 +138,16 @@ static ptrdiff_t FN(rows_at)(const FN(forward_call) *c, ptrdiff_t s, ptrdiff_t b
     return n;
 }
 
+/* What the sums of n rows and np panels begin at. */
+static void FN(begin)(const FN(forward_call) *c, const T *panel, ptrdiff_t n, int np, ptrdiff_t zrow, T *sums)
+{
+    const int S = c->cell->sums;
+    for (ptrdiff_t m = 0; m < n; m++)
+        for (int j = 0; j < np; j++)
+            for (int i = 0; i < S; i++)
+                vstore(sums + m * zrow + (j * S + i) * W, vload(panel + j * c->w.main + i * W));
+}
+
 /* The input products of the steps s0 .. s1-1 of a group: sums of its valid rows, one after the other, from z on. */
 static void FN(hoist)(const FN(forward_call) *c, const fr_place *place, FN(row) *rows, T *gather, ptrdiff_t s0,
                       ptrdiff_t s1, ptrdiff_t p0, ptrdiff_t p1, T *z)
@@ -145,7 +155,7 @@ static void FN(hoist)(const FN(forward_call) *c, const fr_place *place, FN(row) 
     const fr_args *a = c->a;
     const int S = c->cell->sums, G = c->cell->gates;
     const ptrdiff_t zrow = c->w.panels * S * W;
-    FN(product) px = {a->inputs, 0, c->w.main, zrow, S * W, {0, 1, 2, 3}, 0};
+    FN(product) px = {.K = a->inputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W, .to = {0, 1, 2, 3}};
     ptrdiff_t n = 0;
     for (ptrdiff_t s = s0; s < s1; s++)
         n += FN(rows_at)(c, s, place->b0, place->b1, rows + n);
@@ -156,52 +166,52 @@ static void FN(hoist)(const FN(forward_call) *c, const fr_place *place, FN(row) 
     for (ptrdiff_t panel = p0; panel < p1;) {
         const T *w = c->packed + panel * c->w.main;
         int np = FN(group)(&cut, p1 - panel);
-        for (int i = 0; i < cut.tiles; i++) {
-            ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i + 1);
+        for (int i = 0, i1; i < cut.tiles; i = i1) {
+            i1 = FN(together)(&cut, i);
+            ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i1);
             T *sums = z + m0 * zrow + panel * S * W;
-            for (ptrdiff_t m = 0; m < m1 - m0; m++)
-                for (int j = 0; j < np; j++)
-                    memcpy(sums + m * zrow + j * S * W, w + j * c->w.main, (size_t)(S * W) * sizeof(T));
-            FN(tile_for)((int)(m1 - m0), np, G)(&px, x + m0 * px.lda, w + c->w.x, sums);
+            FN(begin)(c, w, m1 - m0, np, zrow, sums);
+            FN(multiply)(&px, &cut, i, i1, np, G, x + m0 * px.lda, w + c->w.x, w + np * c->w.main + c->w.x, sums);
         }
         panel += np;
     }
 }
 
-/* Panels p0 .. p1-1 of n rows: sums, then gates. z: where the rows' sums stand, or NULL: in the tile; `hoisted` if they
+/* Panels p0 .. p1-1 of n rows: sums, then gates; from the last panel down where `back`: what one step touched last the
+ * next touches first, while it is still near, if the weights are larger than the caches. z: where the rows' sums stand, or NULL: in the tile; `hoisted` if they
  * hold the input product already. */
 static void FN(main_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1,
-                           T *z, int hoisted, T *gather)
+                           int back, T *z, int hoisted, T *gather)
 {
-    _Alignas(FR_LINE) T local[64 * W];
+    _Alignas(FR_LINE) T local[FN(SUMS)];
     const fr_args *a = c->a;
     const FN(cell) *cell = c->cell;
     const int S = cell->sums;
     const ptrdiff_t zrow = c->w.panels * S * W;
-    FN(product) px = {a->inputs, 0, c->w.main, zrow, S * W, {0, 1, 2, 3}, 0};
-    FN(product) ph = {a->outputs, 0, c->w.main, zrow, S * W, {0}, 0};
+    FN(product) px = {.K = a->inputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W, .to = {0, 1, 2, 3}};
+    FN(product) ph = {.K = a->outputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W};
     const T *x = hoisted ? NULL : FN(matrix)(&rows->x, n, a->inputs, &px.lda, gather);
     const T *h = FN(matrix)(&rows->h_prev, n, a->outputs, &ph.lda, gather + n * a->inputs);
     FN(cut) cut = FN(cut_rows)(n, cell->gates);
     memcpy(ph.to, cell->h_to, sizeof ph.to);
-    for (ptrdiff_t panel = p0; panel < p1;) {
+    for (ptrdiff_t done = 0, np; done < p1 - p0; done += np) {
+        np = FN(group)(&cut, p1 - p0 - done);
+        const ptrdiff_t panel = back ? p1 - done - np : p0 + done;
         const T *w = c->packed + panel * c->w.main;
-        int np = FN(group)(&cut, p1 - panel);
-        for (int i = 0; i < cut.tiles; i++) {
-            ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i + 1);
+        const T *next = w + (back ? -np : np) * c->w.main + (hoisted ? c->w.h : c->w.x);
+        for (int i = 0, i1; i < cut.tiles; i = i1) {
+            i1 = FN(together)(&cut, i);
+            ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i1);
             T *sums = z ? z + m0 * zrow + panel * S * W : local;
             if (!z)
                 px.zrow = ph.zrow = np * S * W;
             if (!hoisted) {
-                for (ptrdiff_t m = 0; m < m1 - m0; m++)
-                    for (int j = 0; j < np; j++)
-                        memcpy(sums + m * px.zrow + j * S * W, w + j * c->w.main, (size_t)(S * W) * sizeof(T));
-                FN(tile_for)((int)(m1 - m0), np, cell->gates)(&px, x + m0 * px.lda, w + c->w.x, sums);
+                FN(begin)(c, w, m1 - m0, (int)np, px.zrow, sums);
+                FN(multiply)(&px, &cut, i, i1, (int)np, cell->gates, x + m0 * px.lda, w + c->w.x, w + c->w.h, sums);
             }
-            FN(tile_for)((int)(m1 - m0), np, cell->h_gates)(&ph, h + m0 * ph.lda, w + c->w.h, sums);
+            FN(multiply)(&ph, &cut, i, i1, (int)np, cell->h_gates, h + m0 * ph.lda, w + c->w.h, next, sums);
             cell->forward(a, rows + m0, m1 - m0, sums, ph.zrow, panel * W, fr_min((panel + np) * W, a->hidden));
         }
-        panel += np;
     }
 }
 
@@ -212,17 +222,18 @@ static void FN(mid_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdif
     const fr_args *a = c->a;
     const FN(cell) *cell = c->cell;
     const int S = cell->sums;
-    FN(product) pq = {a->hidden, 0, c->w.mid, c->w.panels * S * W, S * W, {0}, 0};
+    FN(product) pq = {.K = a->hidden, .panel = c->w.mid, .zrow = c->w.panels * S * W, .zpanel = S * W};
     const T *q = FN(matrix)((const T *const *)&rows->q, n, a->hidden, &pq.lda, gather);
     FN(cut) cut = FN(cut_rows)(n, cell->mid_gates);
     memcpy(pq.to, cell->mid_to, sizeof pq.to);
     for (ptrdiff_t panel = p0; panel < p1;) {
         int np = FN(group)(&cut, p1 - panel);
-        for (int i = 0; i < cut.tiles; i++) {
-            ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i + 1);
+        const T *w = c->packed + c->w.mid_at + panel * c->w.mid;
+        for (int i = 0, i1; i < cut.tiles; i = i1) {
+            i1 = FN(together)(&cut, i);
+            ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i1);
             T *sums = z + m0 * pq.zrow + panel * S * W;
-            FN(tile_for)((int)(m1 - m0), np, cell->mid_gates)(&pq, q + m0 * pq.lda,
-                                                             c->packed + c->w.mid_at + panel * c->w.mid, sums);
+            FN(multiply)(&pq, &cut, i, i1, np, cell->mid_gates, q + m0 * pq.lda, w, w + np * c->w.mid, sums);
             cell->forward_mid(a, rows + m0, m1 - m0, sums, pq.zrow, panel * W, fr_min((panel + np) * W, a->hidden));
         }
         panel += np;
@@ -233,18 +244,20 @@ static void FN(mid_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdif
 static void FN(project_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1,
                               T *gather)
 {
-    _Alignas(FR_LINE) T z[64 * W];
+    _Alignas(FR_LINE) T z[FN(SUMS)];
     const fr_args *a = c->a;
     const ptrdiff_t H = a->hidden, P = a->outputs;
-    FN(product) pm = {H, 0, H * W, 0, W, {0}, 1};
+    FN(product) pm = {.K = H, .panel = H * W, .zpanel = W, .fresh = 1};
     const T *m = FN(matrix)((const T *const *)&rows->m, n, H, &pm.lda, gather);
     FN(cut) cut = FN(cut_rows)(n, 1);
     for (ptrdiff_t panel = p0; panel < p1;) {
         int np = FN(group)(&cut, p1 - panel);
+        const T *w = c->packed + c->w.project_at + panel * H * W;
         pm.zrow = np * W;
-        for (int i = 0; i < cut.tiles; i++) {
-            ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i + 1);
-            FN(tile_for)((int)(m1 - m0), np, 1)(&pm, m + m0 * pm.lda, c->packed + c->w.project_at + panel * H * W, z);
+        for (int i = 0, i1; i < cut.tiles; i = i1) {
+            i1 = FN(together)(&cut, i);
+            ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i1);
+            FN(multiply)(&pm, &cut, i, i1, np, 1, m + m0 * pm.lda, w, w + np * pm.panel, z);
             for (ptrdiff_t r = m0; r < m1; r++)
                 for (ptrdiff_t u = panel * W; u < fr_min((panel + np) * W, P); u += W) {
                     V h = FN(flush)(vload(z + (r - m0) * pm.zrow + u - panel * W));
@@ -303,7 +316,7 @@ static void FN(forward_window)(void *argument, int member, int members)
         if (n > 0) {
             if (FN(projects)(a))
                 FN(divert)(rows, n, diverted);
-            FN(main_stage)(c, FN(projects)(a) ? diverted : rows, n, p0, p1, z, c->chunk > 0, gather);
+            FN(main_stage)(c, FN(projects)(a) ? diverted : rows, n, p0, p1, s & 1, z, c->chunk > 0, gather);
         }
         if (in_steps)
             fr_barrier_wait(barrier, grid.Pu);

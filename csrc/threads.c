@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
@@ -217,6 +218,7 @@ fr_status fr_window_step(fr_window *window, double flops)
 /* ---- memory ---- */
 
 static _Thread_local long allocations_until_failure;
+static const size_t huge_page = 2 << 20;
 
 void fr_fail_allocation(long n) { allocations_until_failure = n; }
 
@@ -225,8 +227,14 @@ void *fr_malloc(size_t bytes)
     void *memory = NULL;
     if (allocations_until_failure > 0 && --allocations_until_failure == 0)
         return NULL;
-    if (posix_memalign(&memory, FR_LINE, bytes ? bytes : 1))
+    /* Huge pages, where the system has them, for what would take more small ones than the TLB holds near. */
+    size_t alignment = bytes < huge_page ? FR_LINE : huge_page;
+    if (posix_memalign(&memory, alignment, bytes ? bytes : 1))
         return NULL;
+#ifdef MADV_HUGEPAGE
+    if (bytes >= huge_page)
+        madvise(memory, bytes / huge_page * huge_page, MADV_HUGEPAGE);
+#endif
     return memory;
 }
 

@@ -6,10 +6,9 @@ and ``dx``, whose last axis alone must be. Nothing here is public.
 """
 
 cimport numpy as cnp
-from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
-import numpy as np
 
 cnp.import_array()
 
@@ -83,6 +82,8 @@ cdef extern from "fastrnn.h" nogil:
     fr_status fr_backward(const fr_args *)
     size_t fr_packed_size(const fr_args *)
     void fr_pack(const fr_args *, void *)
+    void *fr_malloc(size_t)
+    void fr_free(void *)
     fr_status fr_linear(const fr_linear_args *)
     fr_status fr_linear_backward(const fr_linear_args *)
     void fr_map(const fr_run *, fr_function, const void *, void *, ptrdiff_t)
@@ -219,17 +220,36 @@ def backward(cell, params, sizes, *, x, lengths, reverse, tape_states, cached, d
     finish(status, raised)
 
 
+cdef class Memory:
+    """The owner of what fr_malloc gave."""
+
+    cdef void *data
+
+    def __dealloc__(self):
+        fr_free(self.data)
+
+
+cdef bytes_of(size_t size):
+    """An array of so many bytes, as the kernels like memory."""
+    cdef Memory memory = Memory()
+    cdef cnp.npy_intp n = size
+    memory.data = fr_malloc(size)
+    if memory.data == NULL:
+        raise MemoryError("fastrnn: no memory for the packed parameters")
+    array = cnp.PyArray_SimpleNewFromData(1, &n, cnp.NPY_UINT8, memory.data)
+    cnp.set_array_base(array, memory)
+    return array
+
+
 def pack(cell, params, sizes, *, isa):
-    """The parameters laid out for the kernels of one instruction set, as a 64-byte aligned array of bytes."""
+    """The parameters laid out for the kernels of one instruction set, as an array of bytes."""
     cdef fr_args a
     cdef size_t size
     memset(&a, 0, sizeof(a))
     fill_run(&a.run, params["w_ih"], isa, 1, None)
     fill_cell(&a, cell, params, sizes)
     size = fr_packed_size(&a)
-    memory = np.empty(size + 64, np.uint8)
-    cdef ptrdiff_t skip = -<uintptr_t>cnp.PyArray_DATA(memory) % 64
-    packed = memory[skip:skip + size]
+    packed = bytes_of(size)
     cdef void *to = pointer(packed)
     with nogil:
         fr_pack(&a, to)
