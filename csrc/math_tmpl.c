@@ -61,8 +61,7 @@ FR_INLINE V FN(polynomial)(V r)
 
 FR_INLINE V FN(exp)(V x)
 {
-    V y = vlt(x, vset(FR_EXP_LOW), vset(FR_EXP_LOW), x);
-    y = vlt(vset(FR_EXP_HIGH), y, vset(FR_EXP_HIGH), y);
+    V y = vmin(vset(FR_EXP_HIGH), vmax(vset(FR_EXP_LOW), x));
     V n = vfma(y, vset(FR_LOG2E), vset(FR_MAGIC)) - vset(FR_MAGIC);
     V r = vfma(n, vset(-FR_LN2_LOW), vfma(n, vset(-FR_LN2_HIGH), y));
     V u = vfma(r * FN(polynomial)(r), r, r);
@@ -73,21 +72,18 @@ FR_INLINE V FN(exp)(V x)
 
 FR_INLINE V FN(sigmoid)(V x)
 {
-    V y = vlt(vset(FR_SIGMOID_HIGH), x, vset(FR_SIGMOID_HIGH), x);
-    y = vlt(y, vset(FR_SIGMOID_LOW), vset(FR_SIGMOID_LOW), y);
+    V y = vmax(vset(FR_SIGMOID_LOW), vmin(vset(FR_SIGMOID_HIGH), x));
     V t = vfma(y, vset(-FR_LOG2E), vset(FR_MAGIC));
     V n = t - vset(FR_MAGIC), s = vpow2(t);
-    V r = vfma(n, vset(FR_LN2_LOW), vfma(n, vset(FR_LN2_HIGH), y));
-    V q = FN(polynomial)(-r);
-    V u = vfma(r * q, r, -r);
+    V r = vfma(n, vset(-FR_LN2_LOW), vfma(n, vset(-FR_LN2_HIGH), -y));
+    V u = vfma(r * FN(polynomial)(r), r, r);
     V d = s + vfma(s, u, vset(1));
     return vlt(x, vset(FR_SIGMOID_LOW), vset(0), vset(1) / d);
 }
 
 FR_INLINE V FN(tanh)(V x)
 {
-    V a = vabs(x);
-    a = vlt(vset(FR_TANH_HIGH), a, vset(FR_TANH_HIGH), a);
+    V a = vmin(vset(FR_TANH_HIGH), vabs(x));
     V t = vfma(a, vset(-2 * FR_LOG2E), vset(FR_MAGIC));
     V n = t - vset(FR_MAGIC), s = vpow2(t);
     V r = vfma(n, vset(FR_HALF_LN2), a);

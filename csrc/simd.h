@@ -6,7 +6,8 @@
  *   vfma(a, b, c)     a*b + c, rounded once            vload_n(p, n) vstore_n(p, v, n)   the first n lanes, 0 < n < W;
  *   vlt(a, b, x, y)   a < b ? x : y                                                  nothing beyond is touched
  *   vle(a, b, x, y)   a <= b ? x : y                   vabs(v) vcopysign(magnitude, sign)
- *   vpow2(t)          2^n where t = n + FR_MAGIC       vziplo(a, b) vziphi(a, b)    interleave lower, upper halves
+ *   vmin(a, b)        a < b ? a : b                    vziplo(a, b) vziphi(a, b)    interleave lower, upper halves
+ *   vmax(a, b)        a > b ? a : b                    vpow2(t)          2^n where t = n + FR_MAGIC
  * and + - * / of C. */
 #undef V
 #undef W
@@ -18,6 +19,8 @@
 #undef vfma
 #undef vlt
 #undef vle
+#undef vmin
+#undef vmax
 #undef vabs
 #undef vcopysign
 #undef vpow2
@@ -37,8 +40,12 @@
 #define vfma(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define vlt(a, b, x, y) _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x)
 #define vle(a, b, x, y) _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LE_OQ), y, x)
+#define vmin(a, b) _mm512_min_ps(a, b)
+#define vmax(a, b) _mm512_max_ps(a, b)
 #define vabs(v) _mm512_abs_ps(v)
-#define vcopysign(m, s) _mm512_or_ps(_mm512_andnot_ps(vset(-0.0f), m), _mm512_and_ps(vset(-0.0f), s))
+#define vcopysign(m, s)                                                                                         \
+    _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(m), _mm512_castps_si512(s),                \
+                                                  _mm512_castps_si512(vset(-0.0f)), 0xd8))
 #define vpow2(t) _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(t), FR_MANTISSA))
 #define vziplo(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
 #define vziphi(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
@@ -53,8 +60,12 @@
 #define vfma(a, b, c) _mm512_fmadd_pd(a, b, c)
 #define vlt(a, b, x, y) _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), y, x)
 #define vle(a, b, x, y) _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_LE_OQ), y, x)
+#define vmin(a, b) _mm512_min_pd(a, b)
+#define vmax(a, b) _mm512_max_pd(a, b)
 #define vabs(v) _mm512_abs_pd(v)
-#define vcopysign(m, s) _mm512_or_pd(_mm512_andnot_pd(vset(-0.0), m), _mm512_and_pd(vset(-0.0), s))
+#define vcopysign(m, s)                                                                                         \
+    _mm512_castsi512_pd(_mm512_ternarylogic_epi64(_mm512_castpd_si512(m), _mm512_castpd_si512(s),                \
+                                                  _mm512_castpd_si512(vset(-0.0)), 0xd8))
 #define vpow2(t) _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(t), FR_MANTISSA))
 #define vziplo(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
 #define vziphi(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
@@ -80,6 +91,8 @@ static const int64_t fr_lane_mask64[8] = {-1, -1, -1, -1};
 #define vfma(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define vlt(a, b, x, y) _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ))
 #define vle(a, b, x, y) _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LE_OQ))
+#define vmin(a, b) _mm256_min_ps(a, b)
+#define vmax(a, b) _mm256_max_ps(a, b)
 #define vabs(v) _mm256_andnot_ps(vset(-0.0f), v)
 #define vcopysign(m, s) _mm256_or_ps(_mm256_andnot_ps(vset(-0.0f), m), _mm256_and_ps(vset(-0.0f), s))
 #define vpow2(t) _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(t), FR_MANTISSA))
@@ -96,6 +109,8 @@ static const int64_t fr_lane_mask64[8] = {-1, -1, -1, -1};
 #define vfma(a, b, c) _mm256_fmadd_pd(a, b, c)
 #define vlt(a, b, x, y) _mm256_blendv_pd(y, x, _mm256_cmp_pd(a, b, _CMP_LT_OQ))
 #define vle(a, b, x, y) _mm256_blendv_pd(y, x, _mm256_cmp_pd(a, b, _CMP_LE_OQ))
+#define vmin(a, b) _mm256_min_pd(a, b)
+#define vmax(a, b) _mm256_max_pd(a, b)
 #define vabs(v) _mm256_andnot_pd(vset(-0.0), v)
 #define vcopysign(m, s) _mm256_or_pd(_mm256_andnot_pd(vset(-0.0), m), _mm256_and_pd(vset(-0.0), s))
 #define vpow2(t) _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(t), FR_MANTISSA))
@@ -217,6 +232,8 @@ FR_INLINE V FN(select)(FR_IV mask, V x, V y)
 #define vstore_n(p, v, n) FN(store_n)(p, v, n)
 #define vlt(a, b, x, y) FN(select)((a) < (b), x, y)
 #define vle(a, b, x, y) FN(select)((a) <= (b), x, y)
+#define vmin(a, b) vlt(a, b, a, b)
+#define vmax(a, b) vlt(b, a, a, b)
 #define vabs(v) ((V)((FR_IV)(v) & ~(FR_IV)vset(-(T)0)))
 #define vcopysign(m, s) ((V)(((FR_IV)(m) & ~(FR_IV)vset(-(T)0)) | ((FR_IV)(s) & (FR_IV)vset(-(T)0))))
 #define vpow2(t) ((V)((FR_IV)(t) << FR_MANTISSA))
