@@ -84,6 +84,7 @@ _isa = _Setting(
     _native.ISAS[_checked_isa(os.environ.get("FASTRNN_ISA", _native.SUPPORTED_ISAS[0]), "FASTRNN_ISA")],
 )
 _threads = _Setting(_checked_threads, None)
+_backend_of_block, _isa_of_block, _threads_of_block = _backend.block.get, _isa.block.get, _threads.block.get
 
 
 def backend(name: str) -> contextlib.AbstractContextManager[None]:
@@ -154,6 +155,16 @@ def get_num_threads() -> int:
 
 def is_reference() -> bool:
     return _backend.get() == "reference"
+
+
+def settings() -> tuple[bool, int, int]:
+    """Whether the reference runs, the instruction set and the threads, at the least cost."""
+    backend, isa, threads = _backend_of_block(), _isa_of_block(), _threads_of_block()
+    return (
+        (_backend.process if backend is None else backend) == "reference",
+        _isa.process if isa is None else isa,
+        _threads.process if threads is None else threads,
+    )
 
 
 def run_options() -> dict[str, int]:

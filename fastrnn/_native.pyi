@@ -1,4 +1,5 @@
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,44 +13,52 @@ OPENMP: bool
 
 def default_threads() -> int: ...
 def fail_allocation(n: int) -> None: ...
-def forward(
-    cell: Cell,
-    params: Mapping[str, np.ndarray],
-    sizes: tuple[int, int, int],
-    *,
-    x: np.ndarray,
-    lengths: np.ndarray | None,
-    reverse: bool,
-    state0: Sequence[np.ndarray | None],
-    y: np.ndarray,
-    state: Sequence[np.ndarray],
-    tape_states: Sequence[np.ndarray] | None,
-    cached: np.ndarray | None,
-    packed: np.ndarray | None,
-    isa: int,
-    threads: int,
-) -> None: ...
-def backward(
-    cell: Cell,
-    params: Mapping[str, np.ndarray],
-    sizes: tuple[int, int, int],
-    *,
-    x: np.ndarray,
-    lengths: np.ndarray | None,
-    reverse: bool,
-    tape_states: Sequence[np.ndarray],
-    cached: np.ndarray,
-    dy: np.ndarray | None,
-    dstate: Sequence[np.ndarray | None],
-    dx: np.ndarray | None,
-    dstate0: Sequence[np.ndarray],
-    dparams: Mapping[str, np.ndarray],
-    isa: int,
-    threads: int,
-) -> None: ...
-def pack(
-    cell: Cell, params: Mapping[str, np.ndarray], sizes: tuple[int, int, int], *, isa: int
-) -> np.ndarray: ...
+
+class Bound:
+    def __init__(
+        self,
+        cell: Cell,
+        params: Mapping[str, np.ndarray],
+        sizes: tuple[int, int, int],
+        *,
+        isa: int,
+        packed: bool = False,
+    ) -> None: ...
+    def forward(
+        self,
+        *,
+        x: np.ndarray,
+        lengths: np.ndarray | None,
+        reverse: bool,
+        state0: Sequence[np.ndarray | None],
+        y: np.ndarray,
+        state: Sequence[np.ndarray],
+        tape_states: Sequence[np.ndarray] | None,
+        cached: np.ndarray | None,
+        threads: int,
+    ) -> None: ...
+    def backward(
+        self,
+        *,
+        x: np.ndarray,
+        lengths: np.ndarray | None,
+        reverse: bool,
+        tape_states: Sequence[np.ndarray],
+        cached: np.ndarray,
+        dy: np.ndarray | None,
+        dstate: Sequence[np.ndarray | None],
+        dx: np.ndarray | None,
+        dstate0: Sequence[np.ndarray],
+        dparams: Sequence[np.ndarray | None],
+        threads: int,
+    ) -> None: ...
+
+class Layers:
+    def __init__(
+        self, passes: Sequence[Bound], widths: Sequence[int], *, directions: int, batch_first: bool
+    ) -> None: ...
+    def run(self, x: Any, state: Any, step: bool, threads: int) -> tuple[np.ndarray, Any] | None: ...
+
 def linear(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, *, isa: int, threads: int
 ) -> None: ...

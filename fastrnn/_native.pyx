@@ -2,7 +2,7 @@
 """The kernels of csrc/: pointers in, the GIL released, status to exception. No numerics, no checks.
 
 Arrays must come as ``_checks`` leaves them: of one dtype, aligned, contiguous but for ``x``, ``y``, ``dy``
-and ``dx``, whose last axis alone must be. Nothing here is public.
+and ``dx``, whose last axis alone must be. `Layers` alone looks whether they do. Nothing here is public.
 """
 
 cimport numpy as cnp
@@ -13,7 +13,7 @@ from libc.string cimport memset
 cnp.import_array()
 
 cdef extern from "Python.h":
-    int PyErr_CheckSignals() except -1
+    int PyErr_CheckSignals() noexcept
 
 cdef extern from "fastrnn.h" nogil:
     enum: FR_MAX_STATES
@@ -112,14 +112,10 @@ def fail_allocation(long n):
     fr_fail_allocation(n)
 
 
-cdef int poll_signals(void *raised) noexcept nogil:
+cdef int poll_signals(void *argument) noexcept nogil:
+    """Not 0 where a signal's handler raised; the error stands in this thread, and `finish` lets it go up."""
     with gil:
-        try:
-            PyErr_CheckSignals()
-        except BaseException as error:
-            (<list>raised).append(error)
-            return 1
-    return 0
+        return PyErr_CheckSignals()
 
 
 cdef void *pointer(array) except *:
@@ -135,154 +131,268 @@ cdef void fill_view(fr_view *view, array) except *:
     view.row = cnp.PyArray_STRIDE(<cnp.ndarray>array, 1) // item
 
 
-cdef void fill_run(fr_run *run, cnp.ndarray like, int isa, int threads, list raised) except *:
+cdef void fill_run(fr_run *run, cnp.ndarray like, int isa, int threads) except *:
     run.dtype = FR_FLOAT32 if cnp.PyArray_TYPE(like) == cnp.NPY_FLOAT32 else FR_FLOAT64
     run.isa = isa
     run.threads = threads
     run.poll = poll_signals
-    run.poll_argument = <void *>raised
 
 
-cdef void fill_cell(fr_args *a, cell, params, sizes) except *:
-    cdef int i
-    a.cell = fr_cell_index(cell.name.encode())
-    if a.cell < 0:
-        raise ValueError(f"{cell!r} has no native kernels (no row {cell.name!r} in cells.def)")
-    for i, option in enumerate(cell.native_options):
-        a.option[i] = option
-    a.inputs, a.hidden, a.outputs = sizes
-    for i, name in enumerate(cell.parameters):
-        a.param[i] = pointer(params.get(name))
-
-
-cdef int finish(fr_status status, list raised) except -1:
+cdef int finish(fr_status status) except -1:
     if status == FR_NO_MEMORY:
         raise MemoryError("fastrnn: no memory for the workspace of this call")
     if status == FR_OVERFLOW:
         raise MemoryError("fastrnn: the workspace of this call is larger than the address space")
-    if status == FR_INTERRUPTED:
-        raise raised[0]
-    return 0
-
-
-def forward(cell, params, sizes, *, x, lengths, reverse, state0, y, state, tape_states, cached, packed, isa,
-            threads):
-    """Fills ``y``, ``state`` and the tape's arrays (``tape_states`` and ``cached`` may be None)."""
-    cdef fr_args a
-    cdef fr_status status
-    cdef list raised = []
-    cdef int i
-    memset(&a, 0, sizeof(a))
-    fill_run(&a.run, x, isa, threads, raised)
-    fill_cell(&a, cell, params, sizes)
-    a.steps, a.batch = x.shape[0], x.shape[1]
-    a.reverse = reverse
-    a.lengths = <const int64_t *>pointer(lengths)
-    a.packed = pointer(packed)
-    fill_view(&a.x, x)
-    fill_view(&a.y, y)
-    for i in range(len(state)):
-        a.state0[i] = pointer(state0[i])
-        a.state[i] = pointer(state[i])
-        if tape_states is not None:
-            a.tape_state[i] = pointer(tape_states[i])
-    a.tape_cached = pointer(cached)
-    with nogil:
-        status = fr_forward(&a)
-    finish(status, raised)
-
-
-def backward(cell, params, sizes, *, x, lengths, reverse, tape_states, cached, dy, dstate, dx, dstate0,
-             dparams, isa, threads):
-    """Fills ``dx``, ``dstate0`` and the arrays of ``dparams``; ``dy`` and each of ``dstate`` may be None."""
-    cdef fr_args a
-    cdef fr_status status
-    cdef list raised = []
-    cdef int i
-    memset(&a, 0, sizeof(a))
-    fill_run(&a.run, x, isa, threads, raised)
-    fill_cell(&a, cell, params, sizes)
-    a.steps, a.batch = x.shape[0], x.shape[1]
-    a.reverse = reverse
-    a.lengths = <const int64_t *>pointer(lengths)
-    fill_view(&a.x, x)
-    fill_view(&a.dy, dy)
-    fill_view(&a.dx, dx)
-    for i in range(len(tape_states)):
-        a.tape_state[i] = pointer(tape_states[i])
-        a.dstate[i] = pointer(dstate[i])
-        a.dstate0[i] = pointer(dstate0[i])
-    a.tape_cached = pointer(cached)
-    for i, name in enumerate(cell.parameters):
-        a.dparam[i] = pointer(dparams.get(name))
-    with nogil:
-        status = fr_backward(&a)
-    finish(status, raised)
+    return -1 if status == FR_INTERRUPTED else 0
 
 
 cdef class Memory:
-    """The owner of what fr_malloc gave."""
+    """Memory as the kernels like it, and its owner."""
 
     cdef void *data
+
+    def __cinit__(self, size_t size):
+        self.data = fr_malloc(size)
+        if self.data == NULL:
+            raise MemoryError("fastrnn: no memory for the packed parameters")
 
     def __dealloc__(self):
         fr_free(self.data)
 
 
-cdef bytes_of(size_t size):
-    """An array of so many bytes, as the kernels like memory."""
-    cdef Memory memory = Memory()
-    cdef cnp.npy_intp n = size
-    memory.data = fr_malloc(size)
-    if memory.data == NULL:
-        raise MemoryError("fastrnn: no memory for the packed parameters")
-    array = cnp.PyArray_SimpleNewFromData(1, &n, cnp.NPY_UINT8, memory.data)
-    cnp.set_array_base(array, memory)
-    return array
+cdef class Bound:
+    """A cell bound to its parameters and an instruction set: what calls have in common.
+
+    A call copies it and adds its own arrays, so that calls may run at the same time.
+    """
+
+    cdef fr_args common
+    cdef double products        # multiply-adds of a row's step
+    cdef object owners          # of the memory that `common` points to
+
+    def __init__(self, cell, params, sizes, *, isa, packed=False):
+        """`packed`: lay the parameters out for the kernels, once for all calls of `forward`."""
+        cdef fr_args *a = &self.common
+        cdef int i
+        fill_run(&a.run, params["w_ih"], isa, 1)
+        a.cell = fr_cell_index(cell.name.encode())
+        if a.cell < 0:
+            raise ValueError(f"{cell!r} has no native kernels (no row {cell.name!r} in cells.def)")
+        for i, option in enumerate(cell.native_options):
+            a.option[i] = option
+        a.inputs, a.hidden, a.outputs = sizes
+        for i, name in enumerate(cell.parameters):
+            array = params.get(name)
+            a.param[i] = pointer(array)
+            if array is not None:
+                self.products += cnp.PyArray_SIZE(<cnp.ndarray>array)
+        self.owners = params, self.pack() if packed else None
+
+    cdef Memory pack(self):
+        cdef Memory memory = Memory(fr_packed_size(&self.common))
+        with nogil:
+            fr_pack(&self.common, memory.data)
+        self.common.packed = memory.data
+        return memory
+
+    cdef fr_args call(self, x, lengths, bint reverse, int threads) except *:
+        cdef fr_args a = self.common
+        a.run.threads = threads
+        a.steps, a.batch = x.shape[0], x.shape[1]
+        a.reverse = reverse
+        a.lengths = <const int64_t *>pointer(lengths)
+        fill_view(&a.x, x)
+        return a
+
+    def forward(self, *, x, lengths, reverse, state0, y, state, tape_states, cached, threads):
+        """Fills ``y``, ``state`` and the tape's arrays (``tape_states`` and ``cached`` may be None)."""
+        cdef fr_args a = self.call(x, lengths, reverse, threads)
+        cdef fr_status status
+        cdef int i
+        fill_view(&a.y, y)
+        for i in range(len(state)):
+            a.state0[i] = pointer(state0[i])
+            a.state[i] = pointer(state[i])
+            if tape_states is not None:
+                a.tape_state[i] = pointer(tape_states[i])
+        a.tape_cached = pointer(cached)
+        with nogil:
+            status = fr_forward(&a)
+        finish(status)
+
+    def backward(self, *, x, lengths, reverse, tape_states, cached, dy, dstate, dx, dstate0, dparams,
+                 threads):
+        """Fills ``dx``, ``dstate0`` and ``dparams``, which are in the cell's order; all but ``x``, the tape
+        and ``dx`` may be None, or hold None."""
+        cdef fr_args a = self.call(x, lengths, reverse, threads)
+        cdef fr_status status
+        cdef int i
+        fill_view(&a.dy, dy)
+        fill_view(&a.dx, dx)
+        for i in range(len(tape_states)):
+            a.tape_state[i] = pointer(tape_states[i])
+            a.dstate[i] = pointer(dstate[i])
+            a.dstate0[i] = pointer(dstate0[i])
+        a.tape_cached = pointer(cached)
+        for i in range(len(dparams)):
+            a.dparam[i] = pointer(dparams[i])
+        with nogil:
+            status = fr_backward(&a)
+        finish(status)
 
 
-def pack(cell, params, sizes, *, isa):
-    """The parameters laid out for the kernels of one instruction set, as an array of bytes."""
-    cdef fr_args a
-    cdef size_t size
-    memset(&a, 0, sizeof(a))
-    fill_run(&a.run, params["w_ih"], isa, 1, None)
-    fill_cell(&a, cell, params, sizes)
-    size = fr_packed_size(&a)
-    packed = bytes_of(size)
-    cdef void *to = pointer(packed)
-    with nogil:
-        fr_pack(&a, to)
-    return packed
+cdef bint is_plain(value, int dtype) noexcept:
+    """Whether the kernels can take an array as it is."""
+    return (
+        cnp.PyArray_CheckExact(value)
+        and cnp.PyArray_TYPE(<cnp.ndarray>value) == dtype
+        and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>value)
+    )
+
+
+cdef bint has_shape(value, int axes, const cnp.npy_intp *shape) noexcept:
+    cdef int i
+    if cnp.PyArray_NDIM(<cnp.ndarray>value) != axes:
+        return False
+    for i in range(axes):
+        if cnp.PyArray_DIM(<cnp.ndarray>value, i) != shape[i]:
+            return False
+    return True
+
+
+# Multiply-adds below which a call keeps the GIL: given away, it may be long in coming back.
+cdef double SMALL_WORK = 5e4
+
+
+cdef class Layers:
+    """The passes of a recurrent layer, in the order of its states: inference at the least cost.
+
+    For plain arguments alone, arrays of the right shape that the kernels can use as they are; all others, and
+    what there is to say about them, are left to ``_checks``.
+    """
+
+    cdef tuple passes
+    cdef Py_ssize_t directions
+    cdef bint batch_first
+    cdef int dtype, states
+    cdef ptrdiff_t inputs, outputs
+    cdef ptrdiff_t width[FR_MAX_STATES]
+
+    def __init__(self, passes, widths, *, directions, batch_first):
+        cdef Bound first = passes[0]
+        cdef int i
+        self.passes = tuple(passes)
+        self.directions, self.batch_first = directions, batch_first
+        self.dtype = cnp.NPY_FLOAT32 if first.common.run.dtype == FR_FLOAT32 else cnp.NPY_FLOAT64
+        self.inputs, self.outputs = first.common.inputs, first.common.outputs
+        self.states = len(widths)
+        for i, width in enumerate(widths):
+            self.width[i] = width
+
+    def run(self, x, state, bint step, int threads):
+        """``(y, state)`` as a call of the layer or its step returns them; None if x or state is not plain."""
+        cdef fr_args a
+        cdef fr_status status
+        cdef Bound bound
+        cdef cnp.npy_intp shape[3]
+        cdef cnp.npy_intp state_shape[3]
+        cdef char *before[FR_MAX_STATES]
+        cdef char *after[FR_MAX_STATES]
+        cdef ptrdiff_t steps = 1, batch = 1, between_steps, between_rows, item
+        cdef Py_ssize_t k, direction
+        cdef int i, axes
+        cdef bint batched
+
+        if not is_plain(x, self.dtype):
+            return None
+        axes = cnp.PyArray_NDIM(<cnp.ndarray>x)
+        item = cnp.PyArray_ITEMSIZE(<cnp.ndarray>x)
+        batched = axes == 3 - step
+        if not batched and axes != 2 - step:
+            return None
+        for i in range(axes):
+            shape[i] = cnp.PyArray_DIM(<cnp.ndarray>x, i)
+        if shape[axes - 1] != self.inputs:
+            return None
+        if batched:
+            batch = shape[0 if step or self.batch_first else 1]
+        if not step:
+            steps = shape[1 if batched and self.batch_first else 0]
+        between_steps = 1 if self.batch_first else batch        # in vectors of features
+        between_rows = steps if self.batch_first else 1
+
+        state_shape[0], state_shape[1] = len(self.passes), batch
+        if state is not None and self.states > 1 and (type(state) is not tuple or len(state) != self.states):
+            return None
+        for i in range(self.states):
+            state_shape[1 + batched] = self.width[i]
+            given = state if self.states == 1 or state is None else (<tuple>state)[i]
+            if given is None:
+                before[i] = NULL
+            elif is_plain(given, self.dtype) and has_shape(given, 2 + batched, state_shape):
+                before[i] = cnp.PyArray_BYTES(<cnp.ndarray>given)
+            else:
+                return None
+
+        cdef list final = []
+        for i in range(self.states):
+            state_shape[1 + batched] = self.width[i]
+            final.append(cnp.PyArray_EMPTY(2 + batched, state_shape, self.dtype, 0))
+            after[i] = cnp.PyArray_BYTES(<cnp.ndarray>final[i])
+        y = x
+        for k in range(len(self.passes)):
+            direction = k % self.directions
+            if direction == 0:
+                x = y
+                shape[axes - 1] = self.directions * self.outputs
+                y = cnp.PyArray_EMPTY(axes, shape, self.dtype, 0)
+            bound = self.passes[k]
+            a = bound.common
+            a.run.threads = threads
+            a.reverse = direction
+            a.steps, a.batch = steps, batch
+            a.x.data = cnp.PyArray_DATA(<cnp.ndarray>x)
+            a.x.step, a.x.row = between_steps * a.inputs, between_rows * a.inputs
+            a.y.data = cnp.PyArray_BYTES(<cnp.ndarray>y) + direction * self.outputs * item
+            a.y.step, a.y.row = between_steps * shape[axes - 1], between_rows * shape[axes - 1]
+            for i in range(self.states):
+                if before[i] != NULL:
+                    a.state0[i] = before[i] + k * batch * self.width[i] * item
+                a.state[i] = after[i] + k * batch * self.width[i] * item
+            if bound.products * batch * steps < SMALL_WORK:
+                status = fr_forward(&a)
+            else:
+                with nogil:
+                    status = fr_forward(&a)
+            finish(status)
+        return y, final[0] if self.states == 1 else tuple(final)
 
 
 def linear(x, w, b, y, *, isa, threads):
     """``y = x w^T + b``, x (R, I), w (O, I)."""
     cdef fr_linear_args a
     cdef fr_status status
-    cdef list raised = []
     memset(&a, 0, sizeof(a))
-    fill_run(&a.run, x, isa, threads, raised)
+    fill_run(&a.run, x, isa, threads)
     a.rows, a.inputs, a.outputs = x.shape[0], x.shape[1], w.shape[0]
     a.x, a.w, a.b, a.y = pointer(x), pointer(w), pointer(b), pointer(y)
     with nogil:
         status = fr_linear(&a)
-    finish(status, raised)
+    finish(status)
 
 
 def linear_backward(x, w, dy, dx, dw, db, *, isa, threads):
     """Fills ``dx``, ``dw`` and, unless None, ``db``."""
     cdef fr_linear_args a
     cdef fr_status status
-    cdef list raised = []
     memset(&a, 0, sizeof(a))
-    fill_run(&a.run, x, isa, threads, raised)
+    fill_run(&a.run, x, isa, threads)
     a.rows, a.inputs, a.outputs = x.shape[0], x.shape[1], w.shape[0]
     a.x, a.w, a.dy = pointer(x), pointer(w), pointer(dy)
     a.dx, a.dw, a.db = pointer(dx), pointer(dw), pointer(db)
     with nogil:
         status = fr_linear_backward(&a)
-    finish(status, raised)
+    finish(status)
 
 
 def map(int function, x, y, *, isa):
@@ -291,11 +401,12 @@ def map(int function, x, y, *, isa):
     cdef void *source = pointer(x)
     cdef void *target = pointer(y)
     cdef ptrdiff_t n = x.size
-    fill_run(&run, x, isa, 1, None)
+    fill_run(&run, x, isa, 1)
     cdef ptrdiff_t item = cnp.PyArray_ITEMSIZE(<cnp.ndarray>x), done = 0, step = 1 << 22
     while done < n:                 # piece by piece, with a look for signals
         with nogil:
             fr_map(&run, <fr_function>function, <char *>source + done * item, <char *>target + done * item,
                    min(step, n - done))
         done += step
-        PyErr_CheckSignals()
+        if PyErr_CheckSignals():
+            finish(FR_INTERRUPTED)

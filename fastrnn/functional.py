@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,14 +48,13 @@ class Packed:
             array.flags.writeable = False
         self.cell = cell
         self.params = given._replace(arrays=arrays)
-        self._layouts: dict[int, np.ndarray] = {}
+        self._layouts: dict[int, _native.Bound] = {}
 
-    def layout(self, isa: int) -> np.ndarray:
-        """The packed bytes for an instruction set."""
+    def layout(self, isa: int) -> _native.Bound:
+        """The parameters packed for an instruction set."""
         found = self._layouts.get(isa)
         if found is None:
-            found = _native.pack(self.cell, self.params.arrays, _sizes(self.cell, self.params), isa=isa)
-            self._layouts[isa] = found
+            found = self._layouts[isa] = _bound(self.cell, self.params, isa, packed=True)
         return found
 
     def __reduce__(self):
@@ -64,6 +63,38 @@ class Packed:
     def __repr__(self) -> str:
         p = self.params
         return f"Packed({self.cell}, input_size={p.input_size}, hidden_size={p.hidden_size}, dtype={p.dtype})"
+
+
+class PackedLayers:
+    """The passes of a recurrent layer, each packed: a layer that is frozen.
+
+    Attributes
+    ----------
+    passes : list of Packed
+        In the order of the layer's states.
+    """
+
+    def __init__(self, cell: Cell, params: Sequence[_checks.Parameters], directions: int, batch_first: bool):
+        self.passes = [pack(cell, each) for each in params]
+        self._widths = tuple(cell.state_shapes(params[0].hidden_size).values())
+        self._directions = directions
+        self._batch_first = batch_first
+        self._layouts: dict[int, _native.Layers] = {}
+
+    def run(self, x: Any, state: Any, step: bool = False) -> tuple[np.ndarray, Any] | None:
+        """What the layer returns, or its step; None where an argument needs a cast, a copy or a message."""
+        on_reference, isa, threads = _config.settings()
+        if on_reference:
+            return None
+        layers = self._layouts.get(isa)
+        if layers is None:
+            layers = self._layouts[isa] = _native.Layers(
+                [each.layout(isa) for each in self.passes],
+                self._widths,
+                directions=self._directions,
+                batch_first=self._batch_first,
+            )
+        return layers.run(x, state, step, threads)
 
 
 # Parameters as the functions take them: by name; packed; or checked already, as the layers keep them.
@@ -157,21 +188,18 @@ def forward(
         return reference.forward(cell, plain, x, state, lengths=lengths, reverse=reverse, tape=tape, out=out)
     given = _checks.forward_arguments(cell, plain, x, state, lengths, out)
     run = _config.run_options()
-    sizes = _sizes(cell, given.params)
     (steps, batch, _), dtype = given.x.shape, given.params.dtype
     widths = tuple(s.shape[1] for s in given.state)
 
-    y = np.empty((steps, batch, sizes[2]), dtype) if given.out is None else given.out
+    y = np.empty((steps, batch, widths[0]), dtype) if given.out is None else given.out
     final = tuple(np.empty((batch, width), dtype) for width in widths)
     record = None
     if tape:
         states = tuple(np.empty((steps + 1, batch, width), dtype) for width in widths)
-        cached = np.empty((steps, batch, len(cell.cached) * sizes[1]), dtype)
+        cached = np.empty((steps, batch, len(cell.cached) * given.params.hidden_size), dtype)
         record = Tape(cell, given.params.arrays, given.x, given.lengths, reverse, states, cached)
-    _native.forward(
-        cell,
-        given.params.arrays,
-        sizes,
+    bound = _bound(cell, given.params, run["isa"]) if packed is None else packed.layout(run["isa"])
+    bound.forward(
         x=given.x,
         lengths=given.lengths,
         reverse=reverse,
@@ -180,8 +208,7 @@ def forward(
         state=final,
         tape_states=states if tape else None,
         cached=cached if tape else None,
-        packed=None if packed is None else packed.layout(run["isa"]),
-        **run,
+        threads=run["threads"],
     )
     return y, _one_or_all(final), record
 
@@ -244,10 +271,8 @@ def backward(
     dx = np.empty(tape.x.shape, dtype)
     dstate0 = tuple(np.empty_like(d) for d in given.dstate)
     dparams = {name: np.empty_like(array) for name, array in given.params.arrays.items()}
-    _native.backward(
-        cell,
-        given.params.arrays,
-        _sizes(cell, given.params),
+    run = _config.run_options()
+    _bound(cell, given.params, run["isa"]).backward(
         x=tape.x,
         lengths=tape.lengths,
         reverse=tape.reverse,
@@ -257,8 +282,8 @@ def backward(
         dstate=given.dstate,
         dx=dx,
         dstate0=dstate0,
-        dparams=dparams,
-        **_config.run_options(),
+        dparams=[dparams.get(name) for name in cell.parameters],
+        threads=run["threads"],
     )
     if consume:
         tape.release()
@@ -328,9 +353,9 @@ def _map(name: str, x: Any) -> np.ndarray:
     return y
 
 
-def _sizes(cell: Cell, params: _checks.Parameters) -> tuple[int, int, int]:
-    """I, H and P."""
-    return params.input_size, params.hidden_size, cell.output_size(params.hidden_size)
+def _bound(cell: Cell, params: _checks.Parameters, isa: int, packed: bool = False) -> _native.Bound:
+    sizes = params.input_size, params.hidden_size, cell.output_size(params.hidden_size)
+    return _native.Bound(cell, params.arrays, sizes, isa=isa, packed=packed)
 
 
 def _plain(params: Params) -> Any:

@@ -3,11 +3,17 @@
 import copy
 import itertools
 import pickle
+import re
+import sys
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from kit import ISAS
 
-from fastrnn import cells, functional, nn
+import fastrnn
+from fastrnn import cells, functional, nn, reference
 
 CELLS = {
     "tanh": cells.RNN(),
@@ -694,6 +700,217 @@ def test_a_frozen_layer_runs_on_what_was_packed(cell):
         value[...] = 0
     assert np.array_equal(layer(x)[0], y)
     assert not np.array_equal(layer.thaw()(x)[0], y)
+
+
+# ---- the quick way of a frozen layer ----
+
+
+def pair(cell, dtype=np.float32, **arguments):
+    """The same layer twice, the second one frozen."""
+    layer = make(cell, dtype=dtype, **arguments)
+    return layer, copy.deepcopy(layer).freeze()
+
+
+def states_for(layer, *shape, seed=3):
+    rng = np.random.default_rng(seed)
+    width = layer.cell.state_shapes(H).values()
+    passes = layer.num_layers * (1 + layer.bidirectional)
+    drawn = [rng.standard_normal((passes, *shape, w)).astype(layer.dtype) for w in width]
+    return tuple(drawn) if len(drawn) > 1 else drawn[0]
+
+
+@pytest.fixture
+def only_the_quick_way(monkeypatch):
+    """A switch: from then on what takes the general way fails."""
+
+    def general_way(*arguments, **options):
+        raise AssertionError("the general way was taken")
+
+    return lambda: monkeypatch.setattr(functional, "forward", general_way)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("num_layers", [1, 3])
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (3,)])
+@pytest.mark.parametrize("given", [False, True])
+def test_the_quick_way_of_a_step_has_the_bits_of_the_general_one(
+    cell, dtype, num_layers, shape, given, only_the_quick_way
+):
+    layer, frozen = pair(cell, dtype, num_layers=num_layers, bidirectional=False)
+    x = np.random.default_rng(0).standard_normal((*shape, I)).astype(dtype)
+    state = states_for(layer, *shape) if given else None
+    first = layer.step(x, state)
+    second = layer.step(x, first[1])
+    only_the_quick_way()
+    for quick, general in ((frozen.step(x, state), first), (frozen.step(x, first[1]), second)):
+        assert same(quick, general)
+        assert all(a.flags.c_contiguous and a.flags.writeable for a in (quick[0], *arrays(quick[1])))
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("num_layers", [1, 3])
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("steps", [0, 1, T])
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (3,)])
+def test_the_quick_way_of_a_call_has_the_bits_of_the_general_one(
+    cell, bidirectional, num_layers, batch_first, steps, shape, only_the_quick_way
+):
+    layer, frozen = pair(cell, num_layers=num_layers, bidirectional=bidirectional, batch_first=batch_first)
+    order = (*shape, steps) if batch_first else (steps, *shape)
+    x = np.random.default_rng(0).standard_normal((*order, I)).astype(np.float32)
+    states = [None, states_for(layer, *shape)]
+    if len(layer.cell.states) > 1:
+        states.append((states[1][0], None))
+    general = [layer(x, state) for state in states]
+    only_the_quick_way()
+    for state, expected in zip(states, general, strict=True):
+        assert same(frozen(x, state), expected)
+
+
+def awkward(a):
+    """The values of an array, in ways that the kernels do not take as they are."""
+    unaligned = np.zeros(a.nbytes + 1, np.uint8)[1:].view(a.dtype).reshape(a.shape)
+    unaligned[...] = a
+    wide = np.repeat(a, 2, axis=-1)
+    return {
+        "list": a.tolist(),
+        "float64": a.astype(np.float64),
+        "swapped": a.astype(">f4"),
+        "strided": wide[..., ::2],
+        "backwards": a[..., ::-1].copy()[..., ::-1],
+        "fortran": np.asfortranarray(a),
+        "unaligned": unaligned,
+        "subclass": a.view(np.recarray),
+    }
+
+
+@pytest.mark.parametrize("kind", awkward(np.zeros((1, 1), np.float32)))
+def test_arguments_of_any_kind_are_taken_by_a_frozen_layer(cell, kind):
+    layer, frozen = pair(cell, bidirectional=False)
+    x = np.random.default_rng(0).standard_normal((T, B, I)).astype(np.float32)
+    state = states_for(layer, B)
+    given = like(state, [awkward(s)[kind] for s in arrays(state)])
+    expected, step = layer(x, state), layer.step(x[0], state)
+    for a, b in ((x, given), (awkward(x)[kind], state), (awkward(x)[kind], given)):
+        assert same(frozen(a, b), expected)
+        if kind == "list":
+            assert same(frozen(a, list(b) if isinstance(b, tuple) else b), expected)
+    assert same(frozen.step(awkward(x[0])[kind], given), step)
+
+
+def test_wrong_arguments_are_answered_by_a_frozen_layer_as_by_any(cell):
+    layer, frozen = pair(cell, bidirectional=False)
+    x, state = np.ones((T, B, I), np.float32), states_for(layer, B)
+    transposed = like(state, [s.transpose(1, 0, 2) for s in arrays(state)])
+    short = like(state, [s[:, :1] for s in arrays(state)])
+    calls = [
+        ("__call__", x.astype(int), None),
+        ("__call__", x[..., :1], None),
+        ("__call__", x[0, 0], None),
+        ("__call__", x[None], None),
+        ("__call__", None, None),
+        ("__call__", x, transposed),
+        ("__call__", x, short),
+        ("__call__", x, (*arrays(state), *arrays(state))),
+        ("__call__", x, "state"),
+        ("step", x, None),
+        ("step", np.float32(1), None),
+        ("step", x[0, :, :1], None),
+        ("step", x[0].astype(int), None),
+        ("step", x[0], transposed),
+        ("step", x[0, 0], state),
+    ]
+    for method, *arguments in calls:
+        with pytest.raises((TypeError, ValueError)) as general:
+            getattr(layer, method)(*arguments)
+        with pytest.raises(general.type, match=f"^{re.escape(str(general.value))}$"):
+            getattr(frozen, method)(*arguments)
+    _, both = pair(cell)
+    with pytest.raises(ValueError, match="bidirectional"):
+        both.step(x[0])
+
+
+def test_settings_hold_for_a_frozen_layer(cell, monkeypatch):
+    layer, frozen = pair(cell)
+    x = np.random.default_rng(0).standard_normal((T, B, I)).astype(np.float32)
+    expected = layer(x)
+    for isa in ISAS:
+        for threads in (1, 2):
+            with fastrnn.isa(isa), fastrnn.num_threads(threads):
+                assert same(frozen(x), expected)
+    called = []
+    inside = reference.forward
+    monkeypatch.setattr(reference, "forward", lambda *a, **k: called.append(1) or inside(*a, **k))
+    with fastrnn.backend("reference"):
+        assert same(frozen(x), expected)
+    assert len(called) == 4
+    fastrnn.set_backend("reference")
+    try:
+        assert same(frozen(x), expected)
+        assert len(called) == 8
+        with fastrnn.backend("native"):
+            assert same(frozen(x), expected)
+        assert len(called) == 8
+    finally:
+        fastrnn.set_backend("native")
+
+
+@pytest.mark.parametrize("hidden", [5, 100])  # with the GIL, and without it
+def test_a_frozen_layer_runs_in_many_threads_at_once(hidden):
+    layer = nn.LSTM(I, hidden, num_layers=2, rng=0).freeze()
+    xs = np.random.default_rng(0).standard_normal((4, 50, 2, I)).astype(np.float32)
+    expected = [layer(x) for x in xs]
+
+    def stream(k):
+        for _ in range(5):
+            state, rows = None, []
+            for x_t in xs[k]:
+                y_t, state = layer.step(x_t, state)
+                rows.append(y_t)
+            assert same((np.array(rows), state), expected[k])
+            assert same(layer(xs[k]), expected[k])
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(stream, k) for k in range(4)]:
+            done.result()
+
+
+def test_the_quick_way_keeps_nothing(cell):
+    _, frozen = pair(cell, bidirectional=False)
+    x, state = np.ones((B, I), np.float32), states_for(frozen, B)
+
+    def calls(count):
+        for _ in range(count):
+            frozen.step(x, state)
+            frozen.step(x[:, :1].repeat(I, 1), None)
+            with pytest.raises(ValueError, match="features"):
+                frozen.step(x[:, 1:])
+
+    calls(20)
+    held = [sys.getrefcount(a) for a in (x, *arrays(state))]
+    tracemalloc.start()
+    try:
+        calls(5)
+        before = tracemalloc.get_traced_memory()[0]
+        calls(100)
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 100 * 40  # an array is more than that
+    assert held == [sys.getrefcount(a) for a in (x, *arrays(state))]
+
+
+def test_memory_that_runs_out_in_a_frozen_layer_is_memory_error():
+    layer = nn.LSTM(I, H, rng=0).freeze()
+    x = np.ones((B, I), np.float32)
+    expected = layer.step(x)
+    fastrnn._native.fail_allocation(1)
+    try:
+        with pytest.raises(MemoryError, match="workspace"):
+            layer.step(x)
+    finally:
+        fastrnn._native.fail_allocation(0)
+    assert same(layer.step(x), expected)
 
 
 @pytest.mark.parametrize("wrong", ["lstm", cells.LSTM, None])

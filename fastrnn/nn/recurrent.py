@@ -177,7 +177,7 @@ class Recurrent(Module):
             )
             for layer, reverse in self._passes()
         ]
-        self._packed: list[functional.Packed] | None = None
+        self._packed: functional.PackedLayers | None = None
         self._widths = tuple(self.cell.state_shapes(self.hidden_size).values())
 
     # ---- running ----
@@ -205,6 +205,8 @@ class Recurrent(Module):
         TypeError
             x is not real floating-point.
         """
+        if self._packed is not None and lengths is None and (done := self._packed.run(x, state)):
+            return done
         x, unbatched = self._time_major(x)
         y, state, *_ = self._run(x, state, lengths, unbatched, training=False)
         return self._as_given(y, unbatched), state
@@ -245,6 +247,8 @@ class Recurrent(Module):
             raise ValueError(
                 f"{type(self).__name__}.step: a bidirectional layer needs the whole sequence; call it instead"
             )
+        if self._packed is not None and (done := self._packed.run(x_t, state, step=True)):
+            return done
         x_t = _checks.real(type(self).__name__, "x_t", x_t, self.dtype)
         if x_t.ndim not in (1, 2):
             raise ValueError(
@@ -264,7 +268,7 @@ class Recurrent(Module):
         first = self._states(state, "state", batch, unbatched)
         directions = self._directions()
         width = self.cell.output_size(self.hidden_size)
-        params = self._cells if training or self._packed is None else self._packed
+        params = self._cells if training or self._packed is None else self._packed.passes
         last: list[Sequence[np.ndarray]] = []
         passes, masks = [], []
         for layer in range(self.num_layers):
@@ -442,7 +446,9 @@ class Recurrent(Module):
 
     def _freeze(self) -> None:
         super()._freeze()
-        self._packed = [functional.pack(self.cell, params) for params in self._cells]
+        self._packed = functional.PackedLayers(
+            self.cell, self._cells, 1 + self.bidirectional, self.batch_first
+        )
 
     def _thaw(self) -> None:
         super()._thaw()

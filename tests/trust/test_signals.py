@@ -11,7 +11,7 @@ PROGRAM = """
 import sys, time
 import numpy as np, fastrnn
 from trust_work import CELLS, bits, case, compute
-from fastrnn import functional
+from fastrnn import functional, nn
 
 given = case(CELLS["lstm"], 4000, 16, 64, 128)
 cell, params, x = given["cell"], given["params"], given["x"]
@@ -21,6 +21,7 @@ rows = np.broadcast_to(x[0], (3000, *x[0].shape)).reshape(-1, 64)
 wide = np.ones((2000, 64), np.float32)
 calls = {
     "forward": lambda: functional.forward(cell, params, x, tape=False),
+    "frozen": lambda: nn.LSTM(64, 128).freeze()(x),
     "backward": lambda: functional.backward(cell, params, tape, y),
     "linear": lambda: functional.linear(rows, wide),
 }
@@ -55,7 +56,7 @@ def interrupt(call, threads):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("call", ["forward", "backward", "linear"])
+@pytest.mark.parametrize("call", ["forward", "frozen", "backward", "linear"])
 def test_ctrl_c_ends_a_long_call_within_a_fifth_of_a_second(call, threads):
     # A busy machine may delay one try; a call that does not look would delay all of them by seconds.
     assert min(interrupt(call, threads) for _ in range(2)) < 0.2
