@@ -80,7 +80,7 @@ def parameters(cell: Cell, params: Mapping[str, Any] | Parameters) -> Parameters
         )
 
     arrays = {n: _array(who, n, params[n]) for n in known if n in params}
-    dtypes = {a.dtype.newbyteorder("=") for a in arrays.values()}
+    dtypes = {_native_dtype(a) for a in arrays.values()}
     if len(dtypes) > 1 or dtypes.pop() not in DTYPES:
         found = ", ".join(f"{n} {a.dtype}" for n, a in arrays.items())
         raise TypeError(
@@ -101,8 +101,8 @@ def parameters(cell: Cell, params: Mapping[str, Any] | Parameters) -> Parameters
                 f"{who}: {name} has shape {array.shape}; expected {expected[name]}, "
                 f"since w_ih {shape} means input_size={input_size}, hidden_size={hidden_size}"
             )
-    dtype = arrays["w_ih"].dtype.newbyteorder("=")
-    arrays = {n: _contiguous(a.astype(dtype, copy=False)) for n, a in arrays.items()}
+    dtype = _native_dtype(arrays["w_ih"])
+    arrays = {n: _contiguous(_cast(a, dtype)) for n, a in arrays.items()}
     return Parameters(cell, arrays, input_size, hidden_size, dtype)
 
 
@@ -160,11 +160,12 @@ def backward_arguments(
         raise TypeError(
             f"{who}: the tape is {tape.cached.dtype}, the parameters are {params.dtype}; run forward again"
         )
-    then, now = ({n: a.shape for n, a in p.items()} for p in (tape.params, params.arrays))
-    if then != now:
-        raise ValueError(
-            f"{who}: the tape was recorded with parameters {then}, now they are {now}; run forward again"
-        )
+    if tape.params is not params.arrays:
+        then, now = ({n: a.shape for n, a in p.items()} for p in (tape.params, params.arrays))
+        if then != now:
+            raise ValueError(
+                f"{who}: the tape was recorded with parameters {then}, now they are {now}; run forward again"
+            )
     steps, batch, _ = tape.x.shape
     if dy is not None:
         dy = _contiguous(real(who, "dy", dy, params.dtype))
@@ -178,7 +179,7 @@ def linear_arguments(x: Any, w: Any, b: Any = None) -> tuple[np.ndarray, np.ndar
     """The arguments of ``linear``: x (..., I), w (O, I), b (O,) or None."""
     who = "linear"
     w = _array(who, "w", w)
-    dtype = w.dtype.newbyteorder("=")
+    dtype = _native_dtype(w)
     if dtype not in DTYPES:
         raise TypeError(f"{who}: w is {w.dtype}; expected float32 or float64. Convert it with .astype")
     if w.ndim != 2:
@@ -190,7 +191,7 @@ def linear_arguments(x: Any, w: Any, b: Any = None) -> tuple[np.ndarray, np.ndar
         b = _contiguous(real(who, "b", b, dtype))
         if b.shape != w.shape[:1]:
             raise ValueError(f"{who}: b has shape {b.shape}; expected {w.shape[:1]}, since w is {w.shape}")
-    return _contiguous(x), _contiguous(w.astype(dtype, copy=False)), b
+    return _contiguous(x), _contiguous(_cast(w, dtype)), b
 
 
 def linear_backward_arguments(x: Any, w: Any, dy: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -206,8 +207,7 @@ def linear_backward_arguments(x: Any, w: Any, dy: Any) -> tuple[np.ndarray, np.n
 def elementwise_argument(who: str, x: Any) -> np.ndarray:
     """The argument of an elementary function: float32 stays, every other real floating type is float64."""
     x = _floating(who, "x", _array(who, "x", x))
-    dtype = np.float32 if x.dtype.newbyteorder("=") == np.float32 else np.float64
-    return _contiguous(x.astype(dtype, copy=False))
+    return _contiguous(_cast(x, DTYPES[0] if _native_dtype(x) == DTYPES[0] else DTYPES[1]))
 
 
 # -- single values ----------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ def real(who: str, argument: str, value: Any, dtype: np.dtype) -> np.ndarray:
     """The value as an array of the dtype, of any layout; refuses what is not real floating."""
     if type(value) is np.ndarray and value.dtype == dtype:
         return value
-    return _floating(who, argument, _array(who, argument, value)).astype(dtype, copy=False)
+    return _cast(_floating(who, argument, _array(who, argument, value)), dtype)
 
 
 def by_state(who: str, argument: str, value: Any, names: Sequence[str], axes: str) -> Sequence[Any]:
@@ -308,6 +308,8 @@ def nearest(name: object, known: Any) -> str:
 
 
 def _array(who: str, argument: str, value: Any) -> np.ndarray:
+    if type(value) is np.ndarray:
+        return value
     try:
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             return np.from_dlpack(value)
@@ -323,9 +325,19 @@ def _floating(who: str, argument: str, array: np.ndarray) -> np.ndarray:
     return array
 
 
+def _native_dtype(array: np.ndarray) -> np.dtype:
+    dtype = array.dtype
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
+
+
+def _cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
 def _contiguous(array: np.ndarray) -> np.ndarray:
     """The array in C order and aligned: itself, or a copy."""
-    return array if array.flags.c_contiguous and array.flags.aligned else array.copy("C")
+    flags = array.flags
+    return array if flags.c_contiguous and flags.aligned else array.copy("C")
 
 
 def _states(cell: Cell, params: Parameters, argument: str, value: Any, batch: int) -> tuple[np.ndarray, ...]:

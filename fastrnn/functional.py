@@ -184,21 +184,21 @@ def forward(
     """
     packed = params if isinstance(params, Packed) else None
     plain = _plain(params)
-    if _config.is_reference():
+    on_reference, isa, threads = _config.settings()
+    if on_reference:
         return reference.forward(cell, plain, x, state, lengths=lengths, reverse=reverse, tape=tape, out=out)
     given = _checks.forward_arguments(cell, plain, x, state, lengths, out)
-    run = _config.run_options()
     (steps, batch, _), dtype = given.x.shape, given.params.dtype
-    widths = tuple(s.shape[1] for s in given.state)
+    widths = [s.shape[1] for s in given.state]
 
     y = np.empty((steps, batch, widths[0]), dtype) if given.out is None else given.out
-    final = tuple(np.empty((batch, width), dtype) for width in widths)
+    final = tuple([np.empty((batch, width), dtype) for width in widths])
     record = None
     if tape:
-        states = tuple(np.empty((steps + 1, batch, width), dtype) for width in widths)
+        states = tuple([np.empty((steps + 1, batch, width), dtype) for width in widths])
         cached = np.empty((steps, batch, len(cell.cached) * given.params.hidden_size), dtype)
         record = Tape(cell, given.params.arrays, given.x, given.lengths, reverse, states, cached)
-    bound = _bound(cell, given.params, run["isa"]) if packed is None else packed.layout(run["isa"])
+    bound = _bound(cell, given.params, isa) if packed is None else packed.layout(isa)
     bound.forward(
         x=given.x,
         lengths=given.lengths,
@@ -208,7 +208,7 @@ def forward(
         state=final,
         tape_states=states if tape else None,
         cached=cached if tape else None,
-        threads=run["threads"],
+        threads=threads,
     )
     return y, _one_or_all(final), record
 
@@ -264,15 +264,15 @@ def backward(
     (15, 5)
     """
     plain = _plain(params)
-    if _config.is_reference():
+    on_reference, isa, threads = _config.settings()
+    if on_reference:
         return reference.backward(cell, plain, tape, dy, dstate, consume=consume)
     given = _checks.backward_arguments(cell, plain, tape, dy, dstate)
     dtype = given.params.dtype
     dx = np.empty(tape.x.shape, dtype)
-    dstate0 = tuple(np.empty_like(d) for d in given.dstate)
-    dparams = {name: np.empty_like(array) for name, array in given.params.arrays.items()}
-    run = _config.run_options()
-    _bound(cell, given.params, run["isa"]).backward(
+    dstate0 = tuple(np.empty(d.shape, dtype) for d in given.dstate)
+    dparams = {name: np.empty(array.shape, dtype) for name, array in given.params.arrays.items()}
+    _bound(cell, given.params, isa).backward(
         x=tape.x,
         lengths=tape.lengths,
         reverse=tape.reverse,
@@ -283,7 +283,7 @@ def backward(
         dx=dx,
         dstate0=dstate0,
         dparams=[dparams.get(name) for name in cell.parameters],
-        threads=run["threads"],
+        threads=threads,
     )
     if consume:
         tape.release()

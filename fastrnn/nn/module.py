@@ -17,6 +17,8 @@ __all__ = ["IncompatibleKeys", "Module", "Tape", "join_grads"]
 
 #: What kernels and optimisers ask of the array of a parameter: C order, aligned, writeable.
 _LIVE: Final = ("C", "A", "W")
+#: Attributes that are no modules, passed over at once: every training step looks for modules three times.
+_PLAIN: Final = frozenset({type(None), bool, int, float, str, dict})
 
 
 class IncompatibleKeys(NamedTuple):
@@ -97,9 +99,11 @@ class Module:
     def children(self) -> Iterator[tuple[str, Module]]:
         """Yield the contained modules with their names, in the order in which they became attributes."""
         for name, value in vars(self).items():
+            if type(value) in _PLAIN:
+                continue
             if isinstance(value, Module):
                 yield name, value
-            elif isinstance(value, list | tuple):
+            elif isinstance(value, (list, tuple)):
                 yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
 
     def modules(self) -> Iterator[Module]:

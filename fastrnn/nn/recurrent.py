@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import warnings
 from collections.abc import Iterator, Sequence
@@ -481,6 +482,7 @@ class Recurrent(Module):
         )
 
 
+@functools.cache
 def _torch_name(name: str, layer: int, reverse: bool) -> str:
     """Return PyTorch's name of a cell's parameter: w_ih -> weight_ih_l0_reverse."""
     kind, _, rest = name.partition("_")
