@@ -168,11 +168,18 @@ static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n
     FN(run_loop_product)(a, rows, n, &l);
 }
 
+static fr_load FN(backward_load)(const fr_args *a)
+{
+    return (fr_load){a->batch, fr_ceil(fr_min(a->hidden, a->outputs), W), FN(cells)[a->cell]->gates * a->hidden,
+                     W * sizeof(T)};
+}
+
 static void FN(backward_window)(void *argument, int member, int members)
 {
     FN(backward_call) *c = argument;
     const fr_args *a = c->a;
-    const fr_grid grid = fr_plan(members, a->batch, fr_min(c->panels, c->out_panels), FN(weight_bytes)(a));
+    const fr_load load = FN(backward_load)(a);
+    const fr_grid grid = fr_plan(members, &load);
     const fr_place place = fr_take_place(a, grid, member);
     FN(row) *rows = c->rows + place.scratch;
     ptrdiff_t base = c->base;
@@ -276,8 +283,8 @@ static void FN(backward_space)(fr_arena *arena, FN(backward_call) *c, const FN(b
     got.b = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
     got.at = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
     FN(gradient_space)(arena, &got.products, team, CR, fr_max(GH, P), widest);
-    const int sharing = fr_most_sharing(team, B, fr_min(plan->panels, plan->out_panels), FN(weight_bytes)(a));
-    got.rows = fr_take(arena, B, sharing, sizeof(FN(row)));
+    const fr_load load = FN(backward_load)(a);
+    got.rows = fr_take(arena, B, fr_most_sharing(team, &load), sizeof(FN(row)));
     if (c)
         memcpy(c, &got, sizeof got);
 }

@@ -45,6 +45,8 @@ FR_INLINE void FN(tile)(const int MR, const int NP, const int G, const FN(produc
 #pragma GCC unroll 32
                 for (int v = 0; v < NP * G; v++) {
                     V b = vload(wk + (v / G) * panel + (v % G) * W);
+                    if (MR > 1)
+                        vkeep(b);
 #pragma GCC unroll 14
                     for (int m = 0; m < MR; m++)
                         acc[m][v] = vfma(am[m], b, acc[m][v]);

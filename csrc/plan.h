@@ -10,29 +10,45 @@ typedef struct fr_grid {
     int Pb, Pu;
 } fr_grid;
 
-/* Weights of this size stay in a core's L2 (2 MiB, and what the shared cache adds), so that every core can read all of
- * them at every step; sharing units instead costs a barrier a step (measured: rows win up to about 3 MB). */
-static const ptrdiff_t fr_weights_that_stay = 3 << 20;
-/* From this many rows a core on, the product hides the weights' way even from the shared cache. */
-static const ptrdiff_t fr_rows_that_hide = 13;
+/* What is shared at every step: rows of the batch, panels of units, and the vectors of weights in a panel. */
+typedef struct fr_load {
+    ptrdiff_t batch, panels, vectors, vector_bytes;
+} fr_load;
 
-static inline fr_grid fr_plan(int members, ptrdiff_t batch, ptrdiff_t panels, ptrdiff_t weight_bytes)
+/* Cycles of a step for the member that has most to do: multiply-adds, two vectors a cycle, or the weights' way into the
+ * core, whichever is longer; gates; and where units are shared a barrier, with the waiting for the slowest (measured on
+ * an AVX-512 Xeon; what matters is the order of the alternatives). */
+static inline double fr_step_cycles(const fr_load *load, int Pb, int Pu)
 {
-    ptrdiff_t rows = weight_bytes <= fr_weights_that_stay ? 1 : fr_rows_that_hide;
+    const double from_l2 = 50, from_beyond = 12;        /* bytes a cycle */
+    const double stays = 3 << 20;                       /* L2 is 2 MiB, and the shared cache adds to it */
+    double rows = (double)fr_ceil(load->batch, Pb), panels = (double)fr_ceil(load->panels, Pu);
+    double vectors = panels * (double)load->vectors, bytes = vectors * (double)load->vector_bytes;
+    double multiply = rows * vectors / 2, read = bytes / (bytes <= stays ? from_l2 : from_beyond);
+    return (multiply > read ? multiply : read) + 80 * rows * panels + (Pu > 1 ? 1500 : 0);
+}
+
+static inline fr_grid fr_plan(int members, const fr_load *load)
+{
     fr_grid grid = {1, 1};
-    for (int d = 1; d <= members; d++)
-        if (members % d == 0 && batch / d >= rows)
-            grid.Pb = d;
-    grid.Pu = (int)fr_max(1, fr_min(members / grid.Pb, panels));
+    double least = 0;
+    for (int Pb = 1; Pb <= members && (Pb == 1 || Pb <= load->batch); Pb++) {
+        int Pu = (int)fr_max(1, fr_min(members / Pb, load->panels));
+        double cycles = fr_step_cycles(load, Pb, Pu);
+        if (members % Pb == 0 && (Pb == 1 || cycles <= least)) {
+            grid = (fr_grid){Pb, Pu};
+            least = cycles;
+        }
+    }
     return grid;
 }
 
 /* The most members that share a group's rows, whatever team of at most `team` is given. */
-static inline int fr_most_sharing(int team, ptrdiff_t batch, ptrdiff_t panels, ptrdiff_t weight_bytes)
+static inline int fr_most_sharing(int team, const fr_load *load)
 {
     int most = 1;
     for (int members = 1; members <= team; members++)
-        most = (int)fr_max(most, fr_plan(members, batch, panels, weight_bytes).Pu);
+        most = (int)fr_max(most, fr_plan(members, load).Pu);
     return most;
 }
 

@@ -279,9 +279,9 @@ static void FN(divert)(FN(row) *rows, ptrdiff_t n, FN(row) *to)
     }
 }
 
-static ptrdiff_t FN(weight_bytes)(const fr_args *a)
+static fr_load FN(forward_load)(const fr_args *a)
 {
-    return a->hidden * a->outputs * FN(cells)[a->cell]->gates * (ptrdiff_t)sizeof(T);
+    return (fr_load){a->batch, fr_ceil(a->hidden, W), FN(cells)[a->cell]->gates * a->outputs, W * sizeof(T)};
 }
 
 static void FN(forward_window)(void *argument, int member, int members)
@@ -289,7 +289,8 @@ static void FN(forward_window)(void *argument, int member, int members)
     FN(forward_call) *c = argument;
     const fr_args *a = c->a;
     const FN(cell) *cell = c->cell;
-    const fr_grid grid = fr_plan(members, a->batch, c->w.panels, FN(weight_bytes)(a));
+    const fr_load load = FN(forward_load)(a);
+    const fr_grid grid = fr_plan(members, &load);
     const fr_place place = fr_take_place(a, grid, member);
     if (place.idle)
         return;
@@ -362,8 +363,8 @@ static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(for
     const fr_args *a = plan->a;
     const FN(cell) *cell = plan->cell;
     const ptrdiff_t steps = plan->chunk ? plan->chunk : cell->mid_gates ? 1 : 0, B = a->batch;
-    const ptrdiff_t rows = fr_max(steps, 1) * B
-                           * fr_most_sharing(team, B, fr_max(plan->w.panels, 1), FN(weight_bytes)(a));
+    const fr_load load = FN(forward_load)(a);
+    const ptrdiff_t rows = fr_max(steps, 1) * B * fr_most_sharing(team, &load);
     FN(forward_call) got = *plan;
     got.packed = a->packed ? a->packed : fr_take(arena, plan->w.size, 1, sizeof(T));
     for (int i = 0; i < cell->states; i++)

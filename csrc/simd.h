@@ -8,6 +8,7 @@
  *   vle(a, b, x, y)   a <= b ? x : y                   vabs(v) vcopysign(magnitude, sign)
  *   vmin(a, b)        a < b ? a : b                    vziplo(a, b) vziphi(a, b)    interleave lower, upper halves
  *   vmax(a, b)        a > b ? a : b                    vpow2(t)          2^n where t = n + FR_MAGIC
+ *   vkeep(v)          v stays in a register: the compiler does not load it anew for each use
  * and + - * / of C. */
 #undef V
 #undef W
@@ -19,6 +20,7 @@
 #undef vfma
 #undef vlt
 #undef vle
+#undef vkeep
 #undef vmin
 #undef vmax
 #undef vabs
@@ -29,6 +31,7 @@
 
 #if FR_SIMD == 512
 #include <immintrin.h>
+#define vkeep(v) __asm__("" : "+v"(v))
 #if FR_DTYPE == 32
 #define V __m512
 #define W 16
@@ -73,6 +76,7 @@
 
 #elif FR_SIMD == 256
 #include <immintrin.h>
+#define vkeep(v) __asm__("" : "+x"(v))
 #ifndef FR_LANE_MASKS
 #define FR_LANE_MASKS
 static const int32_t fr_lane_mask32[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
@@ -122,6 +126,7 @@ static const int64_t fr_lane_mask64[8] = {-1, -1, -1, -1};
 /* 16-byte vectors of the compiler. FR_SIMD 128 is a machine with fused multiply-add (NEON); 0 is any machine. */
 #include <math.h>
 #include <string.h>
+#define vkeep(v) (void)(v)
 #ifndef FR_GENERIC_VECTORS
 #define FR_GENERIC_VECTORS
 typedef float fr_f32x4 __attribute__((vector_size(16)));
