@@ -309,9 +309,7 @@ static fr_status FN(backward)(const fr_args *a)
     plan.out_panels = fr_ceil(P, W);
     plan.in_panels = fr_ceil(a->inputs, W);
     plan.capacity = fr_min(a->steps * B, fr_max(FN(CHUNK_ROWS), 2 * FR_GROUP + B));
-    plan.ld = cell->slopes * H;
-    if (plan.ld % 1024 == 0)    /* rows a multiple of 4 KiB apart would fall on the same lines of the L1 cache */
-        plan.ld += FR_LINE / (ptrdiff_t)sizeof(T);
+    plan.ld = FN(lead)(cell->slopes * H);
     fr_take(&arena, 1, (ptrdiff_t)(sizeof *c + (size_t)team * sizeof(fr_barrier)), 1);
     FN(backward_space)(&arena, NULL, &plan, team);
     if (arena.overflow)

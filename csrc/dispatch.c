@@ -58,6 +58,61 @@ size_t fr_packed_size(const fr_args *a) { return kernels(&a->run)->packed_size[a
 fr_status fr_linear(const fr_linear_args *a) { return kernels(&a->run)->linear[a->run.dtype](a); }
 fr_status fr_linear_backward(const fr_linear_args *a) { return kernels(&a->run)->linear_backward[a->run.dtype](a); }
 
+/* ---- two calls at once ---- */
+
+typedef fr_status pass(const fr_args *);
+
+typedef struct pair {
+    pass *pass;
+    const fr_args *args[2];
+    fr_status status[2];
+    int stop;                   /* a signal came: the other thread, which cannot look for signals, looks here */
+} pair;
+
+static int stopped(void *stop) { return __atomic_load_n((int *)stop, __ATOMIC_RELAXED); }
+
+static void run_pair(void *argument, int member, int members)
+{
+    pair *p = argument;
+    for (int i = member; i < 2; i += members) {
+        fr_args a = *p->args[i];
+        if (stopped(&p->stop)) {
+            p->status[i] = FR_INTERRUPTED;
+            continue;
+        }
+        a.run.threads = 1;
+        if (member > 0) {
+            a.run.poll = stopped;
+            a.run.poll_argument = &p->stop;
+        }
+        p->status[i] = p->pass(&a);
+        if (p->status[i] != FR_OK)
+            __atomic_store_n(&p->stop, 1, __ATOMIC_RELAXED);
+    }
+}
+
+/* A thread each where two or three may be used: then nobody waits for anybody. Else, and where the work is too small,
+ * one after the other with all threads. */
+static fr_status run_both(pass *pass, const fr_args *a, const fr_args *b)
+{
+    const double flops = 4.0 * (double)(a->steps * a->batch) * (double)(a->hidden * (a->inputs + a->outputs));
+    const int team = fr_team(&a->run, flops);
+    if (team == 2 || team == 3) {
+        pair p = {.pass = pass, .args = {a, b}};
+        fr_parallel(2, run_pair, &p);
+        for (int i = 0; i < 2; i++)     /* what went wrong, rather than what was stopped because of it */
+            if (p.status[i] != FR_OK && (p.status[i] != FR_INTERRUPTED || p.status[1 - i] == FR_OK
+                                         || p.status[1 - i] == FR_INTERRUPTED))
+                return p.status[i];
+        return FR_OK;
+    }
+    fr_status status = pass(a);
+    return status == FR_OK ? pass(b) : status;
+}
+
+fr_status fr_forward_both(const fr_args *a, const fr_args *b) { return run_both(fr_forward, a, b); }
+fr_status fr_backward_both(const fr_args *a, const fr_args *b) { return run_both(fr_backward, a, b); }
+
 /* These two run in the calling thread, not in a team, and see to the floating-point state themselves. */
 
 void fr_pack(const fr_args *a, void *dst)

@@ -87,6 +87,10 @@ typedef struct fr_linear_args {
 fr_status fr_forward(const fr_args *args);
 fr_status fr_backward(const fr_args *args);
 
+/* Two calls that have nothing to do with each other, such as the directions of a layer, at once if that is faster. */
+fr_status fr_forward_both(const fr_args *a, const fr_args *b);
+fr_status fr_backward_both(const fr_args *a, const fr_args *b);
+
 /* The forward weights laid out for the kernels of args->run (bytes needed; write them to dst, 64-byte aligned). */
 size_t fr_packed_size(const fr_args *args);
 void fr_pack(const fr_args *args, void *dst);

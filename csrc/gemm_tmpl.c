@@ -184,24 +184,29 @@ static void FN(multiply)(const FN(product) *product, const FN(cut) *cut, int i0,
 {
     enum { LINE = FR_LINE / sizeof(T), BLOCK_LINES = FR_BLOCK * W / LINE };     /* the latter: of a gate */
     const ptrdiff_t first = FN(tile_start)(cut, i0), K = product->K;
+    ptrdiff_t start[FN(TOGETHER)];
+    FN(tile_fn) *tile[FN(TOGETHER)];
     FN(product) p = *product;
+    for (int i = i0; i < i1; i++) {
+        start[i - i0] = FN(tile_start)(cut, i) - first;
+        tile[i - i0] = FN(tile_for)((int)(FN(tile_start)(cut, i + 1) - first - start[i - i0]), panels, G);
+    }
     p.ahead[0] = p.ahead[1] = w;
     p.stride = 0;
     if (i1 - i0 == 1) {
-        FN(tile_for)((int)(FN(tile_start)(cut, i1) - first), panels, G)(&p, a, w, z);
+        tile[0](&p, a, w, z);
         return;
     }
     for (ptrdiff_t k = 0; k < K; k += FR_BLOCK, p.fresh = 0) {
         const T *after = k + FR_BLOCK < K ? w + (k + FR_BLOCK) * G * W : next;
         p.K = fr_min(K - k, FR_BLOCK);
-        for (int i = i0; i < i1; i++) {
-            const ptrdiff_t m = FN(tile_start)(cut, i) - first, rows = FN(tile_start)(cut, i + 1) - first - m;
-            const ptrdiff_t line = (ptrdiff_t)(i - i0) * FR_BLOCK * (panels == 1 ? 2 : 1);
+        for (int i = 0; i < i1 - i0; i++) {
+            const ptrdiff_t line = (ptrdiff_t)i * FR_BLOCK * (panels == 1 ? 2 : 1);
             const int fetches = panels <= 2 && line < G * BLOCK_LINES;
             p.ahead[0] = fetches ? after + line * LINE : w;
             p.ahead[1] = fetches ? p.ahead[0] + (panels == 1 ? (ptrdiff_t)LINE : p.panel) : w;
             p.stride = fetches ? (panels == 1 ? 2 * LINE : LINE) : 0;
-            FN(tile_for)((int)rows, panels, G)(&p, a + m * p.lda + k, w + k * G * W, z + m * p.zrow);
+            tile[i](&p, a + start[i] * p.lda + k, w + k * G * W, z + start[i] * p.zrow);
         }
     }
 }

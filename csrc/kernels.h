@@ -86,6 +86,13 @@ static inline ptrdiff_t fr_min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b;
 static inline ptrdiff_t fr_max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 static inline ptrdiff_t fr_ceil(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 
+/* Bytes from one row of a matrix to the next, such that the rows of a tile do not fall on the same lines of L1: an odd
+ * number of cache lines. */
+static inline ptrdiff_t fr_lead(ptrdiff_t bytes) { return (fr_ceil(bytes, FR_LINE) | 1) * FR_LINE; }
+
+/* Whether rows at that distance fall on few lines of L1: a multiple of a quarter of 4 KiB. */
+static inline int fr_collides(ptrdiff_t bytes) { return bytes % 1024 == 0; }
+
 /* Part i of n of a range of `count`, the parts differing by at most one. */
 static inline ptrdiff_t fr_part(ptrdiff_t count, int i, int n) { return count * i / n; }
 

@@ -6,19 +6,24 @@ static const FN(cell) *const FN(cells)[FR_CELLS] = {
 #undef FR_CELL
 };
 
-/* Lays `operand` of n rows out as a matrix: where the rows stand at equal distances, as they are; else in `gather`. */
+/* Distance of rows of K values in memory of our own. */
+static ptrdiff_t FN(lead)(ptrdiff_t K) { return fr_lead(K * (ptrdiff_t)sizeof(T)) / (ptrdiff_t)sizeof(T); }
+
+/* Lays `operand` of n rows out as a matrix: as they stand, where they do at equal distances that suit the caches; else
+ * in `gather`. */
 static const T *FN(matrix)(const T *const *operand, ptrdiff_t n, ptrdiff_t K, ptrdiff_t *lda, T *gather)
 {
-    const ptrdiff_t each = sizeof(FN(row)) / sizeof(T *);
+    const ptrdiff_t each = sizeof(FN(row)) / sizeof(T *), few = 8;
+    int as_they_are = n < few || !fr_collides((operand[each] - operand[0]) * (ptrdiff_t)sizeof(T));
     *lda = n > 1 ? operand[each] - operand[0] : 0;
-    for (ptrdiff_t r = 2; r < n; r++)
-        if (operand[r * each] - operand[(r - 1) * each] != *lda) {
-            for (r = 0; r < n; r++)
-                memcpy(gather + r * K, operand[r * each], (size_t)K * sizeof(T));
-            *lda = K;
-            return gather;
-        }
-    return operand[0];
+    for (ptrdiff_t r = 2; r < n && as_they_are; r++)
+        as_they_are = operand[r * each] - operand[(r - 1) * each] == *lda;
+    if (as_they_are)
+        return operand[0];
+    *lda = FN(lead)(K);
+    for (ptrdiff_t r = 0; r < n; r++)
+        memcpy(gather + r * *lda, operand[r * each], (size_t)K * sizeof(T));
+    return gather;
 }
 
 /* ---- packed weights, forward ----
@@ -191,7 +196,7 @@ static void FN(main_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdi
     FN(product) px = {.K = a->inputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W, .to = {0, 1, 2, 3}};
     FN(product) ph = {.K = a->outputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W};
     const T *x = hoisted ? NULL : FN(matrix)(&rows->x, n, a->inputs, &px.lda, gather);
-    const T *h = FN(matrix)(&rows->h_prev, n, a->outputs, &ph.lda, gather + n * a->inputs);
+    const T *h = FN(matrix)(&rows->h_prev, n, a->outputs, &ph.lda, gather + n * FN(lead)(a->inputs));
     FN(cut) cut = FN(cut_rows)(n, cell->gates);
     memcpy(ph.to, cell->h_to, sizeof ph.to);
     for (ptrdiff_t done = 0, np; done < p1 - p0; done += np) {
@@ -279,9 +284,14 @@ static void FN(divert)(FN(row) *rows, ptrdiff_t n, FN(row) *to)
     }
 }
 
+/* Rows at most for which the input product is taken out of the time loop: there the recurrent weights set the pace, and
+ * a step should read nothing else. */
+enum { FN(HOIST_ROWS) = 5, FN(HOIST_CHUNK) = 64 };
+
 static fr_load FN(forward_load)(const fr_args *a)
 {
-    return (fr_load){a->batch, fr_ceil(a->hidden, W), FN(cells)[a->cell]->gates * a->outputs, W * sizeof(T)};
+    const ptrdiff_t terms = a->outputs + (a->batch > FN(HOIST_ROWS) ? a->inputs : 0);
+    return (fr_load){a->batch, fr_ceil(a->hidden, W), FN(cells)[a->cell]->gates * terms, W * sizeof(T)};
 }
 
 static void FN(forward_window)(void *argument, int member, int members)
@@ -353,10 +363,6 @@ static void FN(clear_padding)(const fr_args *a, const FN(cell) *cell, const ptrd
         }
 }
 
-/* Rows at most for which the input product is taken out of the time loop: there the recurrent weights set the pace, and
- * a step should read nothing else. */
-enum { FN(HOIST_ROWS) = 5, FN(HOIST_CHUNK) = 64 };
-
 /* Everything the call needs in one piece of memory; c is NULL when only the size is asked for. */
 static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(forward_call) *plan, int team)
 {
@@ -375,7 +381,7 @@ static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(for
     got.z = steps ? fr_take(arena, steps * B, plan->w.panels * cell->sums * W, sizeof(T)) : NULL;
     got.rows = fr_take(arena, rows, 1, sizeof(FN(row)));
     got.diverted = FN(projects)(a) ? fr_take(arena, rows, 1, sizeof(FN(row))) : NULL;
-    got.gathered = a->inputs + fr_max(a->outputs, a->hidden);
+    got.gathered = FN(lead)(a->inputs) + FN(lead)(fr_max(a->outputs, a->hidden));
     got.gather = fr_take(arena, rows, got.gathered, sizeof(T));
     if (c)
         memcpy(c, &got, sizeof got);
