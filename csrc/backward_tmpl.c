@@ -214,16 +214,24 @@ static fr_status FN(inputs_of_chunk)(FN(backward_call) *c, int team, fr_window *
     return FN(run_gemm)(&gemm, team, window, r0, r1);
 }
 
+/* Whether a rule's bias has the gradient of the first rule's, which is taken already. */
+static int FN(same_bias)(const FN(cell) *cell, const FN(rule) *rule)
+{
+    const FN(rule) *first = cell->rules;
+    return rule > first && rule->from == first->from && rule->count == first->count && rule->to == first->to;
+}
+
 /* The gradients of the parameters over the chunk's first `rows` rows. */
 static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_window *window, ptrdiff_t rows, int fresh)
 {
     const fr_args *a = c->a;
+    const FN(cell) *cell = c->cell;
     const ptrdiff_t H = a->hidden, P = a->outputs, B = a->batch;
     const fr_view states = {NULL, B * P, P};
     fr_status status = FR_OK;
-    for (const FN(rule) *rule = c->cell->rules; rule->count && status == FR_OK; rule++) {
+    for (const FN(rule) *rule = cell->rules; rule->count && status == FR_OK; rule++) {
         FN(gradient) *g = &c->products.gradient;
-        T *db = a->dparam[rule->bias];
+        T *db = FN(same_bias)(cell, rule) ? NULL : a->dparam[rule->bias];
         *g = (FN(gradient)){.a = c->slopes + rule->from * H, .lda = c->ld, .M = rule->count * H, .row = c->at};
         switch (rule->operand) {
         case FR_OF_X:
@@ -282,7 +290,7 @@ static void FN(backward_space)(fr_arena *arena, FN(backward_call) *c, const FN(b
     got.t = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
     got.b = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
     got.at = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
-    FN(gradient_space)(arena, &got.products, team, CR, fr_max(GH, P), widest);
+    FN(gradient_space)(arena, &got.products, team, CR, widest);
     const fr_load load = FN(backward_load)(a);
     got.rows = fr_take(arena, B, fr_most_sharing(team, &load), sizeof(FN(row)));
     if (c)
@@ -380,6 +388,9 @@ static fr_status FN(backward)(const fr_args *a)
                 ptrdiff_t size = i == FR_W_IH ? GH * a->inputs : i == FR_W_HH ? GH * P : i == FR_W_HR ? P * H : GH;
                 memset(a->dparam[i], 0, (size_t)size * sizeof(T));
             }
+    for (const FN(rule) *rule = cell->rules; rule->count; rule++)
+        if (a->dparam[rule->bias] && FN(same_bias)(cell, rule))
+            memcpy(a->dparam[rule->bias], a->dparam[cell->rules->bias], (size_t)(rule->count * H) * sizeof(T));
     if (a->lengths && a->dx.data)
         for (ptrdiff_t b = 0; b < B; b++)
             for (ptrdiff_t t = fr_length(a, b); t < a->steps; t++)

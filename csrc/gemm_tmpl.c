@@ -276,30 +276,30 @@ typedef struct FN(gemm) {
     const ptrdiff_t *row;
 } FN(gemm);
 
+/* Rows outside, panels inside: the rows stay in L2 for all panels, and the weights, which are fetched ahead, pass by. */
 static void FN(gemm_part)(const FN(gemm) *g, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
 {
     _Alignas(FR_LINE) T z[FN(SUMS)];
     FN(cut) cut = FN(cut_rows)(r1 - r0, 1);
     FN(product) p = {.K = g->K, .lda = g->lda, .panel = g->K * W, .zpanel = W, .fresh = g->start == NULL};
-    for (ptrdiff_t panel = p0; panel < p1;) {
-        int np = FN(group)(&cut, p1 - panel);
-        const T *w = g->panels + panel * p.panel;
-        p.zrow = np * W;
-        for (int i = 0, i1; i < cut.tiles; i = i1) {
-            i1 = FN(together)(&cut, i);
-            ptrdiff_t m0 = r0 + FN(tile_start)(&cut, i), m1 = r0 + FN(tile_start)(&cut, i1);
+    for (int i = 0, i1; i < cut.tiles; i = i1) {
+        i1 = FN(together)(&cut, i);
+        const ptrdiff_t m0 = r0 + FN(tile_start)(&cut, i), m1 = r0 + FN(tile_start)(&cut, i1);
+        for (ptrdiff_t panel = p0, np; panel < p1; panel += np) {
+            np = FN(group)(&cut, p1 - panel);
+            const T *w = g->panels + panel * p.panel;
+            p.zrow = np * W;
             if (g->start || g->K == 0)
                 for (ptrdiff_t m = 0; m < m1 - m0; m++)
                     for (int j = 0; j < np; j++)
                         vstore(z + m * p.zrow + j * W, g->start ? vload(g->start + (panel + j) * W) : vset(0));
-            FN(multiply)(&p, &cut, i, i1, np, 1, g->a + m0 * g->lda, w, w + np * p.panel, z);
+            FN(multiply)(&p, &cut, i, i1, (int)np, 1, g->a + m0 * g->lda, w, w + np * p.panel, z);
             for (ptrdiff_t m = 0; m < m1 - m0; m++) {
                 T *out = g->out + (g->row ? g->row[m0 + m] : (m0 + m) * g->ldo);
                 for (int j = 0; j < np; j++)
                     FN(put)(out + (panel + j) * W, vload(z + m * p.zrow + j * W), g->N - (panel + j) * W);
             }
         }
-        panel += np;
     }
 }
 
@@ -339,48 +339,53 @@ static __attribute__((noinline)) void FN(gradient_tile_1)(const FN(product) *p, 
     FN(tile)(FR_GRADIENT_ROWS, 1, 1, p, a, 1, FR_GRADIENT_ROWS, w, z);
 }
 
-/* Columns j0 .. j1-1 of a against all panels, rows r0 .. r0+n-1. `packed` takes n * MR * (tiles of a) values and W more.
- * What a last tile computes of columns that are not there is dropped. */
-static void FN(gradient_part)(const FN(gradient) *g, const T *panels, T *packed, ptrdiff_t r0, ptrdiff_t n,
-                              ptrdiff_t j0, ptrdiff_t j1, int fresh)
+/* Columns j0 .. j1-1 of a, the tiles that go together, over rows r0 .. r0+n-1: [tile][row][MR]. Whole vectors; the next
+ * row writes over what is too much, so `packed` takes W values more. */
+static void FN(gradient_pack)(const FN(gradient) *g, T *packed, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t j0, ptrdiff_t j1)
 {
-    enum { MR = FR_GRADIENT_ROWS, LINE = FR_LINE / sizeof(T) };
-    _Alignas(FR_LINE) T z[FN(TOGETHER)][MR * 2 * W];
-    ptrdiff_t tiles = fr_ceil(j1 - j0, MR), N = fr_ceil(g->N, W);
-    FN(product) p = {.lda = 1, .panel = n * W, .zrow = 2 * W, .zpanel = W};
-    for (ptrdiff_t i = 0; i < tiles; i++)
-        for (ptrdiff_t r = 0; r < n; r++) {     /* whole vectors; the next row writes over what is too much */
-            const ptrdiff_t j = j0 + i * MR;
+    enum { MR = FR_GRADIENT_ROWS };
+    for (ptrdiff_t j = j0; j < j1; j += MR)
+        for (ptrdiff_t r = 0; r < n; r++, packed += MR)
             for (ptrdiff_t k = 0; k < MR; k += W) {
                 const ptrdiff_t lanes = g->M - j - k;
                 V v = lanes > 0 ? FN(get)(g->a + (r0 + r) * g->lda + j + k, lanes) : vset(0);
-                vstore(packed + (i * n + r) * MR + k, FN(unfaint)(v));
+                vstore(packed + k, FN(unfaint)(v));
             }
-        }
-    for (ptrdiff_t panel = 0; panel < N; panel += 2) {
-        int np = panel + 1 < N ? 2 : 1;
-        for (ptrdiff_t i0 = 0; i0 < tiles; i0 += FN(TOGETHER)) {
-            ptrdiff_t i1 = fr_min(i0 + FN(TOGETHER), tiles);
-            for (ptrdiff_t j = i0 * MR; !fresh && j < fr_min(i1 * MR, j1 - j0); j++)
+}
+
+/* Columns j0 .. j1-1 of a against all panels, rows r0 .. r0+n-1. What a last tile computes of columns that are not there
+ * is dropped. */
+static void FN(gradient_part)(const FN(gradient) *g, const T *panels, T *packed, ptrdiff_t r0, ptrdiff_t n,
+                              ptrdiff_t j0, ptrdiff_t j1, int fresh)
+{
+    enum { MR = FR_GRADIENT_ROWS, LINE = FR_LINE / sizeof(T), COLUMNS = FN(TOGETHER) * MR };
+    _Alignas(FR_LINE) T z[COLUMNS * 2 * W];
+    const ptrdiff_t N = fr_ceil(g->N, W);
+    FN(product) p = {.lda = 1, .panel = n * W, .zrow = 2 * W, .zpanel = W};
+    for (ptrdiff_t c0 = j0, c1; c0 < j1; c0 = c1) {
+        c1 = fr_min(c0 + COLUMNS, j1);
+        FN(gradient_pack)(g, packed, r0, n, c0, c1);
+        for (ptrdiff_t panel = 0, np; panel < N; panel += np) {
+            np = panel + 1 < N ? 2 : 1;
+            T *dw = g->dw + c0 * g->N + panel * W;
+            for (ptrdiff_t j = 0; !fresh && j < c1 - c0; j++)
                 for (int v = 0; v < np; v++)
-                    vstore(z[0] + (j - i0 * MR) * 2 * W + v * W,
-                           FN(get)(g->dw + (j0 + j) * g->N + (panel + v) * W, g->N - (panel + v) * W));
+                    vstore(z + (j * 2 + v) * W, FN(get)(dw + j * g->N + v * W, g->N - (panel + v) * W));
             for (ptrdiff_t r = 0; r < n; r += FR_BLOCK) {
                 const T *x = panels + (panel * n + r) * W;
                 p.K = fr_min(n - r, FR_BLOCK);
                 p.fresh = fresh && r == 0;
-                p.ahead[0] = x + FR_BLOCK * W;
+                p.ahead[0] = r + FR_BLOCK < n ? x + FR_BLOCK * W : panels + (panel + np) * n * W;
                 p.ahead[1] = p.ahead[0] + p.panel;
                 p.stride = LINE;
-                for (ptrdiff_t i = i0; i < i1; i++) {
-                    (np == 2 ? FN(gradient_tile_2) : FN(gradient_tile_1))(&p, packed + (i * n + r) * MR, x, z[i - i0]);
+                for (ptrdiff_t j = 0; j < c1 - c0; j += MR) {
+                    (np == 2 ? FN(gradient_tile_2) : FN(gradient_tile_1))(&p, packed + j * n + r * MR, x, z + j * 2 * W);
                     p.stride = 0;
                 }
             }
-            for (ptrdiff_t j = i0 * MR; j < fr_min(i1 * MR, j1 - j0); j++)
+            for (ptrdiff_t j = 0; j < c1 - c0; j++)
                 for (int v = 0; v < np; v++)
-                    FN(put)(g->dw + (j0 + j) * g->N + (panel + v) * W, vload(z[0] + (j - i0 * MR) * 2 * W + v * W),
-                            g->N - (panel + v) * W);
+                    FN(put)(dw + j * g->N + v * W, vload(z + (j * 2 + v) * W), g->N - (panel + v) * W);
         }
     }
 }

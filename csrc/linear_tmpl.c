@@ -41,7 +41,7 @@ static void FN(linear_space)(fr_arena *arena, FN(linear_call) *c, int back, int 
     c->start = a->b && !back ? fr_take(arena, fr_ceil(a->outputs, W), W, sizeof(T)) : NULL;
     if (!back)
         return;
-    FN(gradient_space)(arena, &c->products, team, rows, a->outputs, a->inputs);
+    FN(gradient_space)(arena, &c->products, team, rows, a->inputs);
     c->at = fr_take(arena, rows, 1, sizeof(ptrdiff_t));
 }
 

@@ -36,21 +36,22 @@ static fr_status FN(run_gemm)(const FN(gemm) *gemm, int team, fr_window *window,
 typedef struct FN(gradient_call) {
     FN(gradient) gradient;
     T *x_panels[2];             /* operand of a pass; used in turn, so that one barrier a pass is enough */
-    T *packed;                  /* tiles of a pass of slopes, member after member */
+    T *packed;                  /* tiles of slopes that go together, over a pass; member after member */
+    ptrdiff_t member;           /* from one member's to the next's */
     ptrdiff_t pass;             /* rows of a pass at most */
     ptrdiff_t r0, r1;
     int fresh;
     fr_barrier barrier;
 } FN(gradient_call);
 
-/* For up to `rows` rows at a time, M columns and an operand N wide. */
-static void FN(gradient_space)(fr_arena *arena, FN(gradient_call) *c, int team, ptrdiff_t rows, ptrdiff_t M,
-                               ptrdiff_t N)
+/* For up to `rows` rows at a time and an operand N wide. */
+static void FN(gradient_space)(fr_arena *arena, FN(gradient_call) *c, int team, ptrdiff_t rows, ptrdiff_t N)
 {
     c->pass = fr_min(rows, FN(PASS));
     for (int i = 0; i < 2; i++)
         c->x_panels[i] = fr_take(arena, c->pass * W, fr_ceil(N, W), sizeof(T));
-    c->packed = fr_take(arena, c->pass * FR_GRADIENT_ROWS + W, M / FR_GRADIENT_ROWS + team, sizeof(T));
+    c->member = c->pass * FN(TOGETHER) * FR_GRADIENT_ROWS + FR_LINE;
+    c->packed = fr_take(arena, c->member, team, sizeof(T));
 }
 
 /* Passes over rows r0 .. r1-1: the team packs the operand together, then each takes its columns of slopes. */
@@ -60,8 +61,7 @@ static void FN(gradient_window)(void *argument, int member, int members)
     const FN(gradient) *g = &c->gradient;
     const ptrdiff_t panels = fr_ceil(g->N, W);
     const ptrdiff_t j0 = fr_part(g->M, member, members), j1 = fr_part(g->M, member + 1, members);
-    /* a member's last tile may be a part of one, so each but the first begins a tile later than its columns */
-    T *packed = c->packed + (j0 / FR_GRADIENT_ROWS + member) * FR_GRADIENT_ROWS * c->pass + member * W;
+    T *packed = c->packed + member * c->member;
     int turn = 0, fresh = c->fresh;
     for (ptrdiff_t r = c->r0; r < c->r1; r += FN(PASS), fresh = 0, turn ^= 1) {
         ptrdiff_t n = fr_min(c->r1 - r, FN(PASS));

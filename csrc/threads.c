@@ -21,9 +21,14 @@
 /* ---- fork ---- */
 
 static int in_forked_child;
+static pthread_mutex_t pieces_lock;     /* see memory, below */
 static int cpu_quota;           /* of the control group, in whole CPUs; 0: none */
 
-static void after_fork_in_child(void) { in_forked_child = 1; }
+static void after_fork_in_child(void)
+{
+    in_forked_child = 1;
+    pthread_mutex_init(&pieces_lock, NULL);     /* whoever held it is not here */
+}
 
 static int read_quota(void)
 {
@@ -215,27 +220,119 @@ fr_status fr_window_step(fr_window *window, double flops)
     return window->run->poll(window->run->poll_argument) ? FR_INTERRUPTED : FR_OK;
 }
 
-/* ---- memory ---- */
+/* ---- memory ----
+ *
+ * Large pieces are kept when they are given back: a page that is new to a process costs more than what is computed on
+ * it takes. The system is told that it may have the pages of a kept piece whenever it is short of memory. */
 
 static _Thread_local long allocations_until_failure;
 static const size_t huge_page = 2 << 20;
+static const size_t kept_at_most = (size_t)512 << 20;
+
+typedef struct piece {
+    void *memory;               /* NULL: an empty place */
+    size_t size;
+    int used;
+    uint64_t given_back;        /* when, as a count */
+} piece;
+
+static piece pieces[64];
+static pthread_mutex_t pieces_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t pieces_clock;
 
 void fr_fail_allocation(long n) { allocations_until_failure = n; }
+
+static void drop(piece *p)
+{
+    free(p->memory);
+    p->memory = NULL;
+}
+
+/* The unused piece that was given back first; NULL: there is none. */
+static piece *oldest_unused(void)
+{
+    piece *oldest = NULL;
+    for (piece *p = pieces; p < pieces + sizeof pieces / sizeof *pieces; p++)
+        if (p->memory && !p->used && (!oldest || p->given_back < oldest->given_back))
+            oldest = p;
+    return oldest;
+}
+
+/* A kept piece of at least that size and not much more, or a new one. */
+static void *large(size_t bytes)
+{
+    size_t size = (bytes + huge_page - 1) / huge_page * huge_page;
+    piece *best = NULL, *place = NULL;
+    void *memory = NULL;
+    if (size < bytes)
+        return NULL;
+    for (piece *p = pieces; p < pieces + sizeof pieces / sizeof *pieces; p++) {
+        if (!p->memory)
+            place = p;
+        else if (!p->used && p->size >= size && p->size <= size + size / 4 && (!best || p->size < best->size))
+            best = p;
+    }
+    if (best) {
+        best->used = 1;
+        return best->memory;
+    }
+    while (posix_memalign(&memory, huge_page, size) != 0) {
+        memory = NULL;
+        if (!(best = oldest_unused()))
+            return NULL;
+        drop(best);
+    }
+#ifdef MADV_HUGEPAGE
+    madvise(memory, size, MADV_HUGEPAGE);
+#endif
+    if (!place && (place = oldest_unused()))
+        drop(place);
+    if (place)
+        *place = (piece){memory, size, 1, 0};
+    return memory;
+}
 
 void *fr_malloc(size_t bytes)
 {
     void *memory = NULL;
     if (allocations_until_failure > 0 && --allocations_until_failure == 0)
         return NULL;
-    /* Huge pages, where the system has them, for what would take more small ones than the TLB holds near. */
-    size_t alignment = bytes < huge_page ? FR_LINE : huge_page;
-    if (posix_memalign(&memory, alignment, bytes ? bytes : 1))
-        return NULL;
-#ifdef MADV_HUGEPAGE
-    if (bytes >= huge_page)
-        madvise(memory, bytes / huge_page * huge_page, MADV_HUGEPAGE);
-#endif
-    return memory;
+    if (bytes >= huge_page) {
+        pthread_mutex_lock(&pieces_lock);
+        memory = large(bytes);
+        pthread_mutex_unlock(&pieces_lock);
+        return memory;
+    }
+    return posix_memalign(&memory, FR_LINE, bytes ? bytes : 1) ? NULL : memory;
 }
 
-void fr_free(void *memory) { free(memory); }
+void fr_free(void *memory)
+{
+    size_t kept = 0;
+    int found = 0;
+    if ((uintptr_t)memory % huge_page != 0 || !memory) {
+        free(memory);
+        return;
+    }
+    pthread_mutex_lock(&pieces_lock);
+    for (piece *p = pieces; p < pieces + sizeof pieces / sizeof *pieces; p++) {
+        if (p->memory == memory) {
+            p->used = 0;
+            p->given_back = ++pieces_clock;
+            found = 1;
+#ifdef MADV_FREE
+            madvise(memory, p->size, MADV_FREE);
+#endif
+        }
+        if (p->memory && !p->used)
+            kept += p->size;
+    }
+    while (kept > kept_at_most) {
+        piece *p = oldest_unused();
+        kept -= p->size;
+        drop(p);
+    }
+    pthread_mutex_unlock(&pieces_lock);
+    if (!found)
+        free(memory);
+}
