@@ -101,7 +101,9 @@ fr_status fr_linear_backward(const fr_linear_args *args);
 /* out[i] = f(in[i]), i < n; in and out may be the same array. */
 void fr_map(const fr_run *run, fr_function f, const void *in, void *out, ptrdiff_t n);
 
-/* Memory as the kernels like it: aligned to a cache line, in huge pages where it is large; NULL when it runs out. */
+/* Memory as the kernels like it: aligned to a cache line; pieces of FR_KEPT_FROM bytes and more stand in huge pages and
+ * are kept for the next call when they are given back. NULL when memory runs out. */
+enum { FR_KEPT_FROM = 2 << 20 };
 void *fr_malloc(size_t bytes);
 void fr_free(void *memory);
 

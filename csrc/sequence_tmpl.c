@@ -183,8 +183,8 @@ static void FN(hoist)(const FN(forward_call) *c, const fr_place *place, FN(row) 
 }
 
 /* Panels p0 .. p1-1 of n rows: sums, then gates; from the last panel down where `back`: what one step touched last the
- * next touches first, while it is still near, if the weights are larger than the caches. z: where the rows' sums stand, or NULL: in the tile; `hoisted` if they
- * hold the input product already. */
+ * next touches first, while it is still near, if the weights are larger than the caches. z: where the rows' sums stand,
+ * or NULL: in the tile; `hoisted` if they hold the input product already. */
 static void FN(main_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1,
                            int back, T *z, int hoisted, T *gather)
 {

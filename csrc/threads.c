@@ -226,7 +226,7 @@ fr_status fr_window_step(fr_window *window, double flops)
  * it takes. The system is told that it may have the pages of a kept piece whenever it is short of memory. */
 
 static _Thread_local long allocations_until_failure;
-static const size_t huge_page = 2 << 20;
+static const size_t huge_page = FR_KEPT_FROM;
 static const size_t kept_at_most = (size_t)512 << 20;
 
 typedef struct piece {

@@ -14,6 +14,12 @@ OPENMP: bool
 def default_threads() -> int: ...
 def fail_allocation(n: int) -> None: ...
 
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray: ...
+
+class Call: ...
+
+def run(call: Call, other: Call | None = None) -> None: ...
+
 class Bound:
     def __init__(
         self,
@@ -36,7 +42,7 @@ class Bound:
         tape_states: Sequence[np.ndarray] | None,
         cached: np.ndarray | None,
         threads: int,
-    ) -> None: ...
+    ) -> Call: ...
     def backward(
         self,
         *,
@@ -51,7 +57,7 @@ class Bound:
         dstate0: Sequence[np.ndarray],
         dparams: Sequence[np.ndarray | None],
         threads: int,
-    ) -> None: ...
+    ) -> Call: ...
 
 class Layers:
     def __init__(

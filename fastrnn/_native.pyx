@@ -5,6 +5,10 @@ Arrays must come as ``_checks`` leaves them: of one dtype, aligned, contiguous b
 and ``dx``, whose last axis alone must be. `Layers` alone looks whether they do. Nothing here is public.
 """
 
+import math
+
+import numpy as np
+
 cimport numpy as cnp
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
@@ -13,12 +17,14 @@ from libc.string cimport memset
 cnp.import_array()
 
 cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
     int PyErr_CheckSignals() noexcept
 
 cdef extern from "fastrnn.h" nogil:
     enum: FR_MAX_STATES
     enum: FR_MAX_PARAMS
     enum: FR_MAX_OPTIONS
+    enum: FR_KEPT_FROM
     ctypedef enum fr_status:
         FR_OK
         FR_NO_MEMORY
@@ -80,6 +86,8 @@ cdef extern from "fastrnn.h" nogil:
         void *db
     fr_status fr_forward(const fr_args *)
     fr_status fr_backward(const fr_args *)
+    fr_status fr_forward_both(const fr_args *, const fr_args *)
+    fr_status fr_backward_both(const fr_args *, const fr_args *)
     size_t fr_packed_size(const fr_args *)
     void fr_pack(const fr_args *, void *)
     void *fr_malloc(size_t)
@@ -154,10 +162,47 @@ cdef class Memory:
     def __cinit__(self, size_t size):
         self.data = fr_malloc(size)
         if self.data == NULL:
-            raise MemoryError("fastrnn: no memory for the packed parameters")
+            raise MemoryError(f"fastrnn: no memory for {size} bytes")
 
     def __dealloc__(self):
         fr_free(self.data)
+
+
+def empty(tuple shape, dtype):
+    """An array, not initialised; a large one in memory that is kept for the next when it is given back."""
+    cdef cnp.npy_intp sizes[4]
+    cdef int i
+    count = math.prod(shape)
+    bytes = count * dtype.itemsize
+    if not FR_KEPT_FROM <= bytes < PY_SSIZE_T_MAX:
+        return np.empty(shape, dtype)
+    cdef Memory memory = Memory(bytes)
+    for i in range(len(shape)):
+        sizes[i] = shape[i]
+    array = cnp.PyArray_SimpleNewFromData(len(shape), sizes, (<cnp.dtype>dtype).num, memory.data)
+    cnp.set_array_base(array, memory)
+    return array
+
+
+cdef class Call:
+    """A cell over a sequence in one direction, forward or backward: what the kernels take, and who owns it."""
+
+    cdef fr_args args
+    cdef bint back
+    cdef object owners
+
+
+def run(Call call, Call other=None):
+    """Run a call, or two at once, both forward or both backward, that have nothing to do with each other."""
+    cdef fr_status status
+    with nogil:
+        if other is None:
+            status = fr_backward(&call.args) if call.back else fr_forward(&call.args)
+        elif call.back:
+            status = fr_backward_both(&call.args, &other.args)
+        else:
+            status = fr_forward_both(&call.args, &other.args)
+    finish(status)
 
 
 cdef class Bound:
@@ -195,19 +240,22 @@ cdef class Bound:
         self.common.packed = memory.data
         return memory
 
-    cdef fr_args call(self, x, lengths, bint reverse, int threads) except *:
-        cdef fr_args a = self.common
+    cdef Call call(self, bint back, x, lengths, bint reverse, int threads):
+        cdef Call call = Call()
+        cdef fr_args *a = &call.args
+        a[0] = self.common
         a.run.threads = threads
         a.steps, a.batch = x.shape[0], x.shape[1]
         a.reverse = reverse
         a.lengths = <const int64_t *>pointer(lengths)
         fill_view(&a.x, x)
-        return a
+        call.back = back
+        return call
 
     def forward(self, *, x, lengths, reverse, state0, y, state, tape_states, cached, threads):
-        """Fills ``y``, ``state`` and the tape's arrays (``tape_states`` and ``cached`` may be None)."""
-        cdef fr_args a = self.call(x, lengths, reverse, threads)
-        cdef fr_status status
+        """A call that fills ``y``, ``state`` and the tape's arrays (``tape_states`` and ``cached`` may be None)."""
+        cdef Call call = self.call(False, x, lengths, reverse, threads)
+        cdef fr_args *a = &call.args
         cdef int i
         fill_view(&a.y, y)
         for i in range(len(state)):
@@ -216,16 +264,14 @@ cdef class Bound:
             if tape_states is not None:
                 a.tape_state[i] = pointer(tape_states[i])
         a.tape_cached = pointer(cached)
-        with nogil:
-            status = fr_forward(&a)
-        finish(status)
+        call.owners = self, x, lengths, state0, y, state, tape_states, cached
+        return call
 
-    def backward(self, *, x, lengths, reverse, tape_states, cached, dy, dstate, dx, dstate0, dparams,
-                 threads):
-        """Fills ``dx``, ``dstate0`` and ``dparams``, which are in the cell's order; all but ``x``, the tape
-        and ``dx`` may be None, or hold None."""
-        cdef fr_args a = self.call(x, lengths, reverse, threads)
-        cdef fr_status status
+    def backward(self, *, x, lengths, reverse, tape_states, cached, dy, dstate, dx, dstate0, dparams, threads):
+        """A call that fills ``dx``, ``dstate0`` and ``dparams``, which are in the cell's order; all but ``x``, the
+        tape and ``dx`` may be None, or hold None."""
+        cdef Call call = self.call(True, x, lengths, reverse, threads)
+        cdef fr_args *a = &call.args
         cdef int i
         fill_view(&a.dy, dy)
         fill_view(&a.dx, dx)
@@ -236,9 +282,8 @@ cdef class Bound:
         a.tape_cached = pointer(cached)
         for i in range(len(dparams)):
             a.dparam[i] = pointer(dparams[i])
-        with nogil:
-            status = fr_backward(&a)
-        finish(status)
+        call.owners = self, x, lengths, tape_states, cached, dy, dstate, dx, dstate0, dparams
+        return call
 
 
 cdef bint is_plain(value, int dtype) noexcept:
@@ -258,6 +303,10 @@ cdef bint has_shape(value, int axes, const cnp.npy_intp *shape) noexcept:
         if cnp.PyArray_DIM(<cnp.ndarray>value, i) != shape[i]:
             return False
     return True
+
+
+cdef inline fr_status run_directions(const fr_args *a, Py_ssize_t directions) noexcept nogil:
+    return fr_forward(a) if directions == 1 else fr_forward_both(a, a + 1)
 
 
 # Multiply-adds below which a call keeps the GIL: given away, it may be long in coming back.
@@ -291,9 +340,10 @@ cdef class Layers:
 
     def run(self, x, state, bint step, int threads):
         """``(y, state)`` as a call of the layer or its step returns them; None if x or state is not plain."""
-        cdef fr_args a
+        cdef fr_args both[2]
+        cdef fr_args *a
         cdef fr_status status
-        cdef Bound bound
+        cdef double products
         cdef cnp.npy_intp shape[3]
         cdef cnp.npy_intp state_shape[3]
         cdef char *before[FR_MAX_STATES]
@@ -346,8 +396,8 @@ cdef class Layers:
                 x = y
                 shape[axes - 1] = self.directions * self.outputs
                 y = cnp.PyArray_EMPTY(axes, shape, self.dtype, 0)
-            bound = self.passes[k]
-            a = bound.common
+            a = &both[direction]
+            a[0] = (<Bound>self.passes[k]).common
             a.run.threads = threads
             a.reverse = direction
             a.steps, a.batch = steps, batch
@@ -359,11 +409,14 @@ cdef class Layers:
                 if before[i] != NULL:
                     a.state0[i] = before[i] + k * batch * self.width[i] * item
                 a.state[i] = after[i] + k * batch * self.width[i] * item
-            if bound.products * batch * steps < SMALL_WORK:
-                status = fr_forward(&a)
+            if direction < self.directions - 1:
+                continue
+            products = (<Bound>self.passes[k]).products * batch * steps * self.directions
+            if products < SMALL_WORK:
+                status = run_directions(both, self.directions)
             else:
                 with nogil:
-                    status = fr_forward(&a)
+                    status = run_directions(both, self.directions)
             finish(status)
         return y, final[0] if self.states == 1 else tuple(final)
 

@@ -100,6 +100,9 @@ class PackedLayers:
 # Parameters as the functions take them: by name; packed; or checked already, as the layers keep them.
 Params = Mapping[str, Any] | Packed | _checks.Parameters
 
+ForwardResult = tuple[np.ndarray, Any, Tape | None]
+BackwardResult = tuple[np.ndarray, Any, dict[str, np.ndarray]]
+
 
 def pack(cell: Cell, params: Mapping[str, Any] | _checks.Parameters) -> Packed:
     """Parameters packed once, for pipelines that call `forward` frame by frame.
@@ -135,7 +138,7 @@ def forward(
     reverse: bool = False,
     tape: bool = True,
     out: np.ndarray | None = None,
-) -> tuple[np.ndarray, Any, Tape | None]:
+) -> ForwardResult:
     """Run a cell over a batch of sequences.
 
     Parameters
@@ -182,35 +185,78 @@ def forward(
     >>> y.shape, bool((y[4:, 1] == 0).all())
     ((7, 2, 5), True)
     """
-    packed = params if isinstance(params, Packed) else None
-    plain = _plain(params)
     on_reference, isa, threads = _config.settings()
     if on_reference:
+        plain = _plain(params)
         return reference.forward(cell, plain, x, state, lengths=lengths, reverse=reverse, tape=tape, out=out)
-    given = _checks.forward_arguments(cell, plain, x, state, lengths, out)
+    call, result = _forward_call(cell, params, x, state, lengths, reverse, tape, out, isa, threads)
+    _native.run(call)
+    return result
+
+
+def _forward_call(
+    cell: Cell,
+    params: Params,
+    x: Any,
+    state: Any,
+    lengths: Any,
+    reverse: bool,
+    tape: bool,
+    out: np.ndarray | None,
+    isa: int,
+    threads: int,
+) -> tuple[_native.Call, ForwardResult]:
+    """Check the arguments of `forward` and prepare its result, which the call will fill."""
+    given = _checks.forward_arguments(cell, _plain(params), x, state, lengths, out)
     (steps, batch, _), dtype = given.x.shape, given.params.dtype
     widths = [s.shape[1] for s in given.state]
 
-    y = np.empty((steps, batch, widths[0]), dtype) if given.out is None else given.out
+    y = _native.empty((steps, batch, widths[0]), dtype) if given.out is None else given.out
     final = tuple([np.empty((batch, width), dtype) for width in widths])
-    record = None
+    states = cached = record = None
     if tape:
-        states = tuple([np.empty((steps + 1, batch, width), dtype) for width in widths])
-        cached = np.empty((steps, batch, len(cell.cached) * given.params.hidden_size), dtype)
+        states = tuple([_native.empty((steps + 1, batch, width), dtype) for width in widths])
+        cached = _native.empty((steps, batch, len(cell.cached) * given.params.hidden_size), dtype)
         record = Tape(cell, given.params.arrays, given.x, given.lengths, reverse, states, cached)
-    bound = _bound(cell, given.params, isa) if packed is None else packed.layout(isa)
-    bound.forward(
+    bound = params.layout(isa) if isinstance(params, Packed) else _bound(cell, given.params, isa)
+    call = bound.forward(
         x=given.x,
         lengths=given.lengths,
         reverse=reverse,
         state0=given.state,
         y=y,
         state=final,
-        tape_states=states if tape else None,
-        cached=cached if tape else None,
+        tape_states=states,
+        cached=cached,
         threads=threads,
     )
-    return y, _one_or_all(final), record
+    return call, (y, _one_or_all(final), record)
+
+
+def forward_directions(
+    cell: Cell,
+    params: Sequence[Params],
+    x: Any,
+    states: Sequence[Any],
+    *,
+    lengths: Any,
+    tape: bool,
+    outs: Sequence[np.ndarray | None],
+) -> list[ForwardResult]:
+    """`forward` over the same sequences in the first or in both directions, at once where that is faster."""
+    on_reference, isa, threads = _config.settings()
+    each = list(enumerate(zip(params, states, outs, strict=True)))
+    if on_reference:
+        return [
+            forward(cell, p, x, state, lengths=lengths, reverse=bool(reverse), tape=tape, out=out)
+            for reverse, (p, state, out) in each
+        ]
+    prepared = [
+        _forward_call(cell, p, x, state, lengths, bool(reverse), tape, out, isa, threads)
+        for reverse, (p, state, out) in each
+    ]
+    _native.run(*[call for call, _ in prepared])
+    return [result for _, result in prepared]
 
 
 def backward(
@@ -221,7 +267,7 @@ def backward(
     dstate: Any = None,
     *,
     consume: bool = False,
-) -> tuple[np.ndarray, Any, dict[str, np.ndarray]]:
+) -> BackwardResult:
     """Gradients of a loss through time, from those of y and of the final state.
 
     Parameters
@@ -263,16 +309,26 @@ def backward(
     >>> dparams["w_hh"].shape
     (15, 5)
     """
-    plain = _plain(params)
     on_reference, isa, threads = _config.settings()
     if on_reference:
-        return reference.backward(cell, plain, tape, dy, dstate, consume=consume)
-    given = _checks.backward_arguments(cell, plain, tape, dy, dstate)
+        return reference.backward(cell, _plain(params), tape, dy, dstate, consume=consume)
+    call, result = _backward_call(cell, params, tape, dy, dstate, isa, threads)
+    _native.run(call)
+    if consume:
+        tape.release()
+    return result
+
+
+def _backward_call(
+    cell: Cell, params: Params, tape: Tape, dy: Any, dstate: Any, isa: int, threads: int
+) -> tuple[_native.Call, BackwardResult]:
+    """Check the arguments of `backward` and prepare its result, which the call will fill."""
+    given = _checks.backward_arguments(cell, _plain(params), tape, dy, dstate)
     dtype = given.params.dtype
-    dx = np.empty(tape.x.shape, dtype)
+    dx = _native.empty(tape.x.shape, dtype)
     dstate0 = tuple(np.empty(d.shape, dtype) for d in given.dstate)
-    dparams = {name: np.empty(array.shape, dtype) for name, array in given.params.arrays.items()}
-    _bound(cell, given.params, isa).backward(
+    dparams = {name: _native.empty(a.shape, dtype) for name, a in given.params.arrays.items()}
+    call = _bound(cell, given.params, isa).backward(
         x=tape.x,
         lengths=tape.lengths,
         reverse=tape.reverse,
@@ -285,9 +341,29 @@ def backward(
         dparams=[dparams.get(name) for name in cell.parameters],
         threads=threads,
     )
+    return call, (dx, _one_or_all(dstate0), dparams)
+
+
+def backward_directions(
+    cell: Cell,
+    params: Sequence[Params],
+    tapes: Sequence[Tape],
+    dys: Sequence[Any],
+    dstates: Sequence[Any],
+    *,
+    consume: bool,
+) -> list[BackwardResult]:
+    """`backward` for what `forward_directions` recorded."""
+    on_reference, isa, threads = _config.settings()
+    each = zip(params, tapes, dys, dstates, strict=True)
+    if on_reference:
+        return [backward(cell, *arguments, consume=consume) for arguments in each]
+    prepared = [_backward_call(cell, *arguments, isa, threads) for arguments in each]
+    _native.run(*[call for call, _ in prepared])
     if consume:
-        tape.release()
-    return dx, _one_or_all(dstate0), dparams
+        for tape in tapes:
+            tape.release()
+    return [result for _, result in prepared]
 
 
 def linear(x: Any, w: Any, b: Any = None) -> np.ndarray:

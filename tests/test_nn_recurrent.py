@@ -855,6 +855,43 @@ def test_settings_hold_for_a_frozen_layer(cell, monkeypatch):
         fastrnn.set_backend("native")
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3, 4])  # with 2 and 3 the directions run at once
+@pytest.mark.parametrize("isa", ISAS)
+def test_both_directions_have_the_bits_of_the_reference(cell, isa, threads):
+    rng = np.random.default_rng(threads)
+    layer = nn.Recurrent(cell, I, 21, num_layers=2, bidirectional=True, rng=0)
+    x = rng.standard_normal((9, B, I)).astype(np.float32)
+    state = layer(x)[1]
+    lengths = [9, 0, 4, 5, 1][:B]
+
+    def everything():
+        y, after, tape = layer.forward(x, state, lengths=lengths)
+        dx, before, grads = layer.backward(tape, y, after)
+        return y, after, dx, before, tuple(grads.values())
+
+    with fastrnn.backend("reference"):
+        expected = everything()
+    with fastrnn.isa(isa), fastrnn.num_threads(threads):
+        assert same(everything(), expected)
+        assert same(copy.deepcopy(layer).freeze()(x, state), layer(x, state))
+
+
+def test_memory_that_runs_out_in_one_direction_is_memory_error():
+    layer = nn.LSTM(I, H, bidirectional=True, rng=0)
+    x = np.ones((T, B, I), np.float32)
+    with fastrnn.num_threads(2):
+        y, _, tape = layer.forward(x)
+        expected = layer.backward(tape, y)
+        for call in (layer, layer.forward, lambda _: layer.backward(tape, y)):
+            fastrnn._native.fail_allocation(1)
+            try:
+                with pytest.raises(MemoryError, match="workspace"):
+                    call(x)
+            finally:
+                fastrnn._native.fail_allocation(0)
+        assert same(layer.backward(tape, y)[:2], expected[:2])
+
+
 @pytest.mark.parametrize("hidden", [5, 100])  # with the GIL, and without it
 def test_a_frozen_layer_runs_in_many_threads_at_once(hidden):
     layer = nn.LSTM(I, hidden, num_layers=2, rng=0).freeze()

@@ -278,20 +278,19 @@ class Recurrent(Module):
                 x, mask = drop(x, self.dropout, self.rng)
             masks.append(mask)
             out = self._output(layer, steps, batch, width * len(directions))
-            for reverse in directions:
-                k = len(last)
-                y, after, tape = functional.forward(
-                    self.cell,
-                    params[k],
-                    x,
-                    self._join([s[k] for s in first]) if first is not None else None,
-                    lengths=lengths,
-                    reverse=reverse,
-                    tape=training,
-                    out=None if out is None else out[..., reverse * width : (reverse + 1) * width],
-                )
-                passes.append(tape)
-                last.append(self._split(after))
+            k = slice(layer * len(directions), (layer + 1) * len(directions))
+            results = functional.forward_directions(
+                self.cell,
+                params[k],
+                x,
+                first[k],
+                lengths=lengths,
+                tape=training,
+                outs=[None if out is None else out[..., d * width : (d + 1) * width] for d in directions],
+            )
+            passes += [tape for _, _, tape in results]
+            last += [self._split(after) for _, after, _ in results]
+            y = results[0][0]
             x = y if out is None else out
         return x, self._stack(last, unbatched), passes, masks
 
@@ -340,22 +339,23 @@ class Recurrent(Module):
         before: list[Sequence[np.ndarray]] = []
         grads: dict[str, np.ndarray] = {}
         for layer in reversed(range(self.num_layers)):
-            parts = []
-            for reverse in directions[::-1]:
-                k = layer * len(directions) + reverse
-                part, dstate0, dparams = functional.backward(
-                    self.cell,
-                    self._cells[k],
-                    tape.passes.pop() if consume else tape.passes[k],
-                    dy[..., reverse * width : (reverse + 1) * width] if dy is not None else None,
-                    self._join([s[k] for s in after]) if after is not None else None,
-                    consume=consume,
-                )
-                parts.append(part)
+            k = slice(layer * len(directions), (layer + 1) * len(directions))
+            tapes = tape.passes[k]
+            if consume:
+                del tape.passes[k]
+            results = functional.backward_directions(
+                self.cell,
+                self._cells[k],
+                tapes,
+                [None if dy is None else dy[..., d * width : (d + 1) * width] for d in directions],
+                after[k],
+                consume=consume,
+            )
+            for direction, (_, dstate0, dparams) in reversed(list(zip(directions, results, strict=True))):
                 before.append(self._split(dstate0))
                 for name, value in dparams.items():
-                    grads[_torch_name(name, layer, reverse)] = value
-            dx = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+                    grads[_torch_name(name, layer, direction)] = value
+            dx = results[0][0] if len(results) == 1 else results[0][0] + results[1][0]
             mask = tape.masks[layer]
             dy = dx if mask is None else apply_mask(dx, mask, self.dropout)
         grads = {name: grads[name] for name in self._own}
@@ -404,10 +404,10 @@ class Recurrent(Module):
             return np.empty((batch, steps, width), self.dtype).transpose(1, 0, 2)
         return np.empty((steps, batch, width), self.dtype) if self.bidirectional else None
 
-    def _states(self, state: State, what: str, batch: int, unbatched: bool) -> list[np.ndarray] | None:
-        """Return the arrays (L*D, B, width) of a state or its gradient, checked."""
+    def _states(self, state: State, what: str, batch: int, unbatched: bool) -> list[State]:
+        """Return a state or its gradient, checked, as that of each pass."""
         if state is None:
-            return None
+            return [None] * len(self._cells)
         who, names = type(self).__name__, self.cell.states
         axes = "(D*num_layers, H)" if unbatched else "(D*num_layers, B, H)"
         values = _checks.by_state(who, what, state, names, axes)
@@ -424,7 +424,7 @@ class Recurrent(Module):
                     f"{who}: {name} of {what} has shape {value.shape}; expected {expected}: {axes}"
                 )
             arrays.append(value.reshape(shape))
-        return arrays
+        return [self._join(each) for each in zip(*arrays, strict=True)]
 
     def _output_gradient(
         self, dy: np.ndarray | None, shape: tuple[int, int, int], unbatched: bool
