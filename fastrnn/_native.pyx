@@ -185,7 +185,7 @@ def empty(tuple shape, dtype):
 
 
 cdef class Call:
-    """A cell over a sequence in one direction, forward or backward: what the kernels take, and who owns it."""
+    """A cell over a sequence in one direction, forward or backward: what the kernels take, and its owners."""
 
     cdef fr_args args
     cdef bint back
@@ -253,7 +253,7 @@ cdef class Bound:
         return call
 
     def forward(self, *, x, lengths, reverse, state0, y, state, tape_states, cached, threads):
-        """A call that fills ``y``, ``state`` and the tape's arrays (``tape_states`` and ``cached`` may be None)."""
+        """A call that fills ``y``, ``state`` and the tape's arrays, which may be None."""
         cdef Call call = self.call(False, x, lengths, reverse, threads)
         cdef fr_args *a = &call.args
         cdef int i
@@ -267,9 +267,10 @@ cdef class Bound:
         call.owners = self, x, lengths, state0, y, state, tape_states, cached
         return call
 
-    def backward(self, *, x, lengths, reverse, tape_states, cached, dy, dstate, dx, dstate0, dparams, threads):
-        """A call that fills ``dx``, ``dstate0`` and ``dparams``, which are in the cell's order; all but ``x``, the
-        tape and ``dx`` may be None, or hold None."""
+    def backward(self, *, x, lengths, reverse, tape_states, cached, dy, dstate, dx, dstate0, dparams,
+                 threads):
+        """A call that fills ``dx``, ``dstate0`` and ``dparams``, which are in the cell's order; all but ``x``,
+        the tape and ``dx`` may be None, or hold None."""
         cdef Call call = self.call(True, x, lengths, reverse, threads)
         cdef fr_args *a = &call.args
         cdef int i
