@@ -168,9 +168,9 @@ static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n
     FN(run_loop_product)(a, rows, n, &l);
 }
 
-static fr_load FN(backward_load)(const fr_args *a)
+static fr_load FN(backward_load)(const fr_args *a, ptrdiff_t rows)
 {
-    return (fr_load){a->batch, fr_ceil(fr_min(a->hidden, a->outputs), W), FN(cells)[a->cell]->gates * a->hidden,
+    return (fr_load){rows, fr_ceil(fr_min(a->hidden, a->outputs), W), FN(cells)[a->cell]->gates * a->hidden,
                      W * sizeof(T)};
 }
 
@@ -178,9 +178,10 @@ static void FN(backward_window)(void *argument, int member, int members)
 {
     FN(backward_call) *c = argument;
     const fr_args *a = c->a;
-    const fr_load load = FN(backward_load)(a);
+    const fr_span span = fr_times(a, c->s0, c->s1);
+    const fr_load load = FN(backward_load)(a, span.rows);
     const fr_grid grid = fr_plan(members, &load);
-    const fr_place place = fr_take_place(a, grid, member);
+    const fr_place place = fr_take_place(a, span, grid, member);
     FN(row) *rows = c->rows + place.scratch;
     ptrdiff_t base = c->base;
     if (place.idle)
@@ -291,8 +292,8 @@ static void FN(backward_space)(fr_arena *arena, FN(backward_call) *c, const FN(b
     got.b = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
     got.at = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
     FN(gradient_space)(arena, &got.products, team, CR, widest);
-    const fr_load load = FN(backward_load)(a);
-    got.rows = fr_take(arena, B, fr_most_sharing(team, &load), sizeof(FN(row)));
+    const fr_load load = FN(backward_load)(a, B);
+    got.rows = fr_take(arena, B, fr_most_sharing(a, team, &load), sizeof(FN(row)));
     if (c)
         memcpy(c, &got, sizeof got);
 }
@@ -310,7 +311,7 @@ static fr_status FN(backward)(const fr_args *a)
     fr_arena arena = {NULL, 0, 0};
     fr_window window;
     fr_status status = FR_OK;
-    ptrdiff_t used = 0, left = 0, s;
+    ptrdiff_t used = 0, left = 0, rows = 0, s;     /* rows: at the window's first step */
     int fresh = 1;
 
     plan.panels = fr_ceil(H, W);
@@ -347,9 +348,11 @@ static fr_status FN(backward)(const fr_args *a)
             c->s1 = s;
             c->base = used;
             for (; s > 0 && (cost < budget || c->s1 == s); s--) {
-                ptrdiff_t t = fr_time(a, s - 1), first = used;
-                if (used + fr_active(a, t, 0, B) > c->capacity)
+                ptrdiff_t t = fr_time(a, s - 1), first = used, n = fr_active(a, t, 0, B);
+                if (used + n > c->capacity || (c->s1 > s && !fr_alike(n, rows)))
                     break;
+                if (c->s1 == s)
+                    rows = n;
                 for (ptrdiff_t b = 0; b < B; b++)
                     if (fr_length(a, b) > t) {
                         c->t[used] = t;

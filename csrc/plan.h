@@ -43,45 +43,14 @@ static inline fr_grid fr_plan(int members, const fr_load *load)
     return grid;
 }
 
-/* The most members that share a group's rows, whatever team of at most `team` is given. */
-static inline int fr_most_sharing(int team, const fr_load *load)
+/* The most members that share a group's rows, whatever team of at most `team` is given; a window of few rows may have
+ * another plan. */
+static inline int fr_most_sharing(const fr_args *a, int team, const fr_load *load)
 {
-    int most = 1;
+    int most = a->lengths ? team : 1;
     for (int members = 1; members <= team; members++)
         most = (int)fr_max(most, fr_plan(members, load).Pu);
     return most;
-}
-
-/* A member's place in the grid; idle where the grid is smaller than the team. */
-typedef struct fr_place {
-    int idle, pb, pu;
-    ptrdiff_t b0, b1;           /* its group's rows */
-    ptrdiff_t scratch;          /* where its own scratch begins, in rows: every member has its group's rows once */
-} fr_place;
-
-/* The first row of group pb: equal shares of the rows, or of the sum of lengths. */
-static inline ptrdiff_t fr_first_row(const fr_args *a, int pb, int Pb)
-{
-    int64_t all = 0, some = 0;
-    ptrdiff_t b = 0;
-    if (!a->lengths || pb == 0 || pb == Pb)
-        return fr_part(a->batch, pb, Pb);
-    for (ptrdiff_t i = 0; i < a->batch; i++)
-        all += a->lengths[i];
-    while (b < a->batch && (some + a->lengths[b] / 2) * Pb <= all * pb)
-        some += a->lengths[b++];
-    return b;
-}
-
-static inline fr_place fr_take_place(const fr_args *a, fr_grid grid, int member)
-{
-    fr_place place = {member >= grid.Pb * grid.Pu, member / grid.Pu, member % grid.Pu, 0, 0, 0};
-    if (!place.idle) {
-        place.b0 = fr_first_row(a, place.pb, grid.Pb);
-        place.b1 = fr_first_row(a, place.pb + 1, grid.Pb);
-        place.scratch = place.b0 * grid.Pu + place.pu * (place.b1 - place.b0);
-    }
-    return place;
 }
 
 static inline ptrdiff_t fr_length(const fr_args *a, ptrdiff_t b) { return a->lengths ? a->lengths[b] : a->steps; }
@@ -98,6 +67,67 @@ static inline ptrdiff_t fr_active(const fr_args *a, ptrdiff_t t, ptrdiff_t b0, p
     for (ptrdiff_t b = b0; b < b1; b++)
         n += a->lengths[b] > t;
     return n;
+}
+
+/* What a window of the time loop covers: times t0 .. t1-1, and the rows that are there at t0, the most at once. */
+typedef struct fr_span {
+    ptrdiff_t t0, t1, rows;
+} fr_span;
+
+static inline fr_span fr_times(const fr_args *a, ptrdiff_t s0, ptrdiff_t s1)
+{
+    fr_span span = {a->reverse ? a->steps - s1 : s0, a->reverse ? a->steps - s0 : s1, 0};
+    span.rows = fr_active(a, span.t0, 0, a->batch);
+    return span;
+}
+
+/* Whether steps of so many rows may stand in one window: its shares and its plan are made for the most of them. */
+static inline int fr_alike(ptrdiff_t rows, ptrdiff_t others) { return 2 * rows >= others && 2 * others >= rows; }
+
+/* A member's place in the grid; idle where the grid is smaller than the team. */
+typedef struct fr_place {
+    int idle, pb, pu;
+    ptrdiff_t b0, b1;           /* its group's rows */
+    ptrdiff_t first;            /* rows that are there before them */
+    ptrdiff_t scratch;          /* where its own scratch begins, in rows: every member has its group's rows once */
+} fr_place;
+
+/* Steps of rows b0 .. b1-1 in a window. */
+static inline int64_t fr_steps(const fr_args *a, fr_span span, ptrdiff_t b0, ptrdiff_t b1)
+{
+    int64_t steps = 0;
+    for (ptrdiff_t b = b0; b < b1; b++)
+        steps += fr_max(0, fr_min(fr_length(a, b), span.t1) - span.t0);
+    return steps;
+}
+
+/* The first row of group pb: equal shares of the rows, or of their steps. */
+static inline ptrdiff_t fr_first_row(const fr_args *a, fr_span span, int pb, int Pb)
+{
+    int64_t all, some = 0;
+    ptrdiff_t b = 0;
+    if (!a->lengths || pb == 0 || pb == Pb)
+        return fr_part(a->batch, pb, Pb);
+    all = fr_steps(a, span, 0, a->batch);
+    for (; b < a->batch; b++) {
+        const int64_t steps = fr_steps(a, span, b, b + 1);
+        if ((some + steps / 2) * Pb > all * pb)
+            break;
+        some += steps;
+    }
+    return b;
+}
+
+static inline fr_place fr_take_place(const fr_args *a, fr_span span, fr_grid grid, int member)
+{
+    fr_place place = {.idle = member >= grid.Pb * grid.Pu, .pb = member / grid.Pu, .pu = member % grid.Pu};
+    if (!place.idle) {
+        place.b0 = fr_first_row(a, span, place.pb, grid.Pb);
+        place.b1 = fr_first_row(a, span, place.pb + 1, grid.Pb);
+        place.first = fr_active(a, span.t0, 0, place.b0);
+        place.scratch = place.first * grid.Pu + place.pu * fr_active(a, span.t0, place.b0, place.b1);
+    }
+    return place;
 }
 
 #endif

@@ -106,6 +106,7 @@ typedef struct FN(forward_call) {
     T *gather;                  /* of each of these: `gathered` values */
     ptrdiff_t gathered;
     ptrdiff_t s0, s1;           /* the window */
+    fr_span span;
     fr_barrier barrier[];       /* a group */
 } FN(forward_call);
 
@@ -288,10 +289,12 @@ static void FN(divert)(FN(row) *rows, ptrdiff_t n, FN(row) *to)
  * a step should read nothing else. */
 enum { FN(HOIST_ROWS) = 5, FN(HOIST_CHUNK) = 64 };
 
-static fr_load FN(forward_load)(const fr_args *a)
+static int FN(is_hoisted)(ptrdiff_t rows, int team) { return fr_ceil(rows, team) <= FN(HOIST_ROWS); }
+
+static fr_load FN(forward_load)(const fr_args *a, ptrdiff_t rows)
 {
-    const ptrdiff_t terms = a->outputs + (a->batch > FN(HOIST_ROWS) ? a->inputs : 0);
-    return (fr_load){a->batch, fr_ceil(a->hidden, W), FN(cells)[a->cell]->gates * terms, W * sizeof(T)};
+    const ptrdiff_t terms = a->outputs + (rows > FN(HOIST_ROWS) ? a->inputs : 0);
+    return (fr_load){rows, fr_ceil(a->hidden, W), FN(cells)[a->cell]->gates * terms, W * sizeof(T)};
 }
 
 static void FN(forward_window)(void *argument, int member, int members)
@@ -299,9 +302,9 @@ static void FN(forward_window)(void *argument, int member, int members)
     FN(forward_call) *c = argument;
     const fr_args *a = c->a;
     const FN(cell) *cell = c->cell;
-    const fr_load load = FN(forward_load)(a);
+    const fr_load load = FN(forward_load)(a, c->span.rows);
     const fr_grid grid = fr_plan(members, &load);
-    const fr_place place = fr_take_place(a, grid, member);
+    const fr_place place = fr_take_place(a, c->span, grid, member);
     if (place.idle)
         return;
     const ptrdiff_t p0 = fr_part(c->w.panels, place.pu, grid.Pu), p1 = fr_part(c->w.panels, place.pu + 1, grid.Pu);
@@ -317,8 +320,8 @@ static void FN(forward_window)(void *argument, int member, int members)
     ptrdiff_t chunk_end = c->s0;
 
     for (ptrdiff_t s = c->s0; s < c->s1; s++) {
-        if (c->z && s == chunk_end) {
-            z = c->z + fr_max(c->chunk, 1) * place.b0 * zrow;
+        if (s == chunk_end && (c->chunk || cell->mid_gates)) {
+            z = c->z + fr_max(c->chunk, 1) * place.first * zrow;
             chunk_end = fr_min(c->s1, s + fr_max(c->chunk, 1));
             if (c->chunk)
                 FN(hoist)(c, &place, rows, gather, s, chunk_end, p0, p1, z);
@@ -368,9 +371,13 @@ static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(for
 {
     const fr_args *a = plan->a;
     const FN(cell) *cell = plan->cell;
-    const ptrdiff_t steps = plan->chunk ? plan->chunk : cell->mid_gates ? 1 : 0, B = a->batch;
-    const fr_load load = FN(forward_load)(a);
-    const ptrdiff_t rows = fr_max(steps, 1) * B * fr_most_sharing(team, &load);
+    const ptrdiff_t B = a->batch;
+    const int hoists = a->steps > 1 && (a->lengths || FN(is_hoisted)(B, team));
+    const ptrdiff_t fewest = fr_min(a->steps * B, FN(HOIST_CHUNK));
+    const ptrdiff_t hoisted = hoists ? fr_max(fr_min(B, FN(HOIST_ROWS) * team), fewest) : 0;
+    const ptrdiff_t sums = fr_max(hoisted, cell->mid_gates ? B : 0);    /* rows whose sums outlive a tile */
+    const fr_load load = FN(forward_load)(a, B);
+    const ptrdiff_t rows = fr_max(hoisted, B) * fr_most_sharing(a, team, &load);
     FN(forward_call) got = *plan;
     got.packed = a->packed ? a->packed : fr_take(arena, plan->w.size, 1, sizeof(T));
     for (int i = 0; i < cell->states; i++)
@@ -378,7 +385,7 @@ static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(for
                                          : fr_take(arena, plan->slot[i] ? 2 * B : B, plan->width[i], sizeof(T));
     got.q = cell->mid_gates ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
     got.m = FN(projects)(a) ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
-    got.z = steps ? fr_take(arena, steps * B, plan->w.panels * cell->sums * W, sizeof(T)) : NULL;
+    got.z = sums ? fr_take(arena, sums, plan->w.panels * cell->sums * W, sizeof(T)) : NULL;
     got.rows = fr_take(arena, rows, 1, sizeof(FN(row)));
     got.diverted = FN(projects)(a) ? fr_take(arena, rows, 1, sizeof(FN(row))) : NULL;
     got.gathered = FN(lead)(a->inputs) + FN(lead)(fr_max(a->outputs, a->hidden));
@@ -395,13 +402,32 @@ static double FN(flops_a_row)(const fr_args *a)
            * (double)(cell->gates * (a->inputs + a->outputs) + (FN(projects)(a) ? a->outputs : 0) + 40);
 }
 
+/* The window from step s0 on: as long as the budget and the number of rows allow. Returns what it costs. */
+static double FN(next_window)(FN(forward_call) *c, int team, double flops, double budget)
+{
+    const fr_args *a = c->a;
+    const ptrdiff_t first = fr_active(a, fr_time(a, c->s0), 0, a->batch);
+    double cost = 0;
+    for (c->s1 = c->s0; c->s1 < a->steps && (cost < budget || c->s1 == c->s0); c->s1++) {
+        const ptrdiff_t rows = fr_active(a, fr_time(a, c->s1), 0, a->batch);
+        if (!fr_alike(rows, first))
+            break;
+        cost += flops * (double)rows;
+    }
+    c->span = fr_times(a, c->s0, c->s1);
+    c->chunk = 0;
+    if (c->s1 - c->s0 > 1 && FN(is_hoisted)(c->span.rows, team))
+        c->chunk = fr_min(c->s1 - c->s0, fr_max(1, FN(HOIST_CHUNK) / fr_max(c->span.rows, 1)));
+    return cost;
+}
+
 static fr_status FN(forward)(const fr_args *a)
 {
     const FN(cell) *cell = FN(cells)[a->cell];
     const int taped = a->tape_state[0] != NULL;
     const ptrdiff_t B = a->batch;
-    const double flops = FN(flops_a_row)(a) * (double)fr_max(B, 1);     /* of a step */
-    const int team = fr_team_over_steps(&a->run, flops, a->steps, B);
+    const double flops = FN(flops_a_row)(a);
+    const int team = fr_team_over_steps(&a->run, flops * (double)fr_max(B, 1), a->steps, B);
     FN(forward_call) plan = {.a = a, .cell = cell, .w = FN(lay_out)(a)}, *c;
     fr_arena arena = {NULL, 0, 0};
     fr_window window;
@@ -411,8 +437,6 @@ static fr_status FN(forward)(const fr_args *a)
     plan.width[1] = a->hidden;
     plan.slot[0] = B * a->outputs;              /* h alternates between two slots where there is no tape, */
     plan.slot[1] = taped ? B * a->hidden : 0;   /* c stays in one */
-    if (fr_ceil(B, team) <= FN(HOIST_ROWS) && a->steps > 1)
-        plan.chunk = fr_min(a->steps, fr_max(1, FN(HOIST_CHUNK) / fr_max(B, 1)));
 
     fr_take(&arena, 1, (ptrdiff_t)(sizeof *c + (size_t)team * sizeof(fr_barrier)), 1);
     FN(forward_space)(&arena, NULL, &plan, team);
@@ -439,11 +463,11 @@ static fr_status FN(forward)(const fr_args *a)
     if (!a->packed)
         fr_parallel(team, FN(pack_window), c);
     for (c->s0 = 0; c->s0 < a->steps && status == FR_OK; c->s0 = c->s1) {
-        c->s1 = fr_min(a->steps, c->s0 + 1 + fr_window_items(&window, flops));
+        double cost = FN(next_window)(c, team, flops, fr_window_budget(&window));
         for (int i = 0; i < team; i++)
             c->barrier[i].count = 0;
         fr_parallel(team, FN(forward_window), c);
-        status = fr_window_step(&window, flops * (double)(c->s1 - c->s0));
+        status = fr_window_step(&window, cost);
     }
     for (int i = 0; i < cell->states; i++)
         for (ptrdiff_t b = 0; b < B; b++) {
