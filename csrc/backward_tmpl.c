@@ -17,7 +17,8 @@ typedef struct FN(backward_call) {
     ptrdiff_t *t, *b;           /* where they belong */
     ptrdiff_t *at;              /* offsets of an operand's rows */
     FN(gradient_call) products;
-    FN(row) *rows;              /* of every member: its group's */
+    ptrdiff_t scratch;
+    FN(row) *rows;              /* `scratch` of them; of every member: its group's */
     ptrdiff_t s0, s1, base;     /* the window: steps s1-1 down to s0; base: the chunk's rows before it */
     fr_barrier barrier[];       /* a group */
 } FN(backward_call);
@@ -180,11 +181,11 @@ static void FN(backward_window)(void *argument, int member, int members)
     const fr_args *a = c->a;
     const fr_span span = fr_times(a, c->s0, c->s1);
     const fr_load load = FN(backward_load)(a, span.rows);
-    const fr_grid grid = fr_plan(members, &load);
+    const fr_grid grid = fr_plan(members, &load, c->scratch / fr_max(span.rows, 1));
     const fr_place place = fr_take_place(a, span, grid, member);
     FN(row) *rows = c->rows + place.scratch;
     ptrdiff_t base = c->base;
-    if (place.idle)
+    if (place.pb >= grid.Pb || place.pu >= grid.Pu)
         return;
     for (ptrdiff_t s = c->s1 - 1; s >= c->s0; s--) {
         ptrdiff_t t = fr_time(a, s), first = base + fr_active(a, t, 0, place.b0);
@@ -293,7 +294,8 @@ static void FN(backward_space)(fr_arena *arena, FN(backward_call) *c, const FN(b
     got.at = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
     FN(gradient_space)(arena, &got.products, team, CR, widest);
     const fr_load load = FN(backward_load)(a, B);
-    got.rows = fr_take(arena, B, fr_most_sharing(a, team, &load), sizeof(FN(row)));
+    got.scratch = fr_max(B * fr_plan(team, &load, team).sharing, a->lengths ? team : 0);
+    got.rows = fr_take(arena, got.scratch, 1, sizeof(FN(row)));
     if (c)
         memcpy(c, &got, sizeof got);
 }
@@ -305,8 +307,9 @@ static fr_status FN(backward)(const fr_args *a)
 {
     const FN(cell) *cell = FN(cells)[a->cell];
     const ptrdiff_t B = a->batch, H = a->hidden, P = a->outputs;
-    const double flops = FN(flops_a_row)(a);    /* forward's; the loop back does half as many */
-    const int team = fr_team_over_steps(&a->run, flops * (double)fr_max(B, 1), a->steps, B);
+    const double flops = FN(flops_a_row)(a), all_rows = (double)fr_max(B, 1);
+    const double products = flops + 2 * FN(input_flops_a_row)(a);       /* after the loop: gradients of weights, dx */
+    const int team = fr_team_over_steps(&a->run, flops * all_rows, products * all_rows, a->steps, B);
     FN(backward_call) plan = {.a = a, .cell = cell}, *c;
     fr_arena arena = {NULL, 0, 0};
     fr_window window;
@@ -358,7 +361,7 @@ static fr_status FN(backward)(const fr_args *a)
                         c->t[used] = t;
                         c->b[used++] = b;
                     }
-                cost += flops / 2 * (double)(used - first);
+                cost += flops * (double)(used - first);
             }
             c->s0 = s;
             if (c->s0 == c->s1)

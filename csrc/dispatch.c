@@ -91,13 +91,18 @@ static void run_pair(void *argument, int member, int members)
     }
 }
 
-/* A thread each where two or three may be used: then nobody waits for anybody. Else, and where the work is too small,
- * one after the other with all threads. */
+/* A thread each where there are two, or may be three: then nobody waits for anybody. Else, and where the work is too
+ * small, one after the other with all threads. */
 static fr_status run_both(pass *pass, const fr_args *a, const fr_args *b)
 {
-    const double flops = 4.0 * (double)(a->steps * a->batch) * (double)(a->hidden * (a->inputs + a->outputs));
-    const int team = fr_team(&a->run, flops);
-    if (team == 2 || team == 3) {
+    static const int gates[] = {
+#define FR_CELL(name, gates, cached, states, params) gates,
+#include "cells.def"
+#undef FR_CELL
+    };
+    const double products = (double)(gates[a->cell] * a->hidden) * (double)(a->inputs + a->outputs);
+    const int team = fr_team(&a->run, 4.0 * (double)(a->steps * a->batch) * products);
+    if (team == 2 || (team == 3 && a->run.threads <= 0)) {
         pair p = {.pass = pass, .args = {a, b}};
         fr_parallel(2, run_pair, &p);
         for (int i = 0; i < 2; i++)     /* what went wrong, rather than what was stopped because of it */

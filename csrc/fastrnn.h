@@ -106,6 +106,8 @@ void fr_map(const fr_run *run, fr_function f, const void *in, void *out, ptrdiff
 enum { FR_KEPT_FROM = 2 << 20 };
 void *fr_malloc(size_t bytes);
 void fr_free(void *memory);
+void fr_keep_memory(size_t bytes);          /* how much is kept at most, from now on; 0: nothing */
+size_t fr_kept_memory(void);                /* how much is kept now */
 
 /* The rows of cells.def by name: the index, or -1. */
 int fr_cell_index(const char *name);
@@ -119,7 +121,9 @@ int fr_default_threads(void);               /* what threads = 0 may use at most,
 int fr_has_openmp(void);
 const char *fr_compiler(void);
 
-/* For tests: the n-th allocation from now fails (once), 0 switches it off; each thread has its own count. */
+/* For tests. The n-th allocation from now fails (once), 0 switches it off; each thread has its own count. Calls are cut
+ * into windows of so many operations, 0: as the clock says; in calls of this thread. */
 void fr_fail_allocation(long n);
+void fr_limit_windows(double flops);
 
 #endif

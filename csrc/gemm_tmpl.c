@@ -276,7 +276,7 @@ typedef struct FN(gemm) {
     const ptrdiff_t *row;
 } FN(gemm);
 
-/* Rows outside, panels inside: the rows stay in L2 for all panels, and the weights, which are fetched ahead, pass by. */
+/* Rows outside, panels inside: the rows stay in L2 for all panels; the weights, which are fetched ahead, pass by. */
 static void FN(gemm_part)(const FN(gemm) *g, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t p0, ptrdiff_t p1)
 {
     _Alignas(FR_LINE) T z[FN(SUMS)];
@@ -353,8 +353,8 @@ static void FN(gradient_pack)(const FN(gradient) *g, T *packed, ptrdiff_t r0, pt
             }
 }
 
-/* Columns j0 .. j1-1 of a against all panels, rows r0 .. r0+n-1. What a last tile computes of columns that are not there
- * is dropped. */
+/* Columns j0 .. j1-1 of a against all panels, rows r0 .. r0+n-1. What a last tile computes of columns that are not
+ * there is dropped. */
 static void FN(gradient_part)(const FN(gradient) *g, const T *panels, T *packed, ptrdiff_t r0, ptrdiff_t n,
                               ptrdiff_t j0, ptrdiff_t j1, int fresh)
 {

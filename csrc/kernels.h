@@ -35,6 +35,13 @@ typedef struct fr_barrier {
 
 void fr_barrier_wait(fr_barrier *barrier, int members);
 
+/* What the members of a group have in common: a barrier, and how many items of a piece of work are taken, for two pieces
+ * in turn. All of it is set to 0 before a region. */
+typedef struct fr_group {
+    fr_barrier barrier;
+    _Alignas(FR_LINE) int64_t taken[2];
+} fr_group;
+
 /* Runs work(argument, i, n) for i = 0 .. n-1 at once, n being the team that was really given, at most `threads`.
  * Each member runs with the default floating-point state. */
 typedef void fr_work(void *argument, int member, int members);
@@ -47,14 +54,16 @@ void fr_float_leave(uint64_t was);
 /* The team for a call of that many floating-point operations. */
 int fr_team(const fr_run *run, double flops);
 
-/* The team for that many steps of so many operations each, whose units may have to be shared. */
-int fr_team_over_steps(const fr_run *run, double flops, ptrdiff_t steps, ptrdiff_t batch);
+/* The team for that many steps of so many operations each, whose units may have to be shared; `beside`: operations that
+ * go with a step but wait for no other. */
+int fr_team_over_steps(const fr_run *run, double flops, double beside, ptrdiff_t steps, ptrdiff_t batch);
 
 /* Cuts long calls into windows of some 30 ms, with a look for signals between them. */
 typedef struct fr_window {
     const fr_run *run;
     double rate;                /* floating-point operations a second, as measured so far */
     double started, polled;     /* the window; the last look for signals */
+    double patience;            /* seconds to the next look */
 } fr_window;
 
 void fr_window_open(fr_window *window, const fr_run *run);

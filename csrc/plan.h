@@ -4,10 +4,10 @@
 
 #include "kernels.h"
 
-/* Pb groups share the batch by rows, without a barrier; within a group Pu members share the units, with one barrier
- * a product. */
+/* Pb groups of `sharing` members share the batch by rows, without a barrier; within a group Pu members share the units,
+ * with one barrier a product. The other members of a group have no units, but may take part in what need not wait. */
 typedef struct fr_grid {
-    int Pb, Pu;
+    int Pb, Pu, sharing;
 } fr_grid;
 
 /* What is shared at every step: rows of the batch, panels of units, and the vectors of weights in a panel. */
@@ -28,29 +28,23 @@ static inline double fr_step_cycles(const fr_load *load, int Pb, int Pu)
     return (multiply > read ? multiply : read) + 80 * rows * panels + (Pu > 1 ? 1500 : 0);
 }
 
-static inline fr_grid fr_plan(int members, const fr_load *load)
+/* The best grid for a team; at most `most` members share a group's rows. */
+static inline fr_grid fr_plan(int members, const fr_load *load, ptrdiff_t most)
 {
-    fr_grid grid = {1, 1};
+    fr_grid grid = {0, 0, 0};
     double least = 0;
     for (int Pb = 1; Pb <= members && (Pb == 1 || Pb <= load->batch); Pb++) {
-        int Pu = (int)fr_max(1, fr_min(members / Pb, load->panels));
-        double cycles = fr_step_cycles(load, Pb, Pu);
-        if (members % Pb == 0 && (Pb == 1 || cycles <= least)) {
-            grid = (fr_grid){Pb, Pu};
-            least = cycles;
+        const int sharing = (int)fr_max(1, fr_min(members / Pb, most));
+        const fr_grid tried[2] = {{Pb, (int)fr_max(1, fr_min(sharing, load->panels)), sharing}, {Pb, 1, sharing}};
+        for (int i = 0; i < 2 && members % Pb == 0; i++) {
+            const double cycles = fr_step_cycles(load, tried[i].Pb, tried[i].Pu);
+            if (grid.Pb == 0 || cycles < least || (cycles == least && Pb > grid.Pb)) {
+                grid = tried[i];
+                least = cycles;
+            }
         }
     }
     return grid;
-}
-
-/* The most members that share a group's rows, whatever team of at most `team` is given; a window of few rows may have
- * another plan. */
-static inline int fr_most_sharing(const fr_args *a, int team, const fr_load *load)
-{
-    int most = a->lengths ? team : 1;
-    for (int members = 1; members <= team; members++)
-        most = (int)fr_max(most, fr_plan(members, load).Pu);
-    return most;
 }
 
 static inline ptrdiff_t fr_length(const fr_args *a, ptrdiff_t b) { return a->lengths ? a->lengths[b] : a->steps; }
@@ -84,9 +78,9 @@ static inline fr_span fr_times(const fr_args *a, ptrdiff_t s0, ptrdiff_t s1)
 /* Whether steps of so many rows may stand in one window: its shares and its plan are made for the most of them. */
 static inline int fr_alike(ptrdiff_t rows, ptrdiff_t others) { return 2 * rows >= others && 2 * others >= rows; }
 
-/* A member's place in the grid; idle where the grid is smaller than the team. */
+/* A member's place: its group, and itself among the members of the group. */
 typedef struct fr_place {
-    int idle, pb, pu;
+    int pb, pu;
     ptrdiff_t b0, b1;           /* its group's rows */
     ptrdiff_t first;            /* rows that are there before them */
     ptrdiff_t scratch;          /* where its own scratch begins, in rows: every member has its group's rows once */
@@ -120,12 +114,12 @@ static inline ptrdiff_t fr_first_row(const fr_args *a, fr_span span, int pb, int
 
 static inline fr_place fr_take_place(const fr_args *a, fr_span span, fr_grid grid, int member)
 {
-    fr_place place = {.idle = member >= grid.Pb * grid.Pu, .pb = member / grid.Pu, .pu = member % grid.Pu};
-    if (!place.idle) {
+    fr_place place = {.pb = member / grid.sharing, .pu = member % grid.sharing};
+    if (place.pb < grid.Pb) {
         place.b0 = fr_first_row(a, span, place.pb, grid.Pb);
         place.b1 = fr_first_row(a, span, place.pb + 1, grid.Pb);
         place.first = fr_active(a, span.t0, 0, place.b0);
-        place.scratch = place.first * grid.Pu + place.pu * fr_active(a, span.t0, place.b0, place.b1);
+        place.scratch = place.first * grid.sharing + place.pu * fr_active(a, span.t0, place.b0, place.b1);
     }
     return place;
 }

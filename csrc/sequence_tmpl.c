@@ -102,12 +102,14 @@ typedef struct FN(forward_call) {
     T *q, *m;                   /* (B, H): operand of the middle product; of the projection */
     T *z;                       /* sums that outlive a tile: (chunk steps * B, panels, sums, W), or NULL */
     ptrdiff_t chunk;            /* steps whose input product is taken at once, before them; 0: fused */
-    FN(row) *rows, *diverted;   /* of every member: its group's rows at up to `chunk` steps */
+    ptrdiff_t ahead;            /* from the sums of a chunk to those of the next */
+    ptrdiff_t scratch;
+    FN(row) *rows, *diverted;   /* `scratch` of them; of every member: its group's rows at up to `chunk` steps */
     T *gather;                  /* of each of these: `gathered` values */
     ptrdiff_t gathered;
     ptrdiff_t s0, s1;           /* the window */
     fr_span span;
-    fr_barrier barrier[];       /* a group */
+    fr_group group[];
 } FN(forward_call);
 
 /* Where the state before step s of the loop stands. */
@@ -154,17 +156,14 @@ static void FN(begin)(const FN(forward_call) *c, const T *panel, ptrdiff_t n, in
                 vstore(sums + m * zrow + (j * S + i) * W, vload(panel + j * c->w.main + i * W));
 }
 
-/* The input products of the steps s0 .. s1-1 of a group: sums of its valid rows, one after the other, from z on. */
-static void FN(hoist)(const FN(forward_call) *c, const fr_place *place, FN(row) *rows, T *gather, ptrdiff_t s0,
-                      ptrdiff_t s1, ptrdiff_t p0, ptrdiff_t p1, T *z)
+/* The input products of n rows, panels p0 .. p1-1: sums, from z on. */
+static void FN(hoist)(const FN(forward_call) *c, const FN(row) *rows, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1, T *z,
+                      T *gather)
 {
     const fr_args *a = c->a;
     const int S = c->cell->sums, G = c->cell->gates;
     const ptrdiff_t zrow = c->w.panels * S * W;
     FN(product) px = {.K = a->inputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W, .to = {0, 1, 2, 3}};
-    ptrdiff_t n = 0;
-    for (ptrdiff_t s = s0; s < s1; s++)
-        n += FN(rows_at)(c, s, place->b0, place->b1, rows + n);
     if (n == 0)
         return;
     const T *x = FN(matrix)(&rows->x, n, a->inputs, &px.lda, gather);
@@ -291,56 +290,128 @@ enum { FN(HOIST_ROWS) = 5, FN(HOIST_CHUNK) = 64 };
 
 static int FN(is_hoisted)(ptrdiff_t rows, int team) { return fr_ceil(rows, team) <= FN(HOIST_ROWS); }
 
-static fr_load FN(forward_load)(const fr_args *a, ptrdiff_t rows)
+static fr_load FN(forward_load)(const fr_args *a, ptrdiff_t rows, int hoisted)
 {
-    const ptrdiff_t terms = a->outputs + (rows > FN(HOIST_ROWS) ? a->inputs : 0);
+    const ptrdiff_t terms = a->outputs + (hoisted ? 0 : a->inputs);
     return (fr_load){rows, fr_ceil(a->hidden, W), FN(cells)[a->cell]->gates * terms, W * sizeof(T)};
+}
+
+/* A member of the team in a window. */
+typedef struct FN(worker) {
+    const FN(forward_call) *c;
+    fr_place place;
+    fr_grid grid;
+    ptrdiff_t p0, p1, o0, o1;   /* its panels of units and of outputs */
+    fr_group *group;
+    FN(row) *rows, *diverted;   /* its scratch */
+    T *gather;
+} FN(worker);
+
+/* Steps s0 .. s1-1. z: as main_stage takes it. */
+static void FN(run_steps)(const FN(worker) *k, ptrdiff_t s0, ptrdiff_t s1, T *z, int hoisted)
+{
+    const FN(forward_call) *c = k->c;
+    const FN(cell) *cell = c->cell;
+    const int projects = FN(projects)(c->a);
+    fr_barrier *barrier = &k->group->barrier;
+    for (ptrdiff_t s = s0; s < s1; s++) {
+        const ptrdiff_t n = FN(rows_at)(c, s, k->place.b0, k->place.b1, k->rows);
+        if (n > 0) {
+            if (projects)
+                FN(divert)(k->rows, n, k->diverted);
+            FN(main_stage)(c, projects ? k->diverted : k->rows, n, k->p0, k->p1, s & 1, z, hoisted, k->gather);
+        }
+        if (cell->mid_gates || projects)    /* the step has a product after its gates */
+            fr_barrier_wait(barrier, k->grid.Pu);
+        if (n > 0 && cell->mid_gates)
+            FN(mid_stage)(c, k->rows, n, k->p0, k->p1, z, k->gather);
+        if (n > 0 && projects)
+            FN(project_stage)(c, k->rows, n, k->o0, k->o1, k->gather);
+        fr_barrier_wait(barrier, k->grid.Pu);
+        if (hoisted)
+            z += n * c->w.panels * cell->sums * W;
+    }
+}
+
+/* The group's rows of steps s0 .. s1-1, one step after the other. */
+static ptrdiff_t FN(rows_of_steps)(const FN(worker) *k, ptrdiff_t s0, ptrdiff_t s1)
+{
+    ptrdiff_t n = 0;
+    for (ptrdiff_t s = s0; s < s1; s++)
+        n += FN(rows_at)(k->c, s, k->place.b0, k->place.b1, k->rows + n);
+    return n;
+}
+
+/* Takes items of the input products of steps s0 .. s1-1 until none is left: rows that use the weights together. */
+static void FN(hoist_items)(const FN(worker) *k, ptrdiff_t s0, ptrdiff_t s1, T *z, int64_t *taken)
+{
+    const FN(forward_call) *c = k->c;
+    const ptrdiff_t n = FN(rows_of_steps)(k, s0, s1);
+    const ptrdiff_t items = fr_ceil(n, FN(TOGETHER) * FN(max_rows)(c->cell->gates));
+    for (ptrdiff_t i; (i = (ptrdiff_t)__atomic_fetch_add(taken, 1, __ATOMIC_RELAXED)) < items;) {
+        const ptrdiff_t r0 = n * i / items, r1 = n * (i + 1) / items;
+        FN(hoist)(c, k->rows + r0, r1 - r0, 0, c->w.panels, z + r0 * c->w.panels * c->cell->sums * W, k->gather);
+    }
+}
+
+/* One member of the group runs the steps of a chunk; the others take the input products of the next one meanwhile, and
+ * it helps them when it is through. */
+static void FN(run_ahead)(const FN(worker) *k, T *z)
+{
+    const FN(forward_call) *c = k->c;
+    const int members = k->grid.sharing;
+    T *now = z, *next = z + c->ahead;
+    int64_t *taken = k->group->taken;
+    FN(hoist_items)(k, c->s0, fr_min(c->s1, c->s0 + c->chunk), now, &taken[0]);
+    fr_barrier_wait(&k->group->barrier, members);
+    for (ptrdiff_t s = c->s0, turn = 1; s < c->s1; s += c->chunk, turn ^= 1) {
+        const ptrdiff_t end = fr_min(c->s1, s + c->chunk);
+        T *then = now;
+        if (k->place.pu == 0) {
+            FN(run_steps)(k, s, end, now, 1);
+            __atomic_store_n(&taken[turn ^ 1], 0, __ATOMIC_RELAXED);    /* nobody looks at it before the barrier */
+        }
+        FN(hoist_items)(k, end, fr_min(c->s1, end + c->chunk), next, &taken[turn]);
+        fr_barrier_wait(&k->group->barrier, members);
+        now = next;
+        next = then;
+    }
 }
 
 static void FN(forward_window)(void *argument, int member, int members)
 {
     FN(forward_call) *c = argument;
     const fr_args *a = c->a;
-    const FN(cell) *cell = c->cell;
-    const fr_load load = FN(forward_load)(a, c->span.rows);
-    const fr_grid grid = fr_plan(members, &load);
+    const ptrdiff_t steps = fr_max(c->chunk, 1);
+    const fr_load load = FN(forward_load)(a, c->span.rows, c->chunk > 0);
+    const fr_grid grid = fr_plan(members, &load, c->scratch / fr_max(c->span.rows * steps, 1));
     const fr_place place = fr_take_place(a, c->span, grid, member);
-    if (place.idle)
+    const ptrdiff_t scratch = place.scratch * steps;
+    const FN(worker) k = {
+        .c = c, .place = place, .grid = grid,
+        .p0 = fr_part(c->w.panels, place.pu, grid.Pu), .p1 = fr_part(c->w.panels, place.pu + 1, grid.Pu),
+        .o0 = fr_part(c->w.out_panels, place.pu, grid.Pu), .o1 = fr_part(c->w.out_panels, place.pu + 1, grid.Pu),
+        .group = c->group + place.pb,
+        .rows = c->rows + scratch, .diverted = c->diverted ? c->diverted + scratch : NULL,
+        .gather = c->gather + scratch * c->gathered,
+    };
+    T *z = c->z ? c->z + place.first * steps * c->w.panels * c->cell->sums * W : NULL;
+    if (place.pb >= grid.Pb)
         return;
-    const ptrdiff_t p0 = fr_part(c->w.panels, place.pu, grid.Pu), p1 = fr_part(c->w.panels, place.pu + 1, grid.Pu);
-    const ptrdiff_t o0 = fr_part(c->w.out_panels, place.pu, grid.Pu);
-    const ptrdiff_t o1 = fr_part(c->w.out_panels, place.pu + 1, grid.Pu);
-    const int in_steps = cell->mid_gates || FN(projects)(a);    /* the step has a product after its gates */
-    fr_barrier *barrier = c->barrier + place.pb;
-    const ptrdiff_t scratch = place.scratch * fr_max(c->chunk, 1);
-    FN(row) *rows = c->rows + scratch, *diverted = c->diverted ? c->diverted + scratch : NULL;
-    T *gather = c->gather + scratch * c->gathered;
-    const ptrdiff_t zrow = c->w.panels * cell->sums * W;
-    T *z = NULL;
-    ptrdiff_t chunk_end = c->s0;
-
-    for (ptrdiff_t s = c->s0; s < c->s1; s++) {
-        if (s == chunk_end && (c->chunk || cell->mid_gates)) {
-            z = c->z + fr_max(c->chunk, 1) * place.first * zrow;
-            chunk_end = fr_min(c->s1, s + fr_max(c->chunk, 1));
-            if (c->chunk)
-                FN(hoist)(c, &place, rows, gather, s, chunk_end, p0, p1, z);
-        }
-        ptrdiff_t n = FN(rows_at)(c, s, place.b0, place.b1, rows);
-        if (n > 0) {
-            if (FN(projects)(a))
-                FN(divert)(rows, n, diverted);
-            FN(main_stage)(c, FN(projects)(a) ? diverted : rows, n, p0, p1, s & 1, z, c->chunk > 0, gather);
-        }
-        if (in_steps)
-            fr_barrier_wait(barrier, grid.Pu);
-        if (n > 0 && cell->mid_gates)
-            FN(mid_stage)(c, rows, n, p0, p1, z, gather);
-        if (n > 0 && FN(projects)(a))
-            FN(project_stage)(c, rows, n, o0, o1, gather);
-        fr_barrier_wait(barrier, grid.Pu);
-        if (z)
-            z += n * zrow;
+    if (c->chunk && grid.Pu == 1 && grid.sharing > 1) {
+        FN(run_ahead)(&k, z);
+        return;
+    }
+    if (place.pu >= grid.Pu)
+        return;
+    if (!c->chunk) {
+        FN(run_steps)(&k, c->s0, c->s1, c->cell->mid_gates ? z : NULL, 0);
+        return;
+    }
+    for (ptrdiff_t s = c->s0; s < c->s1; s += c->chunk) {
+        const ptrdiff_t end = fr_min(c->s1, s + c->chunk);
+        FN(hoist)(c, k.rows, FN(rows_of_steps)(&k, s, end), k.p0, k.p1, z, k.gather);
+        FN(run_steps)(&k, s, end, z, 1);
     }
 }
 
@@ -372,12 +443,11 @@ static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(for
     const fr_args *a = plan->a;
     const FN(cell) *cell = plan->cell;
     const ptrdiff_t B = a->batch;
-    const int hoists = a->steps > 1 && (a->lengths || FN(is_hoisted)(B, team));
-    const ptrdiff_t fewest = fr_min(a->steps * B, FN(HOIST_CHUNK));
-    const ptrdiff_t hoisted = hoists ? fr_max(fr_min(B, FN(HOIST_ROWS) * team), fewest) : 0;
-    const ptrdiff_t sums = fr_max(hoisted, cell->mid_gates ? B : 0);    /* rows whose sums outlive a tile */
-    const fr_load load = FN(forward_load)(a, B);
-    const ptrdiff_t rows = fr_max(hoisted, B) * fr_most_sharing(a, team, &load);
+    const int hoisted = a->steps > 1 && FN(is_hoisted)(B, team), may_be = hoisted || (a->steps > 1 && a->lengths);
+    const ptrdiff_t most = fr_max(fr_min(B, FN(HOIST_ROWS) * team), fr_min(a->steps * B, FN(HOIST_CHUNK)));
+    const ptrdiff_t chunk = may_be ? most : 0;                      /* rows whose input products are taken at once */
+    const ptrdiff_t sums = fr_max(chunk, cell->mid_gates ? B : 0);  /* rows whose sums outlive a tile */
+    const fr_load load = FN(forward_load)(a, B, hoisted);
     FN(forward_call) got = *plan;
     got.packed = a->packed ? a->packed : fr_take(arena, plan->w.size, 1, sizeof(T));
     for (int i = 0; i < cell->states; i++)
@@ -385,21 +455,28 @@ static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(for
                                          : fr_take(arena, plan->slot[i] ? 2 * B : B, plan->width[i], sizeof(T));
     got.q = cell->mid_gates ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
     got.m = FN(projects)(a) ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
-    got.z = sums ? fr_take(arena, sums, plan->w.panels * cell->sums * W, sizeof(T)) : NULL;
-    got.rows = fr_take(arena, rows, 1, sizeof(FN(row)));
-    got.diverted = FN(projects)(a) ? fr_take(arena, rows, 1, sizeof(FN(row))) : NULL;
+    got.ahead = sums * plan->w.panels * cell->sums * W;
+    got.z = sums ? fr_take(arena, got.ahead, may_be && team > 1 ? 2 : 1, sizeof(T)) : NULL;
+    got.scratch = fr_max(B * fr_plan(team, &load, team).sharing, chunk * team);
+    got.rows = fr_take(arena, got.scratch, 1, sizeof(FN(row)));
+    got.diverted = FN(projects)(a) ? fr_take(arena, got.scratch, 1, sizeof(FN(row))) : NULL;
     got.gathered = FN(lead)(a->inputs) + FN(lead)(fr_max(a->outputs, a->hidden));
-    got.gather = fr_take(arena, rows, got.gathered, sizeof(T));
+    got.gather = fr_take(arena, got.scratch, got.gathered, sizeof(T));
     if (c)
         memcpy(c, &got, sizeof got);
 }
 
-/* Floating-point operations of a row's step: products, and some 80 a unit for the gates. */
+/* Floating-point operations of a row's step: of what waits for the step before, with some 80 a unit for the gates; and
+ * of the input product. */
 static double FN(flops_a_row)(const fr_args *a)
 {
-    const FN(cell) *cell = FN(cells)[a->cell];
-    return 2.0 * (double)a->hidden
-           * (double)(cell->gates * (a->inputs + a->outputs) + (FN(projects)(a) ? a->outputs : 0) + 40);
+    const ptrdiff_t terms = FN(cells)[a->cell]->gates * a->outputs + (FN(projects)(a) ? a->outputs : 0);
+    return 2.0 * (double)a->hidden * (double)(terms + 40);
+}
+
+static double FN(input_flops_a_row)(const fr_args *a)
+{
+    return 2.0 * (double)a->hidden * (double)(FN(cells)[a->cell]->gates * a->inputs);
 }
 
 /* The window from step s0 on: as long as the budget and the number of rows allow. Returns what it costs. */
@@ -426,8 +503,8 @@ static fr_status FN(forward)(const fr_args *a)
     const FN(cell) *cell = FN(cells)[a->cell];
     const int taped = a->tape_state[0] != NULL;
     const ptrdiff_t B = a->batch;
-    const double flops = FN(flops_a_row)(a);
-    const int team = fr_team_over_steps(&a->run, flops * (double)fr_max(B, 1), a->steps, B);
+    const double flops = FN(flops_a_row)(a), inputs = FN(input_flops_a_row)(a), rows = (double)fr_max(B, 1);
+    const int team = fr_team_over_steps(&a->run, flops * rows, inputs * rows, a->steps, B);
     FN(forward_call) plan = {.a = a, .cell = cell, .w = FN(lay_out)(a)}, *c;
     fr_arena arena = {NULL, 0, 0};
     fr_window window;
@@ -438,7 +515,7 @@ static fr_status FN(forward)(const fr_args *a)
     plan.slot[0] = B * a->outputs;              /* h alternates between two slots where there is no tape, */
     plan.slot[1] = taped ? B * a->hidden : 0;   /* c stays in one */
 
-    fr_take(&arena, 1, (ptrdiff_t)(sizeof *c + (size_t)team * sizeof(fr_barrier)), 1);
+    fr_take(&arena, 1, (ptrdiff_t)(sizeof *c + (size_t)team * sizeof(fr_group)), 1);
     FN(forward_space)(&arena, NULL, &plan, team);
     if (arena.overflow)
         return FR_OVERFLOW;
@@ -446,7 +523,7 @@ static fr_status FN(forward)(const fr_args *a)
     if (!arena.base)
         return FR_NO_MEMORY;
     arena.used = 0;
-    c = fr_take(&arena, 1, (ptrdiff_t)(sizeof *c + (size_t)team * sizeof(fr_barrier)), 1);
+    c = fr_take(&arena, 1, (ptrdiff_t)(sizeof *c + (size_t)team * sizeof(fr_group)), 1);
     FN(forward_space)(&arena, c, &plan, team);
 
     for (int i = 0; i < cell->states; i++)
@@ -463,9 +540,8 @@ static fr_status FN(forward)(const fr_args *a)
     if (!a->packed)
         fr_parallel(team, FN(pack_window), c);
     for (c->s0 = 0; c->s0 < a->steps && status == FR_OK; c->s0 = c->s1) {
-        double cost = FN(next_window)(c, team, flops, fr_window_budget(&window));
-        for (int i = 0; i < team; i++)
-            c->barrier[i].count = 0;
+        double cost = FN(next_window)(c, team, flops + inputs, fr_window_budget(&window));
+        memset(c->group, 0, (size_t)team * sizeof *c->group);
         fr_parallel(team, FN(forward_window), c);
         status = fr_window_step(&window, cost);
     }

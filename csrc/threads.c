@@ -21,13 +21,19 @@
 /* ---- fork ---- */
 
 static int in_forked_child;
-static pthread_mutex_t pieces_lock;     /* see memory, below */
 static int cpu_quota;           /* of the control group, in whole CPUs; 0: none */
+
+/* The table of kept memory, below. A fork waits until nobody is changing it. */
+static pthread_mutex_t pieces_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void before_fork(void) { pthread_mutex_lock(&pieces_lock); }
+
+static void after_fork_in_parent(void) { pthread_mutex_unlock(&pieces_lock); }
 
 static void after_fork_in_child(void)
 {
     in_forked_child = 1;
-    pthread_mutex_init(&pieces_lock, NULL);     /* whoever held it is not here */
+    pthread_mutex_init(&pieces_lock, NULL);
 }
 
 static int read_quota(void)
@@ -46,7 +52,7 @@ static int read_quota(void)
 /* When the library is loaded, so that a fork is known of even if the parent never called. */
 __attribute__((constructor)) static void learn_surroundings(void)
 {
-    pthread_atfork(NULL, NULL, after_fork_in_child);
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
     cpu_quota = read_quota();
 }
 
@@ -94,10 +100,11 @@ int fr_team(const fr_run *run, double flops)
     return (int)fr_min(fr_default_threads(), 1 + (ptrdiff_t)(flops / work_worth_a_thread));
 }
 
-int fr_team_over_steps(const fr_run *run, double flops, ptrdiff_t steps, ptrdiff_t batch)
+int fr_team_over_steps(const fr_run *run, double flops, double beside, ptrdiff_t steps, ptrdiff_t batch)
 {
-    int team = fr_team(run, flops * (double)steps);
-    while (run->threads <= 0 && team > 1 && team > batch && flops / team < step_worth_a_thread)
+    int team = fr_team(run, (flops + beside) * (double)steps);
+    while (run->threads <= 0 && team > 1 && team > batch && (flops + beside) / team < step_worth_a_thread
+           && beside * (double)steps < team * work_worth_a_thread)
         team--;
     return team;
 }
@@ -185,7 +192,7 @@ void fr_barrier_wait(fr_barrier *barrier, int members)
 /* ---- windows ---- */
 
 static const double window_seconds = 0.03;
-static const double seconds_between_polls = 0.005;
+static const double seconds_between_polls = 0.05;      /* a look may have to wait for a lock */
 
 static double now(void)
 {
@@ -199,9 +206,17 @@ void fr_window_open(fr_window *window, const fr_run *run)
     window->run = run;
     window->rate = 1e9;         /* a slow machine's; the first window teaches better */
     window->started = window->polled = now();
+    window->patience = seconds_between_polls;
 }
 
-double fr_window_budget(const fr_window *window) { return window->rate * window_seconds; }
+static _Thread_local double window_limit;
+
+void fr_limit_windows(double flops) { window_limit = flops; }
+
+double fr_window_budget(const fr_window *window)
+{
+    return window_limit > 0 ? window_limit : window->rate * window_seconds;
+}
 
 ptrdiff_t fr_window_items(const fr_window *window, double flops)
 {
@@ -211,13 +226,16 @@ ptrdiff_t fr_window_items(const fr_window *window, double flops)
 fr_status fr_window_step(fr_window *window, double flops)
 {
     double end = now(), seconds = end - window->started;
+    int interrupted;
     if (seconds > 1e-4 && flops > 0)
         window->rate = flops / seconds;
     window->started = end;
-    if (!window->run->poll || end - window->polled < seconds_between_polls)
+    if (!window->run->poll || end - window->polled < window->patience)
         return FR_OK;
-    window->polled = end;
-    return window->run->poll(window->run->poll_argument) ? FR_INTERRUPTED : FR_OK;
+    interrupted = window->run->poll(window->run->poll_argument);
+    window->polled = now();
+    window->patience = seconds_between_polls + 10 * (window->polled - end);
+    return interrupted ? FR_INTERRUPTED : FR_OK;
 }
 
 /* ---- memory ----
@@ -226,8 +244,12 @@ fr_status fr_window_step(fr_window *window, double flops)
  * it takes. The system is told that it may have the pages of a kept piece whenever it is short of memory. */
 
 static _Thread_local long allocations_until_failure;
-static const size_t huge_page = FR_KEPT_FROM;
-static const size_t kept_at_most = (size_t)512 << 20;
+static const size_t page = 4096, huge_page = FR_KEPT_FROM;
+#if defined(__SANITIZE_ADDRESS__)
+static size_t kept_at_most;     /* nothing: what is written into memory that was given back is to be found */
+#else
+static size_t kept_at_most = (size_t)256 << 20;
+#endif
 
 typedef struct piece {
     void *memory;               /* NULL: an empty place */
@@ -236,58 +258,58 @@ typedef struct piece {
     uint64_t given_back;        /* when, as a count */
 } piece;
 
-static piece pieces[64];
-static pthread_mutex_t pieces_lock = PTHREAD_MUTEX_INITIALIZER;
+enum { PIECES = 64 };
+static piece pieces[PIECES];
 static uint64_t pieces_clock;
 
 void fr_fail_allocation(long n) { allocations_until_failure = n; }
 
-static void drop(piece *p)
-{
-    free(p->memory);
-    p->memory = NULL;
-}
-
-/* The unused piece that was given back first; NULL: there is none. */
-static piece *oldest_unused(void)
+/* Gives the unused piece that was kept longest to the system; 0: there is none. */
+static size_t drop_oldest(void)
 {
     piece *oldest = NULL;
-    for (piece *p = pieces; p < pieces + sizeof pieces / sizeof *pieces; p++)
+    for (piece *p = pieces; p < pieces + PIECES; p++)
         if (p->memory && !p->used && (!oldest || p->given_back < oldest->given_back))
             oldest = p;
-    return oldest;
+    if (!oldest)
+        return 0;
+    free(oldest->memory);
+    oldest->memory = NULL;
+    return oldest->size;
 }
 
-/* A kept piece of at least that size and not much more, or a new one. */
+static void *allocate(size_t alignment, size_t bytes)
+{
+    void *memory = NULL;
+    return posix_memalign(&memory, alignment, bytes) ? NULL : memory;
+}
+
+/* A kept piece of at least that size and not much more, or a new one. Its whole huge pages are asked for as such. */
 static void *large(size_t bytes)
 {
-    size_t size = (bytes + huge_page - 1) / huge_page * huge_page;
+    const size_t size = bytes + (page - bytes % page) % page;
     piece *best = NULL, *place = NULL;
-    void *memory = NULL;
+    void *memory;
     if (size < bytes)
         return NULL;
-    for (piece *p = pieces; p < pieces + sizeof pieces / sizeof *pieces; p++) {
-        if (!p->memory)
-            place = p;
-        else if (!p->used && p->size >= size && p->size <= size + size / 4 && (!best || p->size < best->size))
+    for (piece *p = pieces; p < pieces + PIECES; p++)
+        if (p->memory && !p->used && p->size >= size && p->size <= size + size / 4 && (!best || p->size < best->size))
             best = p;
-    }
     if (best) {
         best->used = 1;
         return best->memory;
     }
-    while (posix_memalign(&memory, huge_page, size) != 0) {
-        memory = NULL;
-        if (!(best = oldest_unused()))
+    while (!(memory = allocate(huge_page, size)))
+        if (!drop_oldest())
             return NULL;
-        drop(best);
-    }
 #ifdef MADV_HUGEPAGE
-    madvise(memory, size, MADV_HUGEPAGE);
+    madvise(memory, size / huge_page * huge_page, MADV_HUGEPAGE);
 #endif
-    if (!place && (place = oldest_unused()))
-        drop(place);
-    if (place)
+    for (int tries = 0; !place && (tries == 0 || drop_oldest()); tries++)
+        for (piece *p = pieces; p < pieces + PIECES; p++)
+            if (!p->memory)
+                place = p;
+    if (place)                  /* else it is not kept */
         *place = (piece){memory, size, 1, 0};
     return memory;
 }
@@ -297,25 +319,39 @@ void *fr_malloc(size_t bytes)
     void *memory = NULL;
     if (allocations_until_failure > 0 && --allocations_until_failure == 0)
         return NULL;
-    if (bytes >= huge_page) {
-        pthread_mutex_lock(&pieces_lock);
-        memory = large(bytes);
-        pthread_mutex_unlock(&pieces_lock);
+    if (bytes < FR_KEPT_FROM && (memory = allocate(FR_LINE, bytes ? bytes : 1)))
         return memory;
-    }
-    return posix_memalign(&memory, FR_LINE, bytes ? bytes : 1) ? NULL : memory;
+    pthread_mutex_lock(&pieces_lock);
+    if (bytes >= FR_KEPT_FROM)
+        memory = large(bytes);
+    else
+        while (!(memory = allocate(FR_LINE, bytes ? bytes : 1)) && drop_oldest())
+            ;
+    pthread_mutex_unlock(&pieces_lock);
+    return memory;
+}
+
+/* Kept pieces, in bytes, after as many were dropped as it takes to hold the limit. */
+static size_t keep_within(size_t limit)
+{
+    size_t kept = 0;
+    for (piece *p = pieces; p < pieces + PIECES; p++)
+        if (p->memory && !p->used)
+            kept += p->size;
+    while (kept > limit)
+        kept -= drop_oldest();
+    return kept;
 }
 
 void fr_free(void *memory)
 {
-    size_t kept = 0;
     int found = 0;
-    if ((uintptr_t)memory % huge_page != 0 || !memory) {
+    if (!memory || (uintptr_t)memory % huge_page != 0) {
         free(memory);
         return;
     }
     pthread_mutex_lock(&pieces_lock);
-    for (piece *p = pieces; p < pieces + sizeof pieces / sizeof *pieces; p++) {
+    for (piece *p = pieces; p < pieces + PIECES; p++)
         if (p->memory == memory) {
             p->used = 0;
             p->given_back = ++pieces_clock;
@@ -324,15 +360,24 @@ void fr_free(void *memory)
             madvise(memory, p->size, MADV_FREE);
 #endif
         }
-        if (p->memory && !p->used)
-            kept += p->size;
-    }
-    while (kept > kept_at_most) {
-        piece *p = oldest_unused();
-        kept -= p->size;
-        drop(p);
-    }
+    keep_within(kept_at_most);
     pthread_mutex_unlock(&pieces_lock);
     if (!found)
         free(memory);
+}
+
+void fr_keep_memory(size_t bytes)
+{
+    pthread_mutex_lock(&pieces_lock);
+    kept_at_most = bytes;
+    keep_within(bytes);
+    pthread_mutex_unlock(&pieces_lock);
+}
+
+size_t fr_kept_memory(void)
+{
+    pthread_mutex_lock(&pieces_lock);
+    const size_t kept = keep_within(kept_at_most);
+    pthread_mutex_unlock(&pieces_lock);
+    return kept;
 }

@@ -8,11 +8,13 @@ __version__ = "0.1.0"
 
 from typing import TYPE_CHECKING, Any
 
+from . import _waiting as _waiting  # isort: skip  # before anything else loads the kernels
 from . import cells, functional, io, losses, nn, optim, reference
 from ._config import (
     backend,
     get_num_threads,
     isa,
+    keep_memory,
     num_threads,
     set_backend,
     set_isa,
@@ -41,6 +43,7 @@ __all__ = [
     "get_num_threads",
     "io",
     "isa",
+    "keep_memory",
     "load",
     "losses",
     "models",

@@ -15,6 +15,7 @@ __all__ = [
     "backend",
     "get_num_threads",
     "isa",
+    "keep_memory",
     "num_threads",
     "set_backend",
     "set_isa",
@@ -153,6 +154,23 @@ def get_num_threads() -> int:
     return _threads.get() or _native.default_threads()
 
 
+def keep_memory(size: int) -> None:
+    """Keep at most `size` bytes of large arrays and workspaces for the next call when they are given back.
+
+    256 MiB if not set: memory that is new to a process costs more time than what is computed on it. The
+    system takes it whenever it is short of memory. 0 keeps nothing, and gives back what is kept.
+
+    >>> import fastrnn
+    >>> fastrnn.keep_memory(64 << 20)
+    >>> fastrnn.keep_memory(256 << 20)
+    """
+    if isinstance(size, (bool, np.bool_)) or not isinstance(size, (int, np.integer)):
+        raise TypeError(f"keep_memory: size is {size!r}; expected an integer, in bytes")
+    if not 0 <= size < 2**63:
+        raise ValueError(f"keep_memory: size is {size}; expected a number of bytes, 0 or more")
+    _native.keep_memory(size)
+
+
 def is_reference() -> bool:
     return _backend.get() == "reference"
 
@@ -181,6 +199,7 @@ def _lines() -> Iterator[tuple[str, str]]:
     yield "instruction set", _native.ISAS[_isa.get()]
     yield "available", ", ".join(_native.SUPPORTED_ISAS)
     yield "threads", str(get_num_threads())
+    yield "memory kept", f"{_native.kept_memory() / 2**20:.0f} MiB"
     yield "openmp", "yes" if _native.OPENMP else "no (built without: every call runs on one thread)"
     yield "compiler", _native.COMPILER
 

@@ -6,6 +6,8 @@ and ``dx``, whose last axis alone must be. `Layers` alone looks whether they do.
 """
 
 import math
+import os
+import threading
 
 import numpy as np
 
@@ -18,6 +20,8 @@ cnp.import_array()
 
 cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
+    unsigned long PyThread_get_thread_ident() nogil
+    void *PyErr_Occurred()
     int PyErr_CheckSignals() noexcept
 
 cdef extern from "fastrnn.h" nogil:
@@ -103,6 +107,9 @@ cdef extern from "fastrnn.h" nogil:
     int fr_has_openmp()
     const char *fr_compiler()
     void fr_fail_allocation(long)
+    void fr_limit_windows(double)
+    void fr_keep_memory(size_t)
+    size_t fr_kept_memory()
 
 FUNCTIONS = {"exp": FR_EXP, "sigmoid": FR_SIGMOID, "tanh": FR_TANH}
 ISAS = tuple(fr_isa_name(i).decode() for i in range(fr_isa_count()))
@@ -120,10 +127,42 @@ def fail_allocation(long n):
     fr_fail_allocation(n)
 
 
+def limit_windows(double flops):
+    """For tests: cut the calls of this thread into windows of so many operations; 0: as the clock says."""
+    fr_limit_windows(flops)
+
+
+def keep_memory(size_t size):
+    """Keep so many bytes of large memory at most that were given back."""
+    fr_keep_memory(size)
+
+
+def kept_memory():
+    return fr_kept_memory()
+
+
+cdef unsigned long main_thread = threading.main_thread().ident
+
+
+def _learn_main_thread():
+    global main_thread
+    main_thread = PyThread_get_thread_ident()
+
+
+os.register_at_fork(after_in_child=_learn_main_thread)
+
+
 cdef int poll_signals(void *argument) noexcept nogil:
     """Not 0 where a signal's handler raised; the error stands in this thread, and `finish` lets it go up."""
     with gil:
         return PyErr_CheckSignals()
+
+
+cdef void set_poll(fr_run *run) noexcept:
+    """Handlers of signals run in the main thread alone; in others a look would cost a wait for the GIL."""
+    run.poll = NULL
+    if PyThread_get_thread_ident() == main_thread:
+        run.poll = poll_signals
 
 
 cdef void *pointer(array) except *:
@@ -143,15 +182,17 @@ cdef void fill_run(fr_run *run, cnp.ndarray like, int isa, int threads) except *
     run.dtype = FR_FLOAT32 if cnp.PyArray_TYPE(like) == cnp.NPY_FLOAT32 else FR_FLOAT64
     run.isa = isa
     run.threads = threads
-    run.poll = poll_signals
+    set_poll(run)
 
 
 cdef int finish(fr_status status) except -1:
+    if status != FR_OK and PyErr_Occurred() != NULL:    # a signal's handler raised: that comes first
+        return -1
     if status == FR_NO_MEMORY:
         raise MemoryError("fastrnn: no memory for the workspace of this call")
     if status == FR_OVERFLOW:
         raise MemoryError("fastrnn: the workspace of this call is larger than the address space")
-    return -1 if status == FR_INTERRUPTED else 0
+    return 0
 
 
 cdef class Memory:
@@ -244,6 +285,7 @@ cdef class Bound:
         cdef Call call = Call()
         cdef fr_args *a = &call.args
         a[0] = self.common
+        set_poll(&a.run)
         a.run.threads = threads
         a.steps, a.batch = x.shape[0], x.shape[1]
         a.reverse = reverse
@@ -269,8 +311,10 @@ cdef class Bound:
 
     def backward(self, *, x, lengths, reverse, tape_states, cached, dy, dstate, dx, dstate0, dparams,
                  threads):
-        """A call that fills ``dx``, ``dstate0`` and ``dparams``, which are in the cell's order; all but ``x``,
-        the tape and ``dx`` may be None, or hold None."""
+        """A call that fills ``dx``, ``dstate0`` and ``dparams``, in the cell's order.
+
+        All but ``x``, the tape and ``dx`` may be None, or hold None.
+        """
         cdef Call call = self.call(True, x, lengths, reverse, threads)
         cdef fr_args *a = &call.args
         cdef int i
@@ -399,6 +443,7 @@ cdef class Layers:
                 y = cnp.PyArray_EMPTY(axes, shape, self.dtype, 0)
             a = &both[direction]
             a[0] = (<Bound>self.passes[k]).common
+            set_poll(&a.run)
             a.run.threads = threads
             a.reverse = direction
             a.steps, a.batch = steps, batch

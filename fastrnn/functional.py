@@ -159,7 +159,8 @@ def forward(
     tape : bool
         Keep what `backward` needs.
     out : array, (T, B, P), optional
-        Where y goes; its last axis contiguous. It may be a slice of a wider array.
+        Where y goes; its last axis contiguous. It may be a slice of a wider array. After an exception, Ctrl-C
+        for one, it may be filled in part.
 
     Returns
     -------
@@ -208,6 +209,7 @@ def _forward_call(
 ) -> tuple[_native.Call, ForwardResult]:
     """Check the arguments of `forward` and prepare its result, which the call will fill."""
     given = _checks.forward_arguments(cell, _plain(params), x, state, lengths, out)
+    reverse = _checks.flag("forward", "reverse", reverse)
     (steps, batch, _), dtype = given.x.shape, given.params.dtype
     widths = [s.shape[1] for s in given.state]
 

@@ -3,6 +3,7 @@
 FASTRNN_BIT_CASES=100000 pytest tests/test_bits.py -k random runs that many random cases (hours)
 """
 
+import contextlib
 import os
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from kit import ISAS, assert_native_equals_reference, assert_same_bits, flat, make_case, one
 
 import fastrnn
-from fastrnn import cells, functional, reference
+from fastrnn import _native, cells, functional, reference
 
 CASES = int(os.environ.get("FASTRNN_BIT_CASES", "1000"))
 CELLS = [cells.RNN(), cells.RNN("relu"), cells.LSTM(), cells.LSTM(3), cells.GRU(), cells.GRU("before")]
@@ -48,10 +49,24 @@ def cases(draw):
     )  # fmt: skip
 
 
+# Operations of a window of the time loop; 0: many, as the clock says.
+windows = st.sampled_from([0, 0, 1, 3e4])
+
+
+@contextlib.contextmanager
+def windows_of(operations):
+    _native.limit_windows(operations)
+    try:
+        yield
+    finally:
+        _native.limit_windows(0)
+
+
 @settings(max_examples=CASES)
-@given(case=cases(), isa=st.sampled_from(ISAS), threads=st.integers(1, 4))
-def test_random_cases_equal_the_reference(case, isa, threads):
-    assert_native_equals_reference(case, isa, threads)
+@given(case=cases(), isa=st.sampled_from(ISAS), threads=st.integers(1, 4), window=windows)
+def test_random_cases_equal_the_reference(case, isa, threads, window):
+    with windows_of(window):
+        assert_native_equals_reference(case, isa, threads)
 
 
 # Shapes at which each way through the kernels is taken: more rows than a chunk and no whole blocks of them;
@@ -83,8 +98,9 @@ def test_large_cases_equal_the_reference(cell, shape):
         expected = case.run(reference)
         for isa in ISAS:
             for threads in (1, 2, 3, 4) if isa == ISAS[0] else (4,):
-                with fastrnn.isa(isa), fastrnn.num_threads(threads):
-                    assert_same_bits(case.run(), expected, f"{case} {isa} {threads}")
+                for window in (0, 1e5):
+                    with fastrnn.isa(isa), fastrnn.num_threads(threads), windows_of(window):
+                        assert_same_bits(case.run(), expected, f"{case} {isa} {threads} {window}")
 
 
 @both_dtypes

@@ -133,68 +133,167 @@ typedef struct shape {
     int reverse, ragged, biases;
 } shape;
 
-static void run_cell(const variant *v, shape s, uint64_t seed)
+/* A call, with all its arrays. */
+typedef struct call {
+    fr_args a;
+    ptrdiff_t width[FR_MAX_STATES], size[5];    /* of the states; of the parameters */
+    int states;
+    ptrdiff_t cached;                           /* values a row's step leaves in the tape */
+} call;
+
+static call make_call(const variant *v, shape s)
 {
-    const int states = facts[v->cell].states, gates = facts[v->cell].gates, cached = facts[v->cell].cached;
-    const ptrdiff_t P = v->projects ? s.H / 2 + 1 : s.H, width[FR_MAX_STATES] = {P, s.H};
-    const ptrdiff_t size[] = {gates * s.H * s.I, gates * s.H * P, s.biases ? gates * s.H : 0,
-                              s.biases ? gates * s.H : 0, v->projects ? P * s.H : 0};
-    fr_args a = {.run = run, .cell = v->cell, .option = {v->option}, .reverse = s.reverse, .steps = s.T,
-                 .batch = s.B, .inputs = s.I, .hidden = s.H, .outputs = P};
-    begin(seed);
+    const int states = facts[v->cell].states, gates = facts[v->cell].gates;
+    const ptrdiff_t P = v->projects ? s.H / 2 + 1 : s.H;
+    call c = {.a = {.run = run, .cell = v->cell, .option = {v->option}, .reverse = s.reverse, .steps = s.T, .batch = s.B,
+                    .inputs = s.I, .hidden = s.H, .outputs = P},
+              .width = {P, s.H},
+              .size = {gates * s.H * s.I, gates * s.H * P, s.biases ? gates * s.H : 0, s.biases ? gates * s.H : 0,
+                       v->projects ? P * s.H : 0},
+              .states = states, .cached = facts[v->cell].cached * s.H};
     if (s.ragged) {
         int64_t *lengths = guarded((size_t)s.B * sizeof *lengths);
         for (ptrdiff_t b = 0; b < s.B; b++)
             lengths[b] = (int64_t)(random_bits() % (uint64_t)(s.T + 1));
-        a.lengths = lengths;
+        c.a.lengths = lengths;
     }
     for (int i = 0; i < 5; i++)
-        if (size[i]) {
-            a.param[i] = values(size[i], 0.5);
-            a.dparam[i] = guarded((size_t)size[i] * element);
+        if (c.size[i]) {
+            c.a.param[i] = values(c.size[i], 0.5);
+            c.a.dparam[i] = guarded((size_t)c.size[i] * element);
         }
-    a.x = (fr_view){values(s.T * s.B * s.I, 2.0), s.B * s.I, s.I};
-    a.y = (fr_view){guarded((size_t)(s.T * s.B * P) * element), s.B * P, P};
-    a.dy = (fr_view){values(s.T * s.B * P, 1.0), s.B * P, P};
-    a.dx = (fr_view){guarded((size_t)(s.T * s.B * s.I) * element), s.B * s.I, s.I};
+    c.a.x = (fr_view){values(s.T * s.B * s.I, 2.0), s.B * s.I, s.I};
+    c.a.y = (fr_view){guarded((size_t)(s.T * s.B * P) * element), s.B * P, P};
+    c.a.dy = (fr_view){values(s.T * s.B * P, 1.0), s.B * P, P};
+    c.a.dx = (fr_view){guarded((size_t)(s.T * s.B * s.I) * element), s.B * s.I, s.I};
     for (int i = 0; i < states; i++) {
-        a.state0[i] = values(s.B * width[i], 1.0);
-        a.dstate[i] = values(s.B * width[i], 1.0);
-        a.state[i] = guarded((size_t)(s.B * width[i]) * element);
-        a.dstate0[i] = guarded((size_t)(s.B * width[i]) * element);
+        c.a.state0[i] = values(s.B * c.width[i], 1.0);
+        c.a.dstate[i] = values(s.B * c.width[i], 1.0);
+        c.a.state[i] = guarded((size_t)(s.B * c.width[i]) * element);
+        c.a.dstate0[i] = guarded((size_t)(s.B * c.width[i]) * element);
     }
+    return c;
+}
 
-    check(fr_forward(&a));                              /* without a tape */
-    take(a.y.data, s.T * s.B * P);
-    for (int i = 0; i < states; i++) {
-        take(a.state[i], s.B * width[i]);
-        a.tape_state[i] = values((s.T + 1) * s.B * width[i], 0.0);
-    }
-    if (cached)
-        a.tape_cached = guarded((size_t)(s.T * s.B * cached * s.H) * element);
-    void *packed = aligned_alloc(64, (fr_packed_size(&a) + 63) / 64 * 64);
-    fr_pack(&a, packed);
-    a.packed = packed;
-    check(fr_forward(&a));                              /* with one, and with packed weights */
-    free(packed);
-    a.packed = NULL;
-    take(a.y.data, s.T * s.B * P);
-    for (int i = 0; i < states; i++) {
-        take(a.state[i], s.B * width[i]);
-        take(a.tape_state[i], (s.T + 1) * s.B * width[i]);
-    }
-    take(a.tape_cached, s.T * s.B * cached * s.H);
+static void give_tape(call *c)
+{
+    fr_args *a = &c->a;
+    for (int i = 0; i < c->states; i++)
+        a->tape_state[i] = values((a->steps + 1) * a->batch * c->width[i], 0.0);
+    if (c->cached)
+        a->tape_cached = guarded((size_t)(a->steps * a->batch * c->cached) * element);
+}
 
-    check(fr_backward(&a));
-    take(a.dx.data, s.T * s.B * s.I);
-    for (int i = 0; i < states; i++)
-        take(a.dstate0[i], s.B * width[i]);
+static void take_forward(const call *c)
+{
+    const fr_args *a = &c->a;
+    take(a->y.data, a->steps * a->batch * a->outputs);
+    for (int i = 0; i < c->states; i++) {
+        take(a->state[i], a->batch * c->width[i]);
+        if (a->tape_state[i])
+            take(a->tape_state[i], (a->steps + 1) * a->batch * c->width[i]);
+    }
+    if (a->tape_cached)
+        take(a->tape_cached, a->steps * a->batch * c->cached);
+}
+
+static void take_backward(const call *c)
+{
+    const fr_args *a = &c->a;
+    take(a->dx.data, a->steps * a->batch * a->inputs);
+    for (int i = 0; i < c->states; i++)
+        take(a->dstate0[i], a->batch * c->width[i]);
     for (int i = 0; i < 5; i++)
-        take(a.dparam[i], size[i]);
+        take(a->dparam[i], c->size[i]);
+}
+
+static void run_cell(const variant *v, shape s, uint64_t seed)
+{
+    begin(seed);
+    call c = make_call(v, s);
+    check(fr_forward(&c.a));                            /* without a tape */
+    take_forward(&c);
+    give_tape(&c);
+    void *packed = aligned_alloc(64, (fr_packed_size(&c.a) + 63) / 64 * 64);
+    fr_pack(&c.a, packed);
+    c.a.packed = packed;
+    check(fr_forward(&c.a));                            /* with one, and with packed weights */
+    free(packed);
+    c.a.packed = NULL;
+    take_forward(&c);
+    check(fr_backward(&c.a));
+    take_backward(&c);
     printf("%s %s T=%td B=%td I=%td H=%td%s%s%s %016llx\n", dtypes[run.dtype], v->name, s.T, s.B, s.I, s.H,
            s.reverse ? " reverse" : "", s.ragged ? " ragged" : "", s.biases ? "" : " no-bias",
            (unsigned long long)digest);
     release();
+}
+
+/* Two calls at once, and in windows of a step: what each of them gives alone. */
+static void run_pair(const variant *v, shape s, uint64_t seed)
+{
+    fr_status (*const passes[])(const fr_args *) = {fr_forward, fr_backward};
+    fr_status (*const both[])(const fr_args *, const fr_args *) = {fr_forward_both, fr_backward_both};
+    uint64_t digests[2];
+    for (int at_once = 0; at_once < 2; at_once++) {
+        call calls[2];
+        begin(seed);
+        fr_limit_windows(at_once ? 1 : 0);
+        for (int i = 0; i < 2; i++) {
+            s.reverse = i;
+            calls[i] = make_call(v, s);
+            give_tape(&calls[i]);
+        }
+        for (int pass = 0; pass < 2; pass++)
+            if (at_once)
+                check(both[pass](&calls[0].a, &calls[1].a));
+            else
+                for (int i = 0; i < 2; i++)
+                    check(passes[pass](&calls[i].a));
+        for (int i = 0; i < 2; i++) {
+            take_forward(&calls[i]);
+            take_backward(&calls[i]);
+        }
+        digests[at_once] = digest;
+        release();
+    }
+    fr_limit_windows(0);
+    if (digests[0] != digests[1])
+        fail("two calls at once differ from one after the other");
+    printf("%s %s pair %016llx\n", dtypes[run.dtype], v->name, (unsigned long long)digest);
+}
+
+/* ---- memory ---- */
+
+/* Large pieces are aligned, apart, as large as they should be, and kept within the limit. */
+static void run_memory(void)
+{
+    enum { PIECES = 100 };      /* more than are kept */
+    const size_t each = FR_KEPT_FROM + 12345;
+    unsigned char *memory[PIECES];
+    fr_keep_memory(10 * each);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < PIECES; i++) {
+            memory[i] = fr_malloc(each + (size_t)i * 4096);
+            if (!memory[i] || (uintptr_t)memory[i] % 64 != 0)
+                fail("no memory, or not aligned");
+            memset(memory[i], i, each + (size_t)i * 4096);
+        }
+        for (int i = 0; i < PIECES; i++) {
+            for (size_t k = 0; k < each + (size_t)i * 4096; k += 1021)
+                if (memory[i][k] != i)
+                    fail("pieces of memory overlap");
+            fr_free(memory[i]);
+        }
+        if (fr_kept_memory() > 10 * each)
+            fail("more memory is kept than the limit allows");
+    }
+    fr_free(NULL);
+    fr_keep_memory(0);
+    if (fr_kept_memory() != 0)
+        fail("memory is kept though none should be");
+    fr_keep_memory((size_t)256 << 20);
+    puts("memory");
 }
 
 /* ---- linear layers and functions ---- */
@@ -254,6 +353,7 @@ int main(int argc, char **argv)
     if (run.isa < 0)
         fail("this machine does not have that instruction set");
 
+    run_memory();
     for (run.dtype = 0; run.dtype < FR_DTYPES; run.dtype++) {
         uint64_t n = 0;
         element = run.dtype == FR_FLOAT32 ? sizeof(float) : sizeof(double);
@@ -264,6 +364,10 @@ int main(int argc, char **argv)
                                                    n % 2 == 1, n % 3 == 1, n % 5 != 1}, n);
             for (size_t i = 0; i < sizeof larger / sizeof *larger; i++, n++)
                 run_cell(&variants[v], larger[i], n);
+        }
+        for (int v = 0; v < VARIANTS; v++) {
+            run_pair(&variants[v], (shape){30, 3, 20, 40, 0, 1, 1}, n++);
+            run_pair(&variants[v], (shape){60, 1, 70, 33, 0, 0, 1}, n++);
         }
         for (int i = 0; i < EDGES; i++)
             for (int o = 0; o < EDGES; o++, n++)

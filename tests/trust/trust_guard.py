@@ -39,6 +39,11 @@ def guarded(array):
     return copy
 
 
+def is_guarded(array):
+    """Whether it ends where a page does, which few arrays do by chance."""
+    return array.size == 0 or (array.ctypes.data + array.nbytes) % mmap.PAGESIZE == 0
+
+
 def release():
     while mappings:
         libc.munmap(*mappings.pop())
@@ -68,6 +73,7 @@ def main(isa):
     from fastrnn import functional
 
     functional.np = GuardedNumPy()
+    functional._native.empty = empty
     cases = list(itertools.product(CELLS.values(), (np.float32, np.float64), EDGES, EDGES))
     with fastrnn.isa(isa):
         for n, (cell, dtype, I, H) in enumerate(cases):
@@ -77,7 +83,9 @@ def main(isa):
             given = case(cell, 1 + n % 4, BATCHES[n % 7], I, H, dtype, n, ragged, place=guarded)
             assert np.shares_memory(functional.forward(cell, given["params"], given["x"])[2].x, given["x"])
             with fastrnn.num_threads(1 + n % 2):
-                got = bits(compute(given, reverse))
+                results = compute(given, reverse)
+            assert [name for name, array in results.items() if not is_guarded(array)] == []
+            got = bits(results)
             if n % 10 == 0:
                 with fastrnn.backend("reference"):
                     assert got == bits(compute(given, reverse)), (cell, dtype, I, H)
