@@ -20,6 +20,26 @@ if TYPE_CHECKING:
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
+#: The member of a saved file that tells of the others.
+HEADER = "__fastrnn__"
+
+#: Habits from PyTorch that have no attribute here, and the way here.
+_HABITS = {
+    **dict.fromkeys(
+        ("train", "eval"),
+        "there are no modes: forward(x) trains and applies dropout, calling is inference and does not",
+    ),
+    **dict.fromkeys(
+        ("parameters", "named_parameters"),
+        "params has the arrays by name, and an optimiser takes the module itself",
+    ),
+    **dict.fromkeys(
+        ("zero_grad", "grad"),
+        "gradients are kept nowhere: backward returns them, and an optimiser's step(grads) takes them",
+    ),
+    "param_groups": "an optimiser has one lr, which may be set, and one optimiser is made for each module",
+}
+
 
 class Parameters(NamedTuple):
     """Checked parameters of a cell. Accepted wherever parameters are, and not checked again."""
@@ -120,11 +140,7 @@ def forward_arguments(
     x = sequences(who, x, params.dtype)
     if x.ndim != 3:
         raise ValueError(f"{who}: x has shape {x.shape}; expected three axes (T, B, {params.input_size})")
-    if x.shape[2] != params.input_size:
-        raise ValueError(
-            f"{who}: x has {x.shape[2]} features (shape {x.shape}); "
-            f"this layer was built with input_size={params.input_size}"
-        )
+    features(who, "x", x, "input_size", params.input_size)
     if x.strides[2] != x.itemsize or not x.flags.aligned:
         x = _contiguous(x)
     steps, batch, _ = x.shape
@@ -133,7 +149,7 @@ def forward_arguments(
         lengths = _lengths(who, lengths, steps, batch)
     if out is not None:
         out = _out(who, out, (steps, batch, cell.output_size(params.hidden_size)), params.dtype)
-        if any(np.may_share_memory(out, a) for a in (x, *states, *params.arrays.values())):
+        if any(_overlap(out, a) for a in (x, *states, *params.arrays.values())):
             raise ValueError(f"{who}: out overlaps x, state or params; give it memory of its own")
     return Forward(params, x, states, lengths, out)
 
@@ -204,9 +220,9 @@ def linear_backward_arguments(x: Any, w: Any, dy: Any) -> tuple[np.ndarray, np.n
     return x, w, dy
 
 
-def elementwise_argument(who: str, x: Any) -> np.ndarray:
+def elementwise_argument(who: str, x: Any, argument: str = "x") -> np.ndarray:
     """The argument of an elementary function: float32 stays, every other real floating type is float64."""
-    x = _floating(who, "x", _array(who, "x", x))
+    x = _floating(who, argument, _array(who, argument, x))
     return _contiguous(_cast(x, DTYPES[0] if _native_dtype(x) == DTYPES[0] else DTYPES[1]))
 
 
@@ -230,6 +246,13 @@ def size(who: str, argument: str, value: Any, least: int = 1) -> int:
     return number
 
 
+def not_negative(who: str, argument: str, value: Any) -> float:
+    """The value as a Python float of at least 0: a NumPy scalar would lend results its own precision."""
+    if not value >= 0:
+        raise ValueError(f"{who}: {argument} is {value}; expected a number that is not negative")
+    return float(value)
+
+
 def probability(who: str, argument: str, value: Any) -> float:
     """The value as a float from 0 to 1."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
@@ -244,6 +267,15 @@ def flag(who: str, argument: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{who}: {argument} is {value!r}; expected True or False")
     return bool(value)
+
+
+def features(who: str, argument: str, x: np.ndarray, built_with: str, count: int) -> None:
+    """Refuse an array that has not the features, its last axis, that a layer was built with."""
+    if x.shape[-1:] != (count,):
+        came = f"{x.shape[-1]} features" if x.ndim else "no axis of features"
+        raise ValueError(
+            f"{who}: {argument} has {came} (shape {x.shape}); this layer was built with {built_with}={count}"
+        )
 
 
 def sequences(who: str, x: Any, dtype: np.dtype, order: str = "(T, B, I)") -> np.ndarray:
@@ -268,14 +300,27 @@ def real(who: str, argument: str, value: Any, dtype: np.dtype) -> np.ndarray:
 
 def by_state(who: str, argument: str, value: Any, names: Sequence[str], axes: str) -> Sequence[Any]:
     """The states of these names, or gradients of them: an array of one state, a tuple of several."""
+    if argument == "state" and _integers(value):
+        raise TypeError(
+            f"{who}: state is a row of integers; expected floating point. Lengths go by name: lengths=[...]"
+        )
     if len(names) == 1:
         if not isinstance(value, tuple):
             return (value,)
-    elif isinstance(value, (tuple, list)) and len(value) == len(names):
-        return value
+        carried, remedy = f"one array {axes}", ""
+    else:
+        if isinstance(value, (tuple, list)) and len(value) == len(names):
+            return value
+        first = argument.removesuffix("state") + names[0]  # h, or dh
+        carried = f"a tuple ({', '.join(names)}) of arrays {axes}"
+        remedy = f"; to give {first} alone: {argument}=({', '.join([first, *['None'] * (len(names) - 1)])})"
     came = f"a {type(value).__name__} of {len(value)}" if isinstance(value, (tuple, list)) else _kind(value)
-    carried = f"one array {axes}" if len(names) == 1 else f"a tuple ({', '.join(names)}) of arrays {axes}"
-    raise ValueError(f"{who}: {argument} is {came}; {who} carries {carried}")
+    raise ValueError(f"{who}: {argument} is {came}; {who} carries {carried}{remedy}")
+
+
+def state_name(argument: str, name: str, names: Sequence[str]) -> str:
+    """What one of the states is called in a message: ``h of state`` where there are several."""
+    return f"{name} of {argument}" if len(names) > 1 else argument
 
 
 def first_few(names: Sequence[Any], describe: Callable[[Any], str] = repr, what: str = "") -> list[str]:
@@ -307,22 +352,41 @@ def nearest(name: object, known: Any) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def no_attribute(owner: object, name: str, hint: str = "") -> AttributeError:
+    """The error of an attribute that is not there; it points from habits of PyTorch to the way here."""
+    hint = hint or _HABITS.get(name, "")
+    what = f"{type(owner).__name__!r} object has no attribute {name!r}"
+    return AttributeError(f"{what}: {hint}" if hint else what)
+
+
 def _array(who: str, argument: str, value: Any) -> np.ndarray:
     if type(value) is np.ndarray:
         return value
+    if value is None:
+        raise TypeError(f"{who}: {argument} is None; expected an array")
     try:
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             return np.from_dlpack(value)
         return np.asarray(value)  # np.matrix and other subclasses too become plain arrays
     except (ValueError, TypeError, RuntimeError, BufferError) as error:
-        raise TypeError(f"{who}: {argument} is {_kind(value)}, not readable as an array: {error}") from error
+        remedy = "; of a tensor give .detach().cpu().float()" if hasattr(value, "detach") else ""
+        raise TypeError(
+            f"{who}: {argument} is {_kind(value)}, not readable as an array: {error}{remedy}"
+        ) from error
 
 
 def _floating(who: str, argument: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind != "f":
-        remedy = "; convert it with .astype(np.float32)" if array.dtype.kind in "biu" else ""
+        remedy = "; convert it with .astype(np.float32)" if array.dtype.kind in "biuV" else ""
         raise TypeError(f"{who}: {argument} is {array.dtype}; expected real floating point{remedy}")
     return array
+
+
+def _integers(value: Any) -> bool:
+    """Whether the value is a row of integers, as lengths are."""
+    if isinstance(value, np.ndarray):
+        return value.ndim == 1 and value.dtype.kind in "iu"
+    return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], (int, np.integer))
 
 
 def _native_dtype(array: np.ndarray) -> np.dtype:
@@ -340,6 +404,14 @@ def _contiguous(array: np.ndarray) -> np.ndarray:
     return array if flags.c_contiguous and flags.aligned else array.copy("C")
 
 
+def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays share memory; where that takes long to find out, whether they may."""
+    try:
+        return np.shares_memory(a, b, max_work=1000)  # type: ignore[arg-type]  # stubs know 0 and -1 only
+    except np.exceptions.TooHardError:
+        return True
+
+
 def _states(cell: Cell, params: Parameters, argument: str, value: Any, batch: int) -> tuple[np.ndarray, ...]:
     """The states of a cell, or gradients of them, as a tuple; zeros where None stands."""
     who, widths = type(cell).__name__, cell.state_shapes(params.hidden_size)
@@ -350,9 +422,10 @@ def _states(cell: Cell, params: Parameters, argument: str, value: Any, batch: in
     for (name, width), item in zip(widths.items(), value, strict=True):
         if item is None:
             item = np.zeros((batch, width), params.dtype)
-        item = _contiguous(real(who, f"{name} of {argument}", item, params.dtype))
+        called = state_name(argument, name, cell.states)
+        item = _contiguous(real(who, called, item, params.dtype))
         if item.shape != (batch, width):
-            raise ValueError(f"{who}: {name} of {argument} has shape {item.shape}; expected {(batch, width)}")
+            raise ValueError(f"{who}: {called} has shape {item.shape}; expected {(batch, width)}")
         result.append(item)
     return tuple(result)
 
@@ -362,7 +435,10 @@ def _lengths(who: str, value: Any, steps: int, batch: int) -> np.ndarray:
     if lengths.size == 0 and not isinstance(value, np.ndarray):
         lengths = lengths.astype(np.int64)  # [] is float64 to NumPy
     if lengths.dtype.kind not in "iu":
-        raise TypeError(f"{who}: lengths is {lengths.dtype}; expected integers, one for each row of x")
+        remedy = "; convert them with .astype(int)" if lengths.dtype.kind == "f" else ""
+        raise TypeError(
+            f"{who}: lengths is {lengths.dtype}; expected integers, one for each row of x{remedy}"
+        )
     if lengths.shape != (batch,):
         raise ValueError(
             f"{who}: lengths has shape {lengths.shape}; expected {(batch,)}, one for each row of x"
@@ -388,6 +464,8 @@ def _out(who: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndar
 
 
 def _kind(value: object) -> str:
+    if value is None:
+        return "None"
     return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
 
 

@@ -47,6 +47,7 @@ FORWARD = [
     ({"x": np.zeros((T, B, I), object)}, TypeError, "x is object"),
     ({"x": np.float32(3)}, ValueError, "x has shape (); expected three axes"),
     ({"x": "text"}, TypeError, "x is <U4; expected real floating point"),
+    ({"x": None}, TypeError, "LSTM: x is None; expected an array"),
     (
         {"x": [np.ones((n, I), np.float32) for n in (4, 2, 3, 4, 4)]},
         ValueError,
@@ -59,15 +60,26 @@ FORWARD = [
         ValueError,
         "state is float32 (3, 5); LSTM carries a tuple (h, c) of arrays (B, H)",
     ),
-    ({"state": (ZERO,)}, ValueError, "state is a tuple of 1; LSTM carries a tuple (h, c)"),
+    (
+        {"state": (ZERO,)},
+        ValueError,
+        "state is a tuple of 1; LSTM carries a tuple (h, c) of arrays (B, H); "
+        "to give h alone: state=(h, None)",
+    ),
+    (
+        {"state": [4, 2, 3]},
+        TypeError,
+        "state is a row of integers; expected floating point. Lengths go by name",
+    ),
+    ({"state": np.array([4, 2, 3])}, TypeError, "Lengths go by name: lengths=[...]"),
     ({"state": (ZERO, ZERO[:2])}, ValueError, "c of state has shape (2, 5); expected (3, 5)"),
     ({"state": (ZERO, ZERO.astype(int))}, TypeError, "c of state is int64"),
     ({"lengths": [1, 2]}, ValueError, "lengths has shape (2,); expected (3,)"),
     ({"lengths": [1, 2, 5]}, ValueError, "lengths[2] is 5; expected 0 to 4"),
     ({"lengths": [-1, 2, 3]}, ValueError, "lengths[0] is -1; expected 0 to 4"),
-    ({"lengths": [1.0, 2.0, 3.0]}, TypeError, "lengths is float64; expected integers"),
+    ({"lengths": [1.0, 2.0, 3.0]}, TypeError, "one for each row of x; convert them with .astype(int)"),
     ({"lengths": [True, True, False]}, TypeError, "lengths is bool; expected integers"),
-    ({"params": None}, TypeError, "params is a NoneType; expected a mapping"),
+    ({"params": None}, TypeError, "params is None; expected a mapping"),
     (
         {"params": without(parameters(), "w_hh")},
         ValueError,
@@ -119,6 +131,50 @@ def test_forward_refuses_an_output_that_overlaps_its_input():
         reference.forward(LSTM, params, x, out=x)
 
 
+@pytest.mark.parametrize("name", ["x", "h", "c"])
+def test_forward_takes_an_output_beside_its_input_in_one_array(name):
+    """Interleaved in memory, no element shared."""
+    params, wide = parameters(), np.zeros((T, B, I + 2 * H), np.float32)
+    given = {"x": inputs(), "h": ZERO, "c": ZERO}
+    x, h, c = given.values()
+    expected, _, _ = reference.forward(LSTM, params, x, (h, c))
+    place = wide[..., :I] if name == "x" else wide[0, :, :H]
+    place[...] = given[name]
+    x, h, c = (given | {name: place}).values()
+    y, _, _ = reference.forward(LSTM, params, x, (h, c), out=wide[..., I : I + H])
+    np.testing.assert_array_equal(y, expected)
+
+
+def test_forward_refuses_an_output_whose_overlap_is_hard_to_find(monkeypatch):
+    def too_hard(*_, **__):
+        raise np.exceptions.TooHardError
+
+    monkeypatch.setattr(np, "shares_memory", too_hard)
+    with pytest.raises(ValueError, match="out overlaps x"):
+        reference.forward(LSTM, parameters(), inputs(), out=np.zeros((T, B, H), np.float32))
+
+
+def test_forward_names_the_one_state_by_its_argument():
+    cell = cells.GRU()
+    with pytest.raises(ValueError, match=r"GRU: state has shape \(2, 5\); expected \(3, 5\)"):
+        reference.forward(cell, parameters(cell), inputs(), ZERO[:2])
+
+
+def test_a_tensor_that_is_no_array_is_answered_with_the_way_to_one():
+    class Tensor:
+        """As a bfloat16 tensor of torch."""
+
+        def detach(self):
+            return self
+
+        def __array__(self, *_, **__):
+            raise TypeError("Got unsupported ScalarType BFloat16")
+
+    message = r"LSTM: x is a Tensor, .* BFloat16; of a tensor give \.detach\(\)\.cpu\(\)\.float\(\)"
+    with pytest.raises(TypeError, match=message):
+        reference.forward(LSTM, parameters(), Tensor())
+
+
 def test_forward_refuses_what_is_not_a_cell():
     with pytest.raises(TypeError, match=r"cell is a str; expected a cell such as fastrnn\.cells\.LSTM\(\)"):
         reference.forward("lstm", parameters(), inputs())
@@ -140,7 +196,7 @@ def test_backward_refuses_a_foreign_tape():
         reference.backward(LSTM, without(params, "b_ih", "b_hh"), tape)
     with pytest.raises(TypeError, match="the tape is float32, the parameters are float64; run forward again"):
         reference.backward(LSTM, parameters(dtype=np.float64), tape)
-    with pytest.raises(TypeError, match="tape is a NoneType; expected the tape that forward returned"):
+    with pytest.raises(TypeError, match="tape is None; expected the tape that forward returned"):
         reference.backward(LSTM, params, None)
 
 
@@ -160,7 +216,12 @@ def test_backward_refuses_a_consumed_tape():
             "dy has shape (4, 3, 6); expected (4, 3, 5), the shape of y",
         ),
         ({"dy": np.zeros((T, B, H), int)}, TypeError, "dy is int64"),
-        ({"dstate": ZERO}, ValueError, "dstate is float32 (3, 5); LSTM carries a tuple (h, c)"),
+        (
+            {"dstate": ZERO},
+            ValueError,
+            "dstate is float32 (3, 5); LSTM carries a tuple (h, c) of arrays (B, H); to give dh alone: "
+            "dstate=(dh, None)",
+        ),
         ({"dstate": (ZERO, ZERO[:, 1:])}, ValueError, "c of dstate has shape (3, 4); expected (3, 5)"),
     ],
 )
