@@ -26,7 +26,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     array([[0.5, 0.5],
            [1. , 0. ]])
     """
-    return _softmax(_checks.elementwise_argument("softmax (logits)", logits))[0]
+    return _softmax(_checks.elementwise_argument("softmax", logits, "logits"))[0]
 
 
 def cross_entropy(
@@ -73,15 +73,21 @@ def cross_entropy(
     1.3863
     >>> lengths = np.array([3, 1])  # the same with a mask made of lengths, here for (T, B)
     >>> mask = np.arange(3)[:, None] < lengths
+    >>> value, gradient = cross_entropy(np.zeros((3, 2, 4)), [[0, 3], [1, -1], [2, -1]], mask=mask)
+    >>> round(value, 4)
+    1.3863
     """
-    logits = _checks.elementwise_argument("cross_entropy (logits)", logits)
+    logits = _checks.elementwise_argument("cross_entropy", logits, "logits")
     targets = np.asarray(targets)
+    one_hot = "; if they are one-hot, give targets.argmax(-1)" if targets.shape == logits.shape else ""
     if targets.dtype.kind not in "iu":
-        raise TypeError(f"cross_entropy: targets have dtype {targets.dtype}; expected integers, the classes")
+        raise TypeError(
+            f"cross_entropy: targets have dtype {targets.dtype}; expected integers, the classes{one_hot}"
+        )
     if logits.ndim == 0 or logits.shape[-1] == 0 or targets.shape != logits.shape[:-1]:
         raise ValueError(
             f"cross_entropy: targets have shape {targets.shape} and logits {logits.shape}; "
-            "expected (...) and (..., C)"
+            f"expected (...) and (..., C){one_hot}"
         )
     counts = _mask("cross_entropy", mask, targets.shape)
     if ignore_index is not None:
@@ -219,7 +225,7 @@ def _pair(
     name: str, argument: str, first: Any, target: Any, mask: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return prediction, target (of one dtype and shape) and which elements count (of that shape)."""
-    first = _checks.elementwise_argument(f"{name} ({argument})", first)
+    first = _checks.elementwise_argument(name, first, argument)
     target = np.asarray(target)
     if target.dtype.kind not in "fiub":
         raise TypeError(f"{name}: the target is {target.dtype}; expected real numbers or bool")

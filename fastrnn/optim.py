@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -58,8 +58,8 @@ class Optimizer:
     def __init__(self, module: Module, lr: float, weight_decay: float) -> None:
         if not hasattr(module, "check_grads"):
             raise TypeError(
-                f"{type(self).__name__}: module is a {type(module).__name__}; "
-                "give the module itself, not its params"
+                f"{type(self).__name__}: module is a {type(module).__name__}; give the module itself, not "
+                "its params; several modules have an optimiser each, or are attributes of one"
             )
         for (name, value), (other, same) in itertools.combinations(module.params.items(), 2):
             if np.may_share_memory(value, same):
@@ -86,13 +86,14 @@ class Optimizer:
     def lr(self, value: float) -> None:
         self._lr = self._number("lr", value)
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say where what PyTorch has by this name is to be found."""
+            raise _checks.no_attribute(self, name)
+
     def _number(self, name: str, value: float) -> float:
-        """Return an argument as a Python float: a NumPy scalar would lend the update its own precision."""
-        if not value >= 0:
-            raise ValueError(
-                f"{type(self).__name__}: {name} is {value}; expected a number that is not negative"
-            )
-        return float(value)
+        return _checks.not_negative(type(self).__name__, name, value)
 
     def _slots(self) -> tuple[str, ...]:
         raise NotImplementedError
@@ -419,6 +420,8 @@ def clip_grad_norm_(grads: Mapping[str, np.ndarray], max_norm: float) -> float:
     ------
     ValueError
         If max_norm is negative or NaN; the gradients are left as they are.
+    TypeError
+        If the gradients are no mapping.
 
     References
     ----------
@@ -432,11 +435,15 @@ def clip_grad_norm_(grads: Mapping[str, np.ndarray], max_norm: float) -> float:
     >>> grads["bias"].round(4)
     array([0.8])
     """
-    if not max_norm >= 0:
-        raise ValueError(f"clip_grad_norm_: max_norm is {max_norm}; expected a number that is not negative")
+    if not isinstance(grads, Mapping):
+        raise TypeError(
+            f"clip_grad_norm_: grads is a {type(grads).__name__}; expected the gradients, a mapping of names "
+            "to arrays, as backward returns them"
+        )
+    max_norm = _checks.not_negative("clip_grad_norm_", "max_norm", max_norm)
     squares = sum(float(np.square(grad, dtype=np.float64).sum()) for grad in grads.values())
     norm = squares**0.5
-    scale = float(max_norm) / (norm + 1e-6)
+    scale = max_norm / (norm + 1e-6)
     if not scale >= 1:
         for grad in grads.values():
             grad *= scale

@@ -350,3 +350,25 @@ def test_sizes_beyond_the_file_are_refused_before_memory_is_taken(tmp_path):
 def test_a_source_without_names_is_refused(tmp_path, source):
     with pytest.raises(TypeError, match=f"save: got a {type(source).__name__}; expected a module"):
         io.save(tmp_path / "model.npz", source)
+
+
+def test_arguments_of_save_exchanged_are_named(tmp_path):
+    with pytest.raises(
+        TypeError, match=r"save: path is a dict; expected a path, then .*: save\(path, source\)"
+    ):
+        io.save(ARRAYS, tmp_path / "model.npz")
+
+
+def test_a_source_that_saves_itself_is_pointed_to(tmp_path):
+    class Model:
+        def save(self, path): ...
+
+    with pytest.raises(TypeError, match=r"got a Model; .*; it writes itself: \.save\(path\)"):
+        io.save(tmp_path / "model.npz", Model())
+
+
+def test_a_file_of_pytorch_is_recognised(tmp_path):
+    with zipfile.ZipFile(tmp_path / "m.pt", "w") as archive:
+        archive.writestr("m/data.pkl", b"")
+    with pytest.raises(FileFormatError, match=r"m\.pt: a PyTorch file; read it with torch\.load\(path"):
+        io.load(tmp_path / "m.pt")

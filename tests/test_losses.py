@@ -131,7 +131,9 @@ def test_layout_and_byte_order_do_not_matter():
     [
         (lambda: losses.cross_entropy(LOGITS, CLASSES[:3]), ValueError, "targets have shape"),
         (lambda: losses.cross_entropy(LOGITS[..., :0], CLASSES), ValueError, "targets have shape"),
-        (lambda: losses.cross_entropy(LOGITS, CLASSES + 0.5), TypeError, "targets have dtype float64"),
+        (lambda: losses.cross_entropy(LOGITS, CLASSES + 0.5), TypeError, "have dtype float64; .* classes$"),
+        (lambda: losses.cross_entropy(LOGITS, LOGITS), TypeError, r"one-hot, give targets.argmax\(-1\)"),
+        (lambda: losses.cross_entropy(LOGITS, LOGITS.astype(int)), ValueError, r"give targets.argmax\(-1\)"),
         (lambda: losses.cross_entropy(LOGITS, CLASSES + 1), ValueError, "target 5 is not a class"),
         (lambda: losses.cross_entropy(LOGITS, CLASSES - 1), ValueError, "give ignore_index or mask"),
         (lambda: losses.cross_entropy(LOGITS, CLASSES, reduction="avg"), ValueError, "reduction is 'avg'"),
@@ -140,11 +142,11 @@ def test_layout_and_byte_order_do_not_matter():
         (
             lambda: losses.cross_entropy(CLASSES, CLASSES),
             TypeError,
-            "logits.* is int64; expected real floating point",
+            "cross_entropy: logits is int64; expected real floating point",
         ),
         (lambda: losses.mse(LOGITS, LOGITS[..., :1]), ValueError, "prediction has shape"),
         (lambda: losses.mse(LOGITS, LOGITS, mask=MASK[:3]), ValueError, "mask has shape"),
-        (lambda: losses.mse(LOGITS > 0, LOGITS), TypeError, "prediction.* is bool"),
+        (lambda: losses.mse(LOGITS > 0, LOGITS), TypeError, "mse: prediction is bool"),
         (lambda: losses.binary_cross_entropy(LOGITS, CLASSES), ValueError, "logits has shape"),
     ],
 )

@@ -51,7 +51,13 @@ def test_linear_initial_values_are_pytorchs_bounds():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda m: m(np.ones((2, 4), np.float32)), ValueError, r"x has shape \(2, 4\)"),
+        (
+            lambda m: m(np.ones((2, 4), np.float32)),
+            ValueError,
+            r"Linear: x has 4 features \(shape \(2, 4\)\); this layer was built with in_features=3",
+        ),
+        (lambda m: m.forward(np.float32(1)), ValueError, r"Linear: x has no axis of features \(shape \(\)\)"),
+        (lambda m: m(None), TypeError, "Linear: x is None; expected an array"),
         (lambda m: m(np.ones((2, 3), int)), TypeError, "int64"),
         (
             lambda m: m.backward(m.forward(np.ones((2, 3), np.float32))[1], np.ones((3, 2), np.float32)),

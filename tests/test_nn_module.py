@@ -354,3 +354,58 @@ def test_thawing_a_copy_leaves_a_frozen_module_frozen():
     copy.copy(linear).thaw().params["weight"][...] = 0
     assert not linear.params["weight"].flags.writeable
     assert linear.params["weight"].any()
+
+
+def test_a_file_read_by_numpy_points_to_load(tmp_path):
+    linear = nn.Linear(3, 2)
+    io.save(tmp_path / "linear.npz", linear)
+    with np.load(tmp_path / "linear.npz") as file:
+        message = r"'__fastrnn__' is unexpected: .* give fastrnn\.load\(path\)\.arrays"
+        with pytest.raises(ValueError, match=message):
+            linear.load_state_dict(file)
+
+
+@pytest.mark.parametrize("make", [lambda bias: nn.Linear(3, 2, bias), lambda bias: nn.GRU(3, 2, bias=bias)])
+def test_biases_for_a_layer_without_point_to_its_argument(make):
+    with pytest.raises(ValueError, match=r"'bias.*' is unexpected: this layer has no bias; build it with"):
+        make(False).load_state_dict(make(True).state_dict())
+
+
+# ---- attributes ----
+
+
+def test_a_parameter_is_no_attribute():
+    layer = nn.LSTM(2, 3, rng=0)
+    before = layer.state_dict()
+    with pytest.raises(
+        AttributeError, match=r"LSTM: weight_ih_l0 is a parameter.* params\['weight_ih_l0'\]\[...\] ="
+    ):
+        layer.weight_ih_l0 = np.zeros((12, 2), np.float32)
+    with pytest.raises(
+        AttributeError, match=r"no attribute 'weight_ih_l0': .* is in params\['weight_ih_l0'\]"
+    ):
+        layer.weight_ih_l0  # noqa: B018
+    assert same(before, layer.state_dict())
+
+
+def test_the_array_of_a_parameter_may_be_an_attribute():
+    model = Tagger(0)
+    model.scale *= 2
+    assert (model.params["scale"] == 2).all()
+    with pytest.raises(AttributeError, match="Tagger: scale is a parameter"):
+        model.scale = model.scale * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("train", "applies dropout, calling is inference"),
+        ("eval", "applies dropout, calling is inference"),
+        ("parameters", "params has the arrays by name"),
+        ("zero_grad", "backward returns them"),
+        ("sound", "'LSTM' object has no attribute 'sound'$"),
+    ],
+)
+def test_an_attribute_of_pytorchs_modules_points_to_the_way_here(name, way):
+    with pytest.raises(AttributeError, match=way):
+        getattr(nn.LSTM(2, 3), name)

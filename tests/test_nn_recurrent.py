@@ -224,9 +224,10 @@ def test_no_gradient_given_means_zero(cell, num_layers, bidirectional):
 
     assert same(flat(layer.backward(tape, y)), flat(layer.backward(tape, y, zeros)))
     assert same(flat(layer.backward(tape, None, ones)), flat(layer.backward(tape, np.zeros_like(y), ones)))
-    dx, _, grads = layer.backward(tape)
-    assert not dx.any()
-    assert not any(value.any() for value in grads.values())
+    with pytest.raises(
+        ValueError, match=r"backward: dy and dstate are None; give the gradient of the output"
+    ):
+        layer.backward(tape)
     if isinstance(after, tuple):
         assert same(
             flat(layer.backward(tape, y, (ones[0], None))), flat(layer.backward(tape, y, (ones[0], zeros[1])))
@@ -561,6 +562,15 @@ STATE = np.ones((4, B, H), np.float32)
     ("call", "error", "message"),
     [
         (lambda: LSTM(X[..., :2]), ValueError, "LSTM: x has 2 features .*built with input_size=4"),
+        (lambda: LSTM(X[:, 0, :2]), ValueError, r"LSTM: x has 2 features \(shape \(5, 2\)\)"),
+        (lambda: LSTM(None), TypeError, "LSTM: x is None; expected an array"),
+        (lambda: LSTM(X, [5, 3, 1]), TypeError, r"LSTM: state is a row of integers; .* lengths=\[...\]"),
+        (lambda: LSTM.backward(LSTM.forward(X)[2], None, STATE), ValueError, r"dstate=\(dh, None\)"),
+        (
+            lambda: nn.GRU(I, H).step(X[0, :, :2]),
+            ValueError,
+            r"GRU.step: x_t has 2 features \(shape \(3, 2\)\)",
+        ),
         (lambda: LSTM(X[0, 0]), ValueError, r"LSTM: x has 1 axes \(shape \(4,\)\); expected \(T, B, I\)"),
         (lambda: nn.GRU(I, H, batch_first=True)(X[None]), ValueError, r"expected \(B, T, I\)"),
         (lambda: LSTM(X.astype(int)), TypeError, r"LSTM: x is int64.*\.astype\(np.float32\)"),
@@ -583,8 +593,8 @@ STATE = np.ones((4, B, H), np.float32)
             r"c of state has shape \(3, 3, 3\); expected \(4, 3, 3\)",
         ),
         (lambda: LSTM(X[:, 0], (STATE, STATE)), ValueError, r"h of state has shape .* expected \(4, 3\)"),
-        (lambda: GRU(X, STATE[0]), ValueError, r"GRU: h of state has shape \(3, 3\)"),
-        (lambda: GRU(X, STATE.astype(int)), TypeError, "h of state is int64"),
+        (lambda: GRU(X, STATE[0]), ValueError, r"GRU: state has shape \(3, 3\)"),
+        (lambda: GRU(X, STATE.astype(int)), TypeError, "GRU: state is int64"),
         (lambda: GRU(X, lengths=[1, 2]), ValueError, "lengths"),
         (lambda: GRU(X, lengths=[1, 2, 6]), ValueError, r"lengths\[2\] is 6"),
         (lambda: GRU(X, lengths=[1, 2, -1]), ValueError, r"lengths\[2\] is -1"),
@@ -594,7 +604,7 @@ STATE = np.ones((4, B, H), np.float32)
             ValueError,
             r"dy has shape \(5, 3, 4\); the output was \(5, 3, 6\)",
         ),
-        (lambda: GRU.backward(GRU.forward(X)[2], None, STATE[1:]), ValueError, "h of dstate has shape"),
+        (lambda: GRU.backward(GRU.forward(X)[2], None, STATE[1:]), ValueError, "GRU: dstate has shape"),
         (lambda: GRU.backward(GRU.forward(X)[2], X.astype(int)), TypeError, "dy is int64"),
         (lambda: nn.LSTM(0, 3), ValueError, "LSTM: input_size is 0"),
         (lambda: nn.LSTM(3, -1), ValueError, "hidden_size is -1"),
@@ -674,7 +684,7 @@ def test_step_takes_what_a_call_takes():
     x = np.ones((B, I), np.float32)
     for given in (x.tolist(), x.astype(np.float64), x.astype(">f4"), Exported(x)):
         assert np.array_equal(layer.step(given)[0], layer.step(x)[0])
-    with pytest.raises(TypeError, match=r"LSTM: x_t is int64; .*astype"):
+    with pytest.raises(TypeError, match=r"LSTM\.step: x_t is int64; .*astype"):
         layer.step(np.ones((B, I), np.int64))
 
 

@@ -189,6 +189,11 @@ def test_an_array_of_two_names_is_refused(shared):
     ("make", "error", "message"),
     [
         (lambda m: optim.SGD(m.params), TypeError, "give the module itself"),
+        (
+            lambda m: optim.Adam([m, m]),
+            TypeError,
+            "Adam: module is a list; .* several modules have an optimiser",
+        ),
         (lambda m: optim.SGD(m, lr=-1), ValueError, "lr is -1"),
         (lambda m: optim.SGD(m, lr=float("nan")), ValueError, "lr is nan"),
         (lambda m: optim.SGD(m, nesterov=True), ValueError, "nesterov needs momentum"),
@@ -262,6 +267,26 @@ def test_a_step_that_is_interrupted_leaves_old_tapes_refused():
         Interrupted(model).step(gradients(model))
     with pytest.raises(ValueError, match="the parameters changed after this tape was made"):
         model.first.backward(tape, np.ones((1, 4)))
+
+
+def test_a_step_with_all_that_backward_returned_names_the_part():
+    model = Model()
+    with pytest.raises(TypeError, match=r"got a tuple; .* of what backward returns give the last"):
+        optim.SGD(model).step((None, None, gradients(model)))
+
+
+def test_clipping_a_module_asks_for_its_gradients():
+    with pytest.raises(TypeError, match="clip_grad_norm_: grads is a Model; expected the gradients"):
+        optim.clip_grad_norm_(Model(), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [("zero_grad", "backward returns them"), ("param_groups", "one lr"), ("other", "'other'$")],
+)
+def test_an_attribute_of_pytorchs_optimisers_points_to_the_way_here(name, way):
+    with pytest.raises(AttributeError, match=way):
+        getattr(optim.Adam(Model()), name)
 
 
 @pytest.mark.parametrize("max_norm", [-1, float("nan")])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
+from .._checks import HEADER as _HEADER_NAME
 from ._file import FileFormatError, write_atomically
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ __all__ = ["Contents", "load", "save"]
 
 FORMAT = 1
 _STORED = 0  # zipfile.ZIP_STORED
-_HEADER_NAME = "__fastrnn__"
 _DTYPES = re.compile(r"[<>]f[248]|[<>][iu][248]|\|[iub]1")
 _NPY_HEADER = re.compile(
     rb"\{'descr': '([<>|]\w\d{1,12})', 'fortran_order': (True|False), "
@@ -82,8 +82,13 @@ def save(
     import json
     import zipfile
 
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(
+            f"save: path is a {type(path).__name__}; expected a path, then what to save: save(path, source)"
+        )
     if not isinstance(source, Mapping) and not hasattr(source, "state_dict"):
-        raise TypeError(f"save: got a {type(source).__name__}; expected a module, optimiser or mapping")
+        hint = "; it writes itself: .save(path)" if hasattr(source, "save") else ""
+        raise TypeError(f"save: got a {type(source).__name__}; expected a module, optimiser or mapping{hint}")
     mapping = source if isinstance(source, Mapping) else source.state_dict()
     header = json.dumps({"format": FORMAT, "names": list(mapping), "meta": meta})
     arrays = {_HEADER_NAME: np.array(header)}
@@ -156,6 +161,11 @@ _DAMAGE = (
 
 def _read(archive: zipfile.ZipFile, file_size: int) -> Contents:
     members = archive.infolist()
+    if any(info.filename.endswith("/data.pkl") for info in members):
+        raise FileFormatError(
+            "a PyTorch file; read it with torch.load(path, weights_only=True), and give the state_dict to "
+            "load_state_dict"
+        )
     for info in members:
         if info.compress_type != _STORED or info.compress_size != info.file_size:
             raise FileFormatError(

@@ -61,10 +61,11 @@ class Linear(Module):
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return y (..., out_features) of x (..., in_features)."""
-        return functional.linear(x, self._own["weight"], self._own.get("bias"))
+        return functional.linear(self._checked(x), self._own["weight"], self._own.get("bias"))
 
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Tape]:
-        """Return y and the tape."""
+        """Return y and the tape, which refers to x: leave x as it is until `backward`."""
+        x = self._checked(x)
         return self(x), Tape(self, self.version, (x,))
 
     def backward(self, tape: Tape, dy: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -73,6 +74,11 @@ class Linear(Module):
         (x,) = tape.saved
         dx, dw, db = functional.linear_backward(x, self._own["weight"], dy)
         return dx, {"weight": dw, "bias": db} if self.bias else {"weight": dw}
+
+    def _checked(self, x: np.ndarray) -> np.ndarray:
+        x = _checks.real("Linear", "x", x, self._own["weight"].dtype)
+        _checks.features("Linear", "x", x, "in_features", self.in_features)
+        return x
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias}"
@@ -232,7 +238,7 @@ class Dropout(Module):
         """Return dx, and no gradients (there are no parameters), given dy."""
         self.check_tape(tape)
         (keep,) = tape.saved
-        return apply_mask(_checks.elementwise_argument("Dropout (dy)", dy), keep, self.p), {}
+        return apply_mask(_checks.elementwise_argument("Dropout.backward", dy, "dy"), keep, self.p), {}
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

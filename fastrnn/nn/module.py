@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
 
@@ -88,6 +88,23 @@ class Module:
     _changes: int = 0
     _frozen: bool = False
 
+    # ---- attributes ----
+
+    if not TYPE_CHECKING:  # with it, every attribute would be there to a type checker
+
+        def __getattr__(self, name: str) -> Any:
+            """Say where a parameter, or what PyTorch has by this name, is to be found."""
+            hint = f"a parameter is in params[{name!r}]" if name in self._own else ""
+            raise _checks.no_attribute(self, name, hint)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._own.get(name, value) is not value:
+            raise AttributeError(
+                f"{type(self).__name__}: {name} is a parameter, not an attribute; write into it, "
+                f"params[{name!r}][...] = value, or call load_state_dict"
+            )
+        super().__setattr__(name, value)
+
     # ---- the tree ----
 
     def add_parameter(self, name: str, value: np.ndarray) -> np.ndarray:
@@ -114,7 +131,10 @@ class Module:
 
     @property
     def params(self) -> Mapping[str, np.ndarray]:
-        """Read-only mapping of the names to the live arrays, to be written to in place unless frozen."""
+        """Read-only mapping of the names to the live arrays, to be written to in place unless frozen.
+
+        ``params[name][...] = value`` writes; call `mark_changed` afterwards, so that older tapes are refused.
+        """
         arrays = dict(self._own)
         for prefix, child in self.children():
             arrays.update((f"{prefix}.{name}", value) for name, value in child.params.items())
@@ -279,9 +299,9 @@ def _match(
     """Return the given values as arrays like the expected ones, and the missing and the unexpected names."""
     if not isinstance(given, Mapping):
         hint = "; pass its .arrays" if hasattr(given, "arrays") else ""
-        raise TypeError(
-            f"{where}: got a {type(given).__name__}; expected a mapping of names to arrays{hint}"
-        )
+        if not hint and isinstance(given, tuple) and given and isinstance(given[-1], Mapping):
+            hint = "; of what backward returns give the last, the gradients of the parameters"
+        raise TypeError(f"{where}: got a {type(given).__name__}; expected a mapping of names to arrays{hint}")
     missing = [name for name in expected if name not in given]
     unexpected = [name for name in given if name not in expected]
     values, misshapen = {}, []
@@ -296,10 +316,18 @@ def _match(
     absent, foreign = (missing, unexpected) if strict else ([], [])
     prefixed = _checks.prefix(absent, given)
     near = {} if prefixed else absent or expected
+
+    def unexpected_hint(name: str) -> str:
+        if name == _checks.HEADER:
+            return ": this is a file of fastrnn.save; give fastrnn.load(path).arrays"
+        if str(name).replace("bias", "weight", 1) in expected and name not in expected:
+            return ": this layer has no bias; build it with bias=True"
+        return _checks.nearest(name, near)
+
     faults = [
         *prefixed,
         *_checks.first_few(absent, lambda n: f"{n!r} is missing, shape {expected[n].shape}", "missing"),
-        *_checks.first_few(foreign, lambda n: f"{n!r} is unexpected{_checks.nearest(n, near)}", "unexpected"),
+        *_checks.first_few(foreign, lambda n: f"{n!r} is unexpected{unexpected_hint(n)}", "unexpected"),
         *_checks.first_few(
             misshapen,
             lambda n: f"{n!r} has shape {values[n].shape}, expected {expected[n].shape}",

@@ -217,7 +217,24 @@ class Recurrent(Module):
     ) -> tuple[np.ndarray, State, RecurrentTape]:
         """Return the output, the state after the last step, and the tape: training, with dropout.
 
-        Arguments and errors are those of calling the layer.
+        Calling the layer is inference: the same without dropout and without a tape.
+
+        Parameters
+        ----------
+        x, state, lengths
+            As for calling the layer.
+
+        Returns
+        -------
+        y, state
+            As from calling the layer.
+        tape : RecurrentTape
+            For `backward`. It refers to x and does not copy it: do not write into x before backward.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As from calling the layer.
         """
         x, unbatched = self._time_major(x)
         y, state, passes, masks = self._run(x, state, lengths, unbatched, training=True)
@@ -250,12 +267,11 @@ class Recurrent(Module):
             )
         if self._packed is not None and (done := self._packed.run(x_t, state, step=True)):
             return done
-        x_t = _checks.real(type(self).__name__, "x_t", x_t, self.dtype)
+        name = f"{type(self).__name__}.step"
+        x_t = _checks.real(name, "x_t", x_t, self.dtype)
         if x_t.ndim not in (1, 2):
-            raise ValueError(
-                f"{type(self).__name__}.step: x_t has {x_t.ndim} axes (shape {x_t.shape}); "
-                "expected (B, I) or (I,)"
-            )
+            raise ValueError(f"{name}: x_t has {x_t.ndim} axes (shape {x_t.shape}); expected (B, I) or (I,)")
+        _checks.features(name, "x_t", x_t, "input_size", self.input_size)
         unbatched = x_t.ndim == 1
         x = x_t[None, None] if unbatched else x_t[None]
         y, state, *_ = self._run(x, state, None, unbatched, training=False)
@@ -311,7 +327,8 @@ class Recurrent(Module):
         dy : array_like, optional
             Gradient of the output, of its shape; None: zero. What stands past a row's length is ignored.
         dstate : array or tuple of arrays, optional
-            Gradient of the returned state, of its shape; None, or a None in the tuple: zero.
+            Gradient of the returned state, of its shape; None, or a None in the tuple: zero. One of `dy` and
+            `dstate` is needed.
         consume : bool
             Free the tape on the way: less memory, and the tape is spent.
 
@@ -325,12 +342,18 @@ class Recurrent(Module):
         Raises
         ------
         ValueError
-            A tape of another layer, spent, or older than the parameters; gradients of the wrong shape.
+            A tape of another layer, spent, or older than the parameters; no gradient, or one of the wrong
+            shape.
         RuntimeError
             The layer is frozen.
         """
         self.check_tape(tape)
         tape.check_not_consumed()
+        if dy is None and dstate is None:
+            raise ValueError(
+                f"{type(self).__name__}.backward: dy and dstate are None; give the gradient of the output, "
+                "of the returned state, or both"
+            )
         directions = self._directions()
         steps, batch, _ = tape.passes[0].x.shape
         width = self.cell.output_size(self.hidden_size)
@@ -385,6 +408,7 @@ class Recurrent(Module):
             raise ValueError(
                 f"{name}: x has {x.ndim} axes (shape {x.shape}); expected {order}, or (T, I) for one sequence"
             )
+        _checks.features(name, "x", x, "input_size", self.input_size)
         if x.ndim == 2:
             return x[:, None], True
         return x.transpose(1, 0, 2) if self.batch_first else x, False
@@ -417,12 +441,11 @@ class Recurrent(Module):
             if value is None:
                 arrays.append(np.zeros(shape, self.dtype))
                 continue
-            value = _checks.real(who, f"{name} of {what}", value, self.dtype)
+            called = _checks.state_name(what, name, names)
+            value = _checks.real(who, called, value, self.dtype)
             expected = (shape[0], shape[2]) if unbatched else shape
             if value.shape != expected:
-                raise ValueError(
-                    f"{who}: {name} of {what} has shape {value.shape}; expected {expected}: {axes}"
-                )
+                raise ValueError(f"{who}: {called} has shape {value.shape}; expected {expected}: {axes}")
             arrays.append(value.reshape(shape))
         return [self._join(each) for each in zip(*arrays, strict=True)]
 
