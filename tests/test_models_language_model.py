@@ -108,7 +108,8 @@ def test_temperature_0_and_top_1_take_the_likeliest(trained):
 
 
 def test_prompt_with_unknown_characters_and_vietnamese(trained):
-    assert len(trained.generate("Việt ☃ ", 5, seed=0)) == 5
+    with pytest.warns(UserWarning, match=r"generate: 57% .* prompt .* \('V', 'i', 'ệ', '☃'\)"):
+        assert len(trained.generate("Việt ☃ ", 5, seed=0)) == 5
     model = LanguageModel(**SMALL)
     model.fit(VIETNAMESE, epochs=3, **QUICK)
     written = model.generate("Trăm ", 200, temperature=2.0, seed=0)
@@ -129,23 +130,81 @@ def test_unknown_characters_are_never_written():
         ({"temperature": -1.0}, "temperature is -1.0"),
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"top_k": 0}, "top_k is 0"),
+        ({"top_k": 1.5}, "generate: top_k is 1.5; expected an integer"),
         ({"length": -1}, "length is -1"),
+        ({"length": "10"}, "generate: length is '10'; expected an integer"),
     ],
 )
 def test_bad_options_are_refused(trained, options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         trained.generate(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "fit: batch_size is 0; expected at least 1"),
+        ({"batch_size": 2.0}, "fit: batch_size is 2.0; expected an integer"),
+        ({"chunk_size": 0}, "fit: chunk_size is 0; expected at least 1"),
+        ({"chunk_size": -1}, "fit: chunk_size is -1; expected at least 1"),
+        ({"epochs": -1}, "fit: epochs is -1; expected at least 1"),
+        ({"lr": -1}, "lr is -1; expected a number that is not negative"),
+        ({"max_norm": -1}, "fit: max_norm is -1; expected a number that is not negative"),
+        (
+            {"text": ""},
+            "fit: text has 0 characters; expected at least 17 for batch_size=16 streams; give a",
+        ),
+        ({"text": "a", "batch_size": 1}, "fit: text has 1 characters; expected at least 2"),
+        ({"text": "ab" * 8}, "fit: text has 16 characters; .* or a smaller batch_size"),
+        ({"text": ["a"] * 50}, "fit: text is a list; expected a str"),
+        ({"text": b"abc"}, "fit: text is a bytes; expected a str"),
+    ],
+)
+@pytest.mark.parametrize("built", [False, True])
+def test_a_refused_fit_changes_nothing(options, message, built):
+    model = LanguageModel(**SMALL)
+    if built:
+        model.build(TEXT)
+        before, vocab = bits(model), model.vocab
+    with pytest.raises((TypeError, ValueError), match=message):
+        model.fit(**{"text": TEXT} | options)
+    if built:
+        assert bits(model) == before
+        assert model.vocab is vocab
+        assert model.network.frozen
+    else:
+        with pytest.raises(RuntimeError, match="not trained"):
+            _ = model.vocab
+    assert model.fit(TEXT[:100], epochs=1, **QUICK).steps
+
+
+def test_a_text_whose_characters_all_stand_once_is_refused():
+    model, text = LanguageModel(**SMALL), "".join(map(chr, range(40, 90)))
+    for call in (model.build, model.fit):
+        with pytest.raises(ValueError, match="no character of text occurs twice"):
+            call(text)
+    with pytest.raises(RuntimeError, match="not trained"):
+        model.generate()
+
+
+def test_a_second_text_in_another_alphabet_is_warned_of(trained):
+    model = LanguageModel(**SMALL)
+    model.fit(TEXT[:100], epochs=1, **QUICK)
+    with pytest.warns(UserWarning, match=r"fit: 34% of the characters of text are unknown .* \('i'"):
+        model.fit(VIETNAMESE[:100], epochs=1, **QUICK)
+
+
+def test_unknown_white_space_and_a_few_unknown_characters_pass(trained):
+    assert "\n" not in trained.vocab
+    trained.generate(length=1)
+    trained.generate("the cat sat on the mat!", length=1)
+
+
 def test_bad_texts_are_refused(trained):
-    with pytest.raises(ValueError, match="1 characters"):
+    with pytest.raises(ValueError, match="bits_per_character: text has 1 characters"):
         trained.bits_per_character("a")
     with pytest.raises(TypeError, match="bytes"):
         trained.bits_per_character(b"abc")
-    with pytest.raises(TypeError, match="bytes"):
-        LanguageModel().fit(b"abc")
-    with pytest.raises(ValueError, match="too few"):
-        LanguageModel(**SMALL).fit("short")
 
 
 def test_an_untrained_model_says_so(tmp_path):

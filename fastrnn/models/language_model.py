@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import warnings
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
-from .. import cells, io
+from .. import _checks, cells, io
 from ..losses import cross_entropy, softmax
 from ..nn import Embedding, Linear, Module, Recurrent, join_grads
 from ..optim import Adam
@@ -20,6 +22,10 @@ __all__ = ["LanguageModel", "Network"]
 
 #: Steps of a text that are run at once where no gradient is wanted.
 _WINDOW = 1024
+
+#: A warning is given where a greater part of a text's characters is unknown. (What stands only once in the text
+#: that a model is made of is unknown too, but less.)
+_NOTICEABLE = 0.2
 
 _NOT_TRAINED = "LanguageModel: not trained yet; call fit(text), or LanguageModel.load(path)"
 
@@ -148,14 +154,22 @@ class LanguageModel:
         return self._network
 
     def build(self, text: str) -> None:
-        """Make vocabulary and network for a text, untrained; `fit` does it where it was not done."""
-        if not isinstance(text, str):
-            raise TypeError(f"LanguageModel: text is a {type(text).__name__}; expected a str")
-        self._build(Vocabulary.of(text))
+        """Make vocabulary and network for a text, untrained; `fit` does it where it was not done.
 
-    def _build(self, vocab: Vocabulary) -> None:
-        self._vocab = vocab
-        self._network = Network(
+        Raises
+        ------
+        ValueError
+            No character occurs twice, so that none would be known.
+        """
+        self._vocab, self._network = self._made(Vocabulary.of(_text("LanguageModel.build", "text", text)))
+
+    def _made(self, vocab: Vocabulary) -> tuple[Vocabulary, Network]:
+        """Return a vocabulary with its network, untrained."""
+        if len(vocab) == 1:
+            raise ValueError(
+                "LanguageModel: no character of text occurs twice, so none would be known; give a longer text"
+            )
+        network = Network(
             len(vocab),
             self.cell,
             self.embedding_size,
@@ -164,7 +178,7 @@ class LanguageModel:
             self.dropout,
             self.seed,
         )
-        self._network.freeze()
+        return vocab, network.freeze()
 
     def fit(
         self,
@@ -206,17 +220,37 @@ class LanguageModel:
         FloatingPointError
             The loss is not finite.
         ValueError
-            The text has less than two characters a stream.
+            An argument out of its range, or a text that is too short for the streams; the model is as before.
+
+        Warns
+        -----
+        UserWarning
+            Many of the text's characters are unknown to a model that was made of another text.
         """
-        if self._network is None:
-            self.build(text)
-        network, ids = self.network, self.vocab.encode(text)
+        who = "LanguageModel.fit"
+        text = _text(who, "text", text)
+        epochs = _checks.size(who, "epochs", epochs)
+        batch_size = _checks.size(who, "batch_size", batch_size)
+        chunk_size = _checks.size(who, "chunk_size", chunk_size)
+        max_norm = _checks.not_negative(who, "max_norm", max_norm)
+        if len(text) <= batch_size:
+            raise ValueError(
+                f"{who}: text has {len(text)} characters; expected at least {batch_size + 1} for "
+                f"batch_size={batch_size} streams; give a longer text or a smaller batch_size"
+            )
+        if self._vocab is None or self._network is None:
+            vocab, network = self._made(Vocabulary.of(text))
+        else:
+            vocab, network = self._vocab, self._network
+            _warn_of_unknown(who, "text", text, vocab)
+        ids, optimizer = vocab.encode(text), Adam(network, lr=lr)
+        self._vocab, self._network = vocab, network  # all was checked
         rng = np.random.default_rng([self.seed, 1])
         per_epoch = math.ceil((len(ids) - 1) // batch_size / chunk_size)
         batches = (
             batch
             for _ in range(epochs)
-            for batch in chunks(ids, batch_size, chunk_size, int(rng.integers(max(len(ids), 1))))
+            for batch in chunks(ids, batch_size, chunk_size, int(rng.integers(len(ids))))
         )
         state = None
 
@@ -230,7 +264,7 @@ class LanguageModel:
         try:
             return run(
                 network,
-                Adam(network, lr=lr),
+                optimizer,
                 batches,
                 gradient,
                 total=epochs * per_epoch,
@@ -250,9 +284,10 @@ class LanguageModel:
         ValueError
             The text has less than two characters.
         """
-        ids = self._encode("bits_per_character", text)
+        who = "LanguageModel.bits_per_character"
+        ids = self.vocab.encode(_text(who, "text", text))
         if len(ids) < 2:
-            raise ValueError(f"bits_per_character: the text has {len(ids)} characters; expected at least 2")
+            raise ValueError(f"{who}: text has {len(ids)} characters; expected at least 2")
         state, nats = None, 0.0
         for start in range(0, len(ids) - 1, _WINDOW):
             part = ids[start : start + _WINDOW + 1]
@@ -293,16 +328,22 @@ class LanguageModel:
         ------
         ValueError
             An empty prompt, a negative temperature or length, top_k less than 1.
+
+        Warns
+        -----
+        UserWarning
+            Many of the prompt's characters are unknown to the model.
         """
-        ids = self._encode("generate", prompt)
+        who = "LanguageModel.generate"
+        ids = self.vocab.encode(_text(who, "prompt", prompt))
         if len(ids) == 0:
-            raise ValueError('generate: the prompt is empty; give at least one character, for example "\\n"')
+            raise ValueError(f'{who}: prompt is empty; give at least one character, for example "\\n"')
         if not 0 <= temperature < math.inf:
-            raise ValueError(f"generate: temperature is {temperature}; expected 0 or more")
-        if top_k is not None and top_k < 1:
-            raise ValueError(f"generate: top_k is {top_k}; expected at least 1, or None")
-        if length < 0:
-            raise ValueError(f"generate: length is {length}; expected 0 or more")
+            raise ValueError(f"{who}: temperature is {temperature}; expected 0 or more")
+        if top_k is not None:
+            top_k = _checks.size(who, "top_k", top_k)
+        length = _checks.size(who, "length", length, least=0)
+        _warn_of_unknown(who, "prompt", prompt, self.vocab)
         rng = np.random.default_rng(seed)
         logits, state = self.network(ids[:, None])
         logits = logits[-1]
@@ -312,11 +353,6 @@ class LanguageModel:
             written.append(chosen)
             logits, state = self.network.step(np.array([chosen]), state)
         return "".join(self.vocab.decode(written))
-
-    def _encode(self, what: str, text: str) -> np.ndarray:
-        if not isinstance(text, str):
-            raise TypeError(f"{what}: the text is a {type(text).__name__}; expected a str")
-        return self.vocab.encode(text)
 
     # ---- files ----
 
@@ -359,7 +395,7 @@ class LanguageModel:
             model = cls(kinds[options.pop("name")](**options), **{name: meta[name] for name in _SETTINGS})
             vocab = Vocabulary(meta["vocab"])
             model._check_sizes(vocab, arrays)
-            model._build(vocab)
+            model._vocab, model._network = model._made(vocab)
             model.network.thaw().load_state_dict(arrays)
             model.network.freeze()
         except (KeyError, TypeError, ValueError) as error:
@@ -382,6 +418,26 @@ class LanguageModel:
 
 
 _SETTINGS = ("embedding_size", "hidden_size", "num_layers", "dropout", "seed")
+
+
+def _text(who: str, argument: str, value: Any) -> str:
+    """The value, which is a str."""
+    if not isinstance(value, str):
+        raise TypeError(f"{who}: {argument} is a {type(value).__name__}; expected a str")
+    return value
+
+
+def _warn_of_unknown(who: str, argument: str, text: str, vocab: Vocabulary) -> None:
+    """Warn the caller's caller of a text of which a noticeable part, white space aside, is unknown."""
+    unknown = {c: n for c, n in Counter(text).most_common() if c not in vocab and not c.isspace()}
+    share = sum(unknown.values()) / len(text)
+    if share > _NOTICEABLE:
+        warnings.warn(
+            f"{who}: {share:.0%} of the characters of {argument} are unknown to the model "
+            f"({', '.join(_checks.first_few(list(unknown)))}), which knows those of the text it was made of; "
+            "for another alphabet make a new LanguageModel",
+            stacklevel=3,
+        )
 
 
 def _choose(logits: np.ndarray, temperature: float, top_k: int | None, rng: np.random.Generator) -> int:
