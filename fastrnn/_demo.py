@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import copy
 import math
 import os
 import re
 import textwrap
 from collections.abc import Callable
+from io import BufferedReader
+from typing import cast
 
 from . import __version__, _native, get_num_threads, num_threads
 from ._bench import interleaved, naive_gradient
@@ -46,7 +49,7 @@ def run(
     seconds = math.inf if epochs else _SECONDS
     epochs = epochs or min(20, max(1, round(_READ / len(training))))
 
-    print(f"fastrnn {__version__}, {_isa()}, {get_num_threads()} threads")
+    print(f"fastrnn {__version__}, {_isa()}, {_count(get_num_threads(), 'thread')}")
     print(f"Text    {source}: {len(training):,} characters to learn from, {len(held_out):,} held out")
     model = LanguageModel(hidden_size=hidden_size, seed=seed)
     model.build(training)
@@ -73,6 +76,8 @@ def run(
     after = model.bits_per_character(held_out)
     better = "better" if after <= bigram else "worse"
     print(f"  after training   {after:.2f}   ({abs(bigram - after):.2f} bits {better} than the bigram model)")
+    if after > bigram:
+        print(f"  to learn more: --epochs (now {epochs}), --hidden (units, now {hidden_size}), or more text")
     print(f"\nSaved to {output}", flush=True)
 
     prompt = prompt or _first_words(held_out)
@@ -80,14 +85,19 @@ def run(
     print(_wrapped(prompt + model.generate(prompt, 500, temperature=0.5, seed=seed)))
     print("-" * 78, flush=True)
 
-    ours, naive = _speed(model, training, batch)
-    print("\nTraining speed, characters a second")
-    print(f"  the whole run       {history.tokens_per_second:>7,.0f}")
-    print(f"  the step alone      {ours:>7,.0f}")
-    print(f"  in plain NumPy      {naive:>7,.0f}   (fastrnn is {ours / naive:.1f} times as fast)")
+    with num_threads(threads):
+        ours, naive = _speed(model, training, batch)
+    print(f"\nTraining speed on {_count(threads, 'thread')}, characters a second")
+    print(f"  the whole run   {history.tokens_per_second:>7,.0f}   all steps, and whatever else the machine did")
+    print(f"  one step alone  {ours:>7,.0f}   measured afterwards, in turn with plain NumPy")
+    print(f"  in plain NumPy  {naive:>7,.0f}   the same step; fastrnn is {ours / naive:.1f} times as fast")
     print("\nLet it write on:")
     print(f'  fastrnn generate {output} --prompt "{prompt}"')
     return 0
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 _INNER_SPACES = re.compile(r"(?<=\S) {2,}")  # tables and padding, not indentation
@@ -120,15 +130,19 @@ def _read(text_file: str | None) -> tuple[str, str]:
             return "the Python language reference (pydoc_data.topics)", default_text()
         except ImportError:
             raise OSError("this Python has no pydoc_data.topics; give a text with --text FILE") from None
-    try:
-        with open(text_file, encoding="utf-8-sig") as file:
+    with open(text_file, encoding="utf-8-sig") as file:
+        start = cast("BufferedReader", file.buffer).peek()
+        utf16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        if b"\0" in start and not utf16:
+            raise ValueError(f"{text_file} is binary, not text; give a text file, such as a .txt")
+        try:
             text = file.read(_READ + _HELD_OUT)
-    except UnicodeDecodeError as error:
-        found = "UTF-16" if error.object[:2] in (b"\xff\xfe", b"\xfe\xff") else "ENCODING"
-        raise ValueError(
-            f"{text_file} is not UTF-8 (byte {error.start} is {error.object[error.start]:#04x}); convert it: "
-            f"iconv -f {found} -t UTF-8 {text_file}{'' if found == 'UTF-16' else ' (ENCODING: CP1258, ...)'}"
-        ) from None
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{text_file} is not UTF-8 (byte {error.start} is {error.object[error.start]:#04x}); convert "
+                f"it: iconv -f {'UTF-16' if utf16 else 'ENCODING'} -t UTF-8 {text_file}"
+                f"{'' if utf16 else ' (ENCODING: CP1258, ...)'}"
+            ) from None
     if len(text) < _SHORTEST:
         raise ValueError(f"{text_file} has {len(text)} characters; give a text of at least {_SHORTEST:,}")
     return text_file, text

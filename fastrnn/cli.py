@@ -7,6 +7,7 @@ import contextlib
 import math
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -29,6 +30,8 @@ bits per character before and after, beside a bigram model; a sample; the speed,
 The default text is the language reference that Python carries in its standard library (pydoc_data.topics).
 Ctrl-C stops the training and keeps the model trained so far. The same seed gives the same model, bit
 for bit, unless the time limit stops the training; --epochs sets it aside.
+
+A text of your own has at least 2,000 characters; some hundred thousand are better.
 """
 
 _GENERATE = """\
@@ -49,8 +52,15 @@ Runtime; in turn, in half a minute. All of them must compute the same numbers fi
   fastrnn bench --shape 100,1,256,256 --shape 35,20,650,650 --mode training --threads 1
 
 Times are medians in milliseconds, ± half the distance of the quartiles. GFLOP/s counts the products only.
-roofline: the time that the machine's multiply-adds, caches and memory, measured meanwhile with a small C
-program, allow at best, as a part of the time taken.
+
+  roofline   the time that the machine's multiply-adds, caches and memory, measured meanwhile with a small C
+             program, allow at best, as a part of the time taken
+  x naive    how many times as fast as naive NumPy fastrnn is
+  x peer     how many times as fast as the fastest of the other libraries fastrnn is
+  peer at    the roofline of that library
+  least      the smallest "x peer" of all shapes, and its shape
+
+Other work on the machine makes the figures useless; where there was much, a line at the end says so.
 """
 
 
@@ -65,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             from . import set_num_threads
 
             set_num_threads(arguments.threads)
-        return arguments.run(arguments) or 0
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(f"fastrnn: {message}", file=sys.stderr)
+            return arguments.run(arguments) or 0
     except KeyboardInterrupt:
         print("\nfastrnn: interrupted", file=sys.stderr)
         return 130
@@ -74,7 +86,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (OSError, ValueError, FloatingPointError) as error:
-        print(f"fastrnn: {error}", file=sys.stderr)
+        said = str(error)
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            said = f"{error.filename}: {error.strerror}"  # without its number
+        print(f"fastrnn: {said}", file=sys.stderr)
         return 1
 
 

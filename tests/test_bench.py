@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
+import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +15,7 @@ import pytest
 
 from fastrnn._bench import contenders, naive, report, roofline
 from fastrnn._bench.cases import CELLS, MODES, Case, draw, quick
-from fastrnn._bench.timing import Times, evictor, interleaved, measure
+from fastrnn._bench.timing import Times, evictor, interleaved, measure, watch
 
 ROOT = Path(__file__).parents[1]
 SMALL = (6, 3, 4, 5)
@@ -374,6 +377,31 @@ def test_an_interrupt_ends_with_the_report(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "interrupted" in out
     assert "Geometric means" in out
+
+
+@pytest.mark.parametrize(("taken", "said"), [(0.34, True), (0.01, False), (math.nan, False)])
+def test_a_busy_machine_is_named_under_the_figures(taken, said, monkeypatch, capsys):
+    monkeypatch.setattr(report, "watch", lambda: lambda: taken)
+    report.show([], [1], peers=[], probe=False)
+    assert ("Other work took 34% of the CPUs' time" in capsys.readouterr().out) == said
+
+
+def test_the_work_of_others_is_not_ours():
+    others, cpus = watch(), len(os.sched_getaffinity(0))
+    with subprocess.Popen(
+        [sys.executable, "-c", "while True: pass"]
+    ) as other:  # counts as ours once it ended
+        end = time.perf_counter() + 0.5
+        while time.perf_counter() < end:
+            pass
+        taken = others()
+        other.kill()
+    assert 0.3 / cpus < taken <= 1.1
+
+
+def test_the_work_of_others_is_unknown_without_proc(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert math.isnan(watch()())
 
 
 # ---- python -m benchmarks.compare ----

@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 
+import fastrnn
 from fastrnn import _demo, cli
 from fastrnn._bench import contenders
 from fastrnn.models import LanguageModel
@@ -51,12 +53,48 @@ def test_demo_is_the_same_in_every_run(poem, tmp_path, capsys):
 
 def test_demo_trains_on_one_thread_where_more_are_slower(poem, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(_demo, "get_num_threads", lambda: 2)
-    for all_threads, said in ((2.0, True), (0.5, False)):
-        seconds = {"ours": 1.0, "naive": 1.0, "one": 1.0, "all": all_threads}
-        monkeypatch.setattr(_demo, "interleaved", lambda calls, rounds, s=seconds: s)
+    measured, seconds = [], {"ours": 1.0, "naive": 1.0, "one": 1.0}
+
+    def interleaved(calls, rounds):
+        measured.append(fastrnn.get_num_threads())
+        return seconds
+
+    monkeypatch.setattr(_demo, "interleaved", interleaved)
+    for seconds["all"], said in ((2.0, True), (0.5, False)):
         run(*DEMO, "--text", poem, "-o", tmp_path / str(said))
-        assert ("on one thread" in capsys.readouterr().out) == said
+        out = capsys.readouterr().out
+        assert ("on one thread" in out) == said
+        assert measured[-1] == 2 - said  # the step as the run
+        assert f"Training speed on {'1 thread' if said else '2 threads'}, characters a second" in out
     assert (tmp_path / "True").read_bytes() == (tmp_path / "False").read_bytes()
+
+
+@pytest.mark.parametrize(("hidden", "epochs", "said"), [(2, 1, True), (32, 60, False)])
+def test_a_model_worse_than_the_bigram_has_advice(poem, tmp_path, capsys, hidden, epochs, said):
+    sizes = ["--hidden", hidden, "--epochs", epochs, "--threads", 1]
+    with fastrnn.num_threads(1):  # which the command sets for good
+        run("demo", *sizes, "--text", poem, "-o", tmp_path / "m.npz")
+    out = capsys.readouterr().out
+    assert ("worse than the bigram" in out) == said
+    assert (f"to learn more: --epochs (now {epochs}), --hidden (units, now {hidden})" in out) == said
+
+
+def test_help_says_how_long_a_text_is(capsys):
+    with pytest.raises(SystemExit):
+        run("demo", "--help")
+    assert f"at least {_demo._SHORTEST:,} characters" in capsys.readouterr().out
+
+
+def test_a_warning_is_one_line(poem, tmp_path, capsys):
+    model = tmp_path / "m.npz"
+    trained = LanguageModel(hidden_size=8)
+    trained.build(VIETNAMESE)
+    trained.save(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert run("generate", model, "--prompt", "жёлтый") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("fastrnn: LanguageModel.generate: 100% of the characters of prompt are unknown")
 
 
 def test_default_text_holds_nothing_twice():
@@ -76,9 +114,12 @@ def test_split_is_all_of_the_text():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "No such file"),
+        (None, r"^fastrnn: /.*/text: No such file"),
         (b"short", "has 5 characters"),
         ("naïve ".encode("latin-1") * 900, r"not UTF-8 \(byte 2 is 0xef\)"),
+        (VIETNAMESE.encode("utf-16"), r"not UTF-8 .* iconv -f UTF-16"),
+        (b"\x7fELF\0\0" * 900, "text is binary, not text; give a text file"),
+        (bytes(3000), "text is binary, not text"),
     ],
 )
 def test_bad_texts_end_with_a_message(content, message, tmp_path, capsys):
@@ -86,7 +127,9 @@ def test_bad_texts_end_with_a_message(content, message, tmp_path, capsys):
     if content is not None:
         path.write_bytes(content)
     assert run("demo", "--text", path, "-o", tmp_path / "m.npz") == 1
-    assert re.search(message, capsys.readouterr().err)
+    said = capsys.readouterr().err
+    assert re.search(message, said)
+    assert "Errno" not in said
     assert not (tmp_path / "m.npz").exists()
 
 

@@ -20,7 +20,7 @@ from .. import _config
 from . import contenders
 from .cases import Case, draw
 from .roofline import Limits, Probe, cache_bytes, no_probe, roofline
-from .timing import Times, evictor, measure
+from .timing import Times, evictor, measure, watch
 
 __all__ = ["Row", "as_json", "companions", "machine", "means", "run", "show", "table"]
 
@@ -192,6 +192,7 @@ def show(cases: Sequence[Case], threads: Sequence[int], *, probe: bool = True, *
         )
 
     rows: list[Row] = []
+    others = watch()
 
     def measured() -> Iterator[Row]:
         for n in threads:
@@ -213,7 +214,16 @@ def show(cases: Sequence[Case], threads: Sequence[int], *, probe: bool = True, *
         print(line)
     for limits in {(row.threads, row.case.dtype): row.limits for row in rows if row.limits}.values():
         print("\n" + limits_line(limits))
+    if (taken := others()) > _BUSY:
+        print(
+            f"\nOther work took {taken:.0%} of the CPUs' time meanwhile: these figures are not to be "
+            "trusted. Measure again when the machine is idle."
+        )
     return rows
+
+
+#: A machine is busy where others take a greater part of its CPUs' time.
+_BUSY = 0.05
 
 
 def _progress(text: str) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Times", "evictor", "interleaved", "measure"]
+__all__ = ["Times", "evictor", "interleaved", "measure", "watch"]
 
 # Threads that have nothing to do spin on: OpenMP's for some 6 ms, ONNX Runtime's 40, OpenBLAS's 120.
 _LONGEST_PAUSE = 0.5
@@ -104,6 +106,33 @@ def evictor(size: int, threads: int) -> Callable[[], None]:
         list(pool.map(np.sum, buffers))
 
     return evict
+
+
+def watch() -> Callable[[], float]:
+    """Return a call that tells which part of our CPUs' time others took since; NaN where nobody knows."""
+
+    def spent() -> tuple[float, float, float]:
+        return _busy(), sum(os.times()[:4]), time.perf_counter()
+
+    start = spent()
+
+    def others() -> float:
+        busy, own, elapsed = (now - then for now, then in zip(spent(), start, strict=True))
+        return max(0.0, busy - own) / (elapsed * len(os.sched_getaffinity(0))) if busy >= 0 else math.nan
+
+    return others
+
+
+def _busy() -> float:
+    """Seconds that the CPUs of this process have worked, for anybody, since the machine's start."""
+    try:
+        ours = {f"cpu{n}" for n in os.sched_getaffinity(0)}
+        lines = [line.split() for line in Path("/proc/stat").read_text(encoding="ascii").splitlines()]
+        times = [list(map(int, fields)) for name, *fields in lines if name in ours]
+        # user, nice, system, idle, iowait, irq, softirq, steal; guests are in user
+        return sum(sum(t[:3]) + sum(t[5:8]) for t in times) / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError):
+        return math.nan
 
 
 def _pause() -> None:

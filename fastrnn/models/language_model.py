@@ -23,8 +23,8 @@ __all__ = ["LanguageModel", "Network"]
 #: Steps of a text that are run at once where no gradient is wanted.
 _WINDOW = 1024
 
-#: A warning is given where a greater part of a text's characters is unknown. (What stands only once in the text
-#: that a model is made of is unknown too, but less.)
+#: A warning is given where a greater part of a text's characters is unknown. (What stands only once in the
+#: text that a model is made of is unknown too, but less.)
 _NOTICEABLE = 0.2
 
 _NOT_TRAINED = "LanguageModel: not trained yet; call fit(text), or LanguageModel.load(path)"
