@@ -1,4 +1,4 @@
-"""A stream, step by step,: what arrives is answered at once.
+"""A stream, step by step: what arrives is answered at once.
 
 The answers have the bits of the whole sequence run at once, and so has a stream that is cut anywhere.
 """

@@ -88,7 +88,7 @@ def run(
     with num_threads(threads):
         ours, naive = _speed(model, training, batch)
     print(f"\nTraining speed on {_count(threads, 'thread')}, characters a second")
-    print(f"  the whole run   {history.tokens_per_second:>7,.0f}   all steps, and whatever else the machine did")
+    print(f"  the whole run   {history.tokens_per_second:>7,.0f}   with whatever else the machine did")
     print(f"  one step alone  {ours:>7,.0f}   measured afterwards, in turn with plain NumPy")
     print(f"  in plain NumPy  {naive:>7,.0f}   the same step; fastrnn is {ours / naive:.1f} times as fast")
     print("\nLet it write on:")

@@ -14,12 +14,30 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
 
 
-def test_python_blocks_run(capsys):
-    """In order and in one namespace, as a reader would paste them."""
-    namespace = {"__name__": "readme"}
+def programs():
+    """The Python blocks, each with those that it says it goes on from."""
+    before = ""
     for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), namespace)
-    assert "instruction set" in capsys.readouterr().out
+        before = before + block if block.startswith("# goes on from above") else block
+        yield before
+
+
+@pytest.mark.parametrize("program", list(programs()))
+def test_python_blocks_run_alone_or_say_where_they_go_on(program):
+    exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
+
+
+@pytest.mark.peers
+def test_blocks_with_pytorch_run():
+    pytest.importorskip("torch")
+    (program,) = blocks("py")
+    exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_the_language_model_writes_what_the_comment_says(capsys):
+    (program,) = (program for program in programs() if "LanguageModel" in program)
+    exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
+    assert capsys.readouterr().out.splitlines()[-1].rstrip() == re.search(r"seed=0\)\)  # (.*)", program)[1]
 
 
 def test_first_two_commands_install_and_run():
@@ -30,12 +48,18 @@ def test_first_two_commands_install_and_run():
     assert "pytest" in second
 
 
-NAMED = sorted(set(re.findall(r"`((?:docs|benchmarks)/[\w.]+|[A-Z]+\.md)`", README)))
+LINKED = sorted(set(re.findall(r"(?<=\]\()[^):#]+(?=\))|(?<=\]: )\S+$", README, re.M)))
 
 
-@pytest.mark.parametrize("name", NAMED)
-def test_files_named_exist(name):
+@pytest.mark.parametrize("name", LINKED)
+def test_links_lead_to_files(name):
     assert (ROOT / name).exists()
+
+
+def test_files_that_are_named_are_links():
+    named = set(re.findall(r"\[((?:docs|benchmarks)/[\w.]+|[A-Z]+\.md)\](?!:)", README))
+    assert named <= set(LINKED)
+    assert len(named) > 5
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*.py")), ids=lambda p: p.stem)
