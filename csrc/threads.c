@@ -56,6 +56,15 @@ __attribute__((constructor)) static void learn_surroundings(void)
     cpu_quota = read_quota();
 }
 
+/* ---- time ---- */
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 /* ---- how many ---- */
 
 int fr_has_openmp(void)
@@ -91,13 +100,35 @@ static const double work_worth_a_thread = 4e5;
 /* The same for a step whose units are shared, with a barrier at its end. */
 static const double step_worth_a_thread = 6e4;
 
+/* Somebody else needs the CPUs: a member of a team had to wait for another that was not running. It is taken for true for
+ * a while, and then tried again. */
+static const double crowded_for = 1;
+static double crowded_until;
+
+static int crowded(void)
+{
+    double until;
+    __atomic_load(&crowded_until, &until, __ATOMIC_RELAXED);
+    return until > 0 && now() < until;
+}
+
+static void crowd(void)
+{
+    double until = now() + crowded_for;
+    __atomic_store(&crowded_until, &until, __ATOMIC_RELAXED);
+}
+
 int fr_team(const fr_run *run, double flops)
 {
+    int most;
     if (run->threads > 0)
         return run->threads;
     if (flops < work_worth_a_thread)
         return 1;
-    return (int)fr_min(fr_default_threads(), 1 + (ptrdiff_t)(flops / work_worth_a_thread));
+    most = fr_default_threads();
+    if (most > 1 && crowded())
+        most /= 2;
+    return (int)fr_min(most, 1 + (ptrdiff_t)(flops / work_worth_a_thread));
 }
 
 int fr_team_over_steps(const fr_run *run, double flops, double beside, ptrdiff_t steps, ptrdiff_t batch)
@@ -107,6 +138,15 @@ int fr_team_over_steps(const fr_run *run, double flops, double beside, ptrdiff_t
            && beside * (double)steps < team * work_worth_a_thread)
         team--;
     return team;
+}
+
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
 }
 
 /* ---- floating-point state ---- */
@@ -144,35 +184,31 @@ uint64_t fr_float_enter(void) { return 0; }
 void fr_float_leave(uint64_t was) { (void)was; }
 #endif
 
-static void run_member(fr_work *work, void *argument, int member, int members)
-{
-    uint64_t was = fr_float_enter();
-    work(argument, member, members);
-    fr_float_leave(was);
-}
-
-void fr_parallel(int threads, fr_work *work, void *argument)
-{
-#ifdef _OPENMP
-    if (threads > 1 && !in_forked_child) {
-#pragma omp parallel num_threads(threads)
-        run_member(work, argument, omp_get_thread_num(), omp_get_num_threads());
-        return;
-    }
-#endif
-    (void)threads;
-    run_member(work, argument, 0, 1);
-}
-
 /* ---- barrier ---- */
 
-static inline void relax(void)
+/* The region this thread is in: when it began, and how long the thread has waited in it. */
+static _Thread_local double region_began, region_waited;
+
+/* Waits with the CPU given to whoever has use for it. Where most of the time goes by with waiting, the late one has no
+ * CPU; this thread then sleeps for moments, so that it can come to this one. */
+static void wait_long(const fr_barrier *barrier, int64_t target)
 {
-#if defined(__x86_64__)
-    _mm_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
+    static const double late = 1e-3;
+    static const struct timespec nap = {0, 20000};
+    const double began = now();
+    double waited = region_waited;
+    for (int tries = 1; __atomic_load_n(&barrier->count, __ATOMIC_ACQUIRE) < target; tries++) {
+        sched_yield();
+        if (tries % 32 == 0) {
+            const double time = now();
+            waited = region_waited + time - began;
+            if (waited > late && waited > (time - region_began) / 3) {
+                crowd();
+                nanosleep(&nap, NULL);
+            }
+        }
+    }
+    region_waited = waited;
 }
 
 void fr_barrier_wait(fr_barrier *barrier, int members)
@@ -182,24 +218,99 @@ void fr_barrier_wait(fr_barrier *barrier, int members)
         return;
     mine = __atomic_fetch_add(&barrier->count, 1, __ATOMIC_ACQ_REL);
     target = (mine / members + 1) * members;
-    for (int spins = 0; __atomic_load_n(&barrier->count, __ATOMIC_ACQUIRE) < target; spins++)
-        if (spins < 100)
+    for (int spins = 0; __atomic_load_n(&barrier->count, __ATOMIC_ACQUIRE) < target; spins++) {
+        relax();
+        if (spins == 100) {
+            wait_long(barrier, target);
+            return;
+        }
+    }
+}
+
+/* ---- team ---- */
+
+static void run_member(fr_work *work, void *argument, int member, int members)
+{
+    uint64_t was = fr_float_enter();
+    work(argument, member, members);
+    fr_float_leave(was);
+}
+
+#ifdef _OPENMP
+/* A team: the CPUs on which its members run, a bit each; how many members have come; and its end, which comes before
+ * OpenMP's, whose threads wait for each other without giving way. */
+typedef struct team {
+    uint64_t cpus[CPU_SETSIZE / 64];
+    int here;
+    fr_barrier end;
+} team;
+
+/* Whether the CPU was there already. */
+static int take_cpu(team *team, int cpu)
+{
+    const uint64_t bit = (uint64_t)1 << (cpu % 64);
+    return cpu >= 0 && cpu < CPU_SETSIZE && (__atomic_fetch_or(&team->cpus[cpu / 64], bit, __ATOMIC_RELAXED) & bit);
+}
+
+/* A thread that has slept may wake on the CPU of the one that called it, and both stay there for milliseconds, in turn.
+ * Such a thread goes to a CPU of its own, if there is one. */
+static void leave_shared_cpu(team *team)
+{
+    cpu_set_t allowed, empty;
+    if (!take_cpu(team, sched_getcpu()) || crowded() || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    empty = allowed;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (__atomic_load_n(&team->cpus[cpu / 64], __ATOMIC_RELAXED) >> (cpu % 64) & 1)
+            CPU_CLR(cpu, &empty);
+    if (CPU_COUNT(&empty) > 0 && sched_setaffinity(0, sizeof empty, &empty) == 0) {
+        sched_setaffinity(0, sizeof allowed, &allowed);
+        take_cpu(team, sched_getcpu());
+    }
+}
+
+/* The calling thread lets members run that may have woken on its CPU. */
+static void await_team(const team *team, int members)
+{
+    for (int tries = 0; tries < 64 && __atomic_load_n(&team->here, __ATOMIC_RELAXED) < members - 1; tries++)
+        if (tries < 60)
             relax();
-        else
-            sched_yield();      /* somebody else has the core: let the late one have it */
+        else if (!crowded())
+            sched_yield();
+}
+#endif
+
+void fr_parallel(int threads, fr_work *work, void *argument)
+{
+#ifdef _OPENMP
+    if (threads > 1 && !in_forked_child) {
+        team team = {.here = 0};
+        take_cpu(&team, sched_getcpu());
+#pragma omp parallel num_threads(threads)
+        {
+            const int member = omp_get_thread_num(), members = omp_get_num_threads();
+            region_began = now();
+            region_waited = 0;
+            if (member > 0) {
+                leave_shared_cpu(&team);
+                __atomic_fetch_add(&team.here, 1, __ATOMIC_RELAXED);
+            } else {
+                await_team(&team, members);
+            }
+            run_member(work, argument, member, members);
+            fr_barrier_wait(&team.end, members);
+        }
+        return;
+    }
+#endif
+    (void)threads;
+    run_member(work, argument, 0, 1);
 }
 
 /* ---- windows ---- */
 
 static const double window_seconds = 0.03;
 static const double seconds_between_polls = 0.05;      /* a look may have to wait for a lock */
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 void fr_window_open(fr_window *window, const fr_run *run)
 {

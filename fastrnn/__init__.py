@@ -8,7 +8,6 @@ __version__ = "0.1.0"
 
 from typing import TYPE_CHECKING, Any
 
-from . import _waiting as _waiting  # isort: skip  # before anything else loads the kernels
 from . import cells, functional, io, losses, nn, optim, reference
 from ._config import (
     backend,

@@ -17,7 +17,6 @@ MAY_IMPORT = {
     "cells": set(),
     "_checks": {"cells"},
     "_native": set(),
-    "_waiting": {"_native"},
     "_config": {"_native"},
     "reference": {"cells", "_checks"},
     "functional": FOUNDATION | {"_native", "reference"},

@@ -45,7 +45,7 @@ def measure(
     calls: Mapping[str, Callable[[], Any]],
     rounds: int = 7,
     *,
-    block: float = 0.01,
+    block: float = 0.04,
     budget: float = math.inf,
     before: Callable[[], Any] | None = None,
     beside: Callable[[], Any] | None = None,
