@@ -253,12 +253,16 @@ static int take_cpu(team *team, int cpu)
 }
 
 /* A thread that has slept may wake on the CPU of the one that called it, and both stay there for milliseconds, in turn.
- * Such a thread goes to a CPU of its own, if there is one. */
+ * Such a thread goes to a CPU of its own, if there is one; not all the time, as somebody else may be there. */
 static void leave_shared_cpu(team *team)
 {
+    static const double stays = 2e-3;
+    static _Thread_local double left;
     cpu_set_t allowed, empty;
-    if (!take_cpu(team, sched_getcpu()) || crowded() || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+    if (!take_cpu(team, sched_getcpu()) || region_began - left < stays
+        || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
         return;
+    left = region_began;
     empty = allowed;
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
         if (__atomic_load_n(&team->cpus[cpu / 64], __ATOMIC_RELAXED) >> (cpu % 64) & 1)
