@@ -186,8 +186,49 @@ void fr_float_leave(uint64_t was) { (void)was; }
 
 /* ---- barrier ---- */
 
-/* The region this thread is in: when it began, and how long the thread has waited in it. */
+/* A team: on which CPU each of its first members was last seen, plus one; how many members have come; and its end, which
+ * comes before OpenMP's, whose threads wait for each other without giving way. */
+enum { SEEN = 64 };
+typedef struct team {
+    int cpu[SEEN];
+    int here;
+    fr_barrier end;
+} team;
+
+/* The region this thread is in: its team, its place there, when it began, and how long the thread has waited in it. */
+static _Thread_local team *region_team;
+static _Thread_local int region_member;
 static _Thread_local double region_began, region_waited;
+
+/* A thread that has slept may wake on the CPU of the one that called it, and both stay there for milliseconds, in turn.
+ * Such a thread goes to a CPU of its own, if there is one; not all the time, as somebody else may be there. */
+static void leave_shared_cpu(void)
+{
+    static const double stays = 2e-3;
+    static _Thread_local double left;
+    const int cpu = sched_getcpu(), member = region_member;
+    team *team = region_team;
+    cpu_set_t allowed, empty;
+    int shared = 0;
+    if (member >= SEEN || cpu < 0)
+        return;
+    __atomic_store_n(&team->cpu[member], cpu + 1, __ATOMIC_RELAXED);
+    for (int m = 0; m < member; m++)
+        shared |= __atomic_load_n(&team->cpu[m], __ATOMIC_RELAXED) == cpu + 1;
+    if (!shared || now() - left < stays || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    left = now();
+    empty = allowed;
+    for (int m = 0; m < SEEN; m++) {
+        const int taken = __atomic_load_n(&team->cpu[m], __ATOMIC_RELAXED);
+        if (taken > 0)
+            CPU_CLR(taken - 1, &empty);
+    }
+    if (CPU_COUNT(&empty) > 0 && sched_setaffinity(0, sizeof empty, &empty) == 0) {
+        sched_setaffinity(0, sizeof allowed, &allowed);
+        __atomic_store_n(&team->cpu[member], sched_getcpu() + 1, __ATOMIC_RELAXED);
+    }
+}
 
 /* Waits with the CPU given to whoever has use for it. Where most of the time goes by with waiting, the late one has no
  * CPU; this thread then sleeps for moments, so that it can come to this one. */
@@ -197,6 +238,7 @@ static void wait_long(const fr_barrier *barrier, int64_t target)
     static const struct timespec nap = {0, 20000};
     const double began = now();
     double waited = region_waited;
+    leave_shared_cpu();
     for (int tries = 1; __atomic_load_n(&barrier->count, __ATOMIC_ACQUIRE) < target; tries++) {
         sched_yield();
         if (tries % 32 == 0) {
@@ -237,42 +279,6 @@ static void run_member(fr_work *work, void *argument, int member, int members)
 }
 
 #ifdef _OPENMP
-/* A team: the CPUs on which its members run, a bit each; how many members have come; and its end, which comes before
- * OpenMP's, whose threads wait for each other without giving way. */
-typedef struct team {
-    uint64_t cpus[CPU_SETSIZE / 64];
-    int here;
-    fr_barrier end;
-} team;
-
-/* Whether the CPU was there already. */
-static int take_cpu(team *team, int cpu)
-{
-    const uint64_t bit = (uint64_t)1 << (cpu % 64);
-    return cpu >= 0 && cpu < CPU_SETSIZE && (__atomic_fetch_or(&team->cpus[cpu / 64], bit, __ATOMIC_RELAXED) & bit);
-}
-
-/* A thread that has slept may wake on the CPU of the one that called it, and both stay there for milliseconds, in turn.
- * Such a thread goes to a CPU of its own, if there is one; not all the time, as somebody else may be there. */
-static void leave_shared_cpu(team *team)
-{
-    static const double stays = 2e-3;
-    static _Thread_local double left;
-    cpu_set_t allowed, empty;
-    if (!take_cpu(team, sched_getcpu()) || region_began - left < stays
-        || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
-        return;
-    left = region_began;
-    empty = allowed;
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (__atomic_load_n(&team->cpus[cpu / 64], __ATOMIC_RELAXED) >> (cpu % 64) & 1)
-            CPU_CLR(cpu, &empty);
-    if (CPU_COUNT(&empty) > 0 && sched_setaffinity(0, sizeof empty, &empty) == 0) {
-        sched_setaffinity(0, sizeof allowed, &allowed);
-        take_cpu(team, sched_getcpu());
-    }
-}
-
 /* The calling thread lets members run that may have woken on its CPU. */
 static void await_team(const team *team, int members)
 {
@@ -289,14 +295,16 @@ void fr_parallel(int threads, fr_work *work, void *argument)
 #ifdef _OPENMP
     if (threads > 1 && !in_forked_child) {
         team team = {.here = 0};
-        take_cpu(&team, sched_getcpu());
+        team.cpu[0] = sched_getcpu() + 1;
 #pragma omp parallel num_threads(threads)
         {
             const int member = omp_get_thread_num(), members = omp_get_num_threads();
+            region_team = &team;
+            region_member = member;
             region_began = now();
             region_waited = 0;
+            leave_shared_cpu();
             if (member > 0) {
-                leave_shared_cpu(&team);
                 __atomic_fetch_add(&team.here, 1, __ATOMIC_RELAXED);
             } else {
                 await_team(&team, members);
