@@ -307,9 +307,8 @@ static fr_status FN(backward)(const fr_args *a)
 {
     const FN(cell) *cell = FN(cells)[a->cell];
     const ptrdiff_t B = a->batch, H = a->hidden, P = a->outputs;
-    const double flops = FN(flops_a_row)(a), all_rows = (double)fr_max(B, 1);
-    const double products = flops + 2 * FN(input_flops_a_row)(a);       /* after the loop: gradients of weights, dx */
-    const int team = fr_team_over_steps(&a->run, flops * all_rows, products * all_rows, a->steps, B);
+    const double flops = FN(flops_a_row)(a);
+    const int team = FN(team)(a, 1);
     FN(backward_call) plan = {.a = a, .cell = cell}, *c;
     fr_arena arena = {NULL, 0, 0};
     fr_window window;

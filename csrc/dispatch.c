@@ -52,15 +52,47 @@ const char *fr_compiler(void)
 
 static const fr_kernels *kernels(const fr_run *run) { return tables[run->isa]; }
 
-fr_status fr_forward(const fr_args *a) { return kernels(&a->run)->forward[a->run.dtype](a); }
-fr_status fr_backward(const fr_args *a) { return kernels(&a->run)->backward[a->run.dtype](a); }
+typedef fr_status pass(const fr_args *);
+typedef fr_status linear_pass(const fr_linear_args *);
+
+typedef struct call {
+    pass *pass;
+    const fr_args *args;
+    linear_pass *linear;        /* or this */
+    const fr_linear_args *linear_args;
+    fr_status status;
+} call;
+
+static void run_call(void *argument)
+{
+    call *c = argument;
+    c->status = c->pass ? c->pass(c->args) : c->linear(c->linear_args);
+}
+
+static fr_status run_pass(pass *pass, const fr_args *a, int back)
+{
+    call c = {.pass = pass, .args = a};
+    fr_with_team(kernels(&a->run)->team[a->run.dtype](a, back), run_call, &c);
+    return c.status;
+}
+
+static fr_status run_linear(linear_pass *pass, const fr_linear_args *a, int back)
+{
+    call c = {.linear = pass, .linear_args = a};
+    fr_with_team(fr_team(&a->run, fr_linear_flops(a, back)), run_call, &c);
+    return c.status;
+}
+
+fr_status fr_forward(const fr_args *a) { return run_pass(kernels(&a->run)->forward[a->run.dtype], a, 0); }
+fr_status fr_backward(const fr_args *a) { return run_pass(kernels(&a->run)->backward[a->run.dtype], a, 1); }
 size_t fr_packed_size(const fr_args *a) { return kernels(&a->run)->packed_size[a->run.dtype](a); }
-fr_status fr_linear(const fr_linear_args *a) { return kernels(&a->run)->linear[a->run.dtype](a); }
-fr_status fr_linear_backward(const fr_linear_args *a) { return kernels(&a->run)->linear_backward[a->run.dtype](a); }
+fr_status fr_linear(const fr_linear_args *a) { return run_linear(kernels(&a->run)->linear[a->run.dtype], a, 0); }
+fr_status fr_linear_backward(const fr_linear_args *a)
+{
+    return run_linear(kernels(&a->run)->linear_backward[a->run.dtype], a, 1);
+}
 
 /* ---- two calls at once ---- */
-
-typedef fr_status pass(const fr_args *);
 
 typedef struct pair {
     pass *pass;

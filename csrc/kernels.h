@@ -7,6 +7,7 @@
 /* One table an instruction set; each row for float32 and float64. */
 typedef struct fr_kernels {
     const char *name;
+    int (*team[FR_DTYPES])(const fr_args *, int back);
     fr_status (*forward[FR_DTYPES])(const fr_args *);
     fr_status (*backward[FR_DTYPES])(const fr_args *);
     size_t (*packed_size[FR_DTYPES])(const fr_args *);
@@ -47,6 +48,9 @@ typedef struct fr_group {
 typedef void fr_work(void *argument, int member, int members);
 void fr_parallel(int threads, fr_work *work, void *argument);
 
+/* Runs body(argument), whose fr_parallel then find their threads awake. */
+void fr_with_team(int threads, void (*body)(void *), void *argument);
+
 /* The default floating-point state, and back to what fr_float_enter found. */
 uint64_t fr_float_enter(void);
 void fr_float_leave(uint64_t was);
@@ -57,6 +61,11 @@ int fr_team(const fr_run *run, double flops);
 /* The team for that many steps of so many operations each, whose units may have to be shared; `beside`: operations that
  * go with a step but wait for no other. */
 int fr_team_over_steps(const fr_run *run, double flops, double beside, ptrdiff_t steps, ptrdiff_t batch);
+
+static inline double fr_linear_flops(const fr_linear_args *a, int back)
+{
+    return (back ? 4.0 : 2.0) * (double)a->rows * (double)a->inputs * (double)a->outputs;
+}
 
 /* Cuts long calls into windows of some 30 ms, with a look for signals between them. */
 typedef struct fr_window {

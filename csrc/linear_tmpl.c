@@ -59,14 +59,9 @@ static fr_status FN(linear_open)(fr_arena *arena, FN(linear_call) *c, int back, 
     return FR_OK;
 }
 
-static double FN(linear_flops)(const fr_linear_args *a)
-{
-    return 2.0 * (double)a->rows * (double)a->inputs * (double)a->outputs;
-}
-
 static fr_status FN(linear)(const fr_linear_args *a)
 {
-    const int team = fr_team(&a->run, FN(linear_flops)(a));
+    const int team = fr_team(&a->run, fr_linear_flops(a, 0));
     FN(linear_call) c = {.a = a};
     fr_arena arena = {NULL, 0, 0};
     fr_window window;
@@ -83,7 +78,7 @@ static fr_status FN(linear)(const fr_linear_args *a)
 
 static fr_status FN(linear_backward)(const fr_linear_args *a)
 {
-    const int team = fr_team(&a->run, 2 * FN(linear_flops)(a));
+    const int team = fr_team(&a->run, fr_linear_flops(a, 1));
     const ptrdiff_t I = a->inputs, O = a->outputs;
     FN(linear_call) c = {.a = a};
     fr_arena arena = {NULL, 0, 0};

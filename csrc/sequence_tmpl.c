@@ -479,6 +479,13 @@ static double FN(input_flops_a_row)(const fr_args *a)
     return 2.0 * (double)a->hidden * (double)(FN(cells)[a->cell]->gates * a->inputs);
 }
 
+/* The team for a call. After the loop backward has the gradients of the weights and dx. */
+static int FN(team)(const fr_args *a, int back)
+{
+    const double rows = (double)fr_max(a->batch, 1), flops = FN(flops_a_row)(a), inputs = FN(input_flops_a_row)(a);
+    return fr_team_over_steps(&a->run, flops * rows, (back ? flops + 2 * inputs : inputs) * rows, a->steps, a->batch);
+}
+
 /* The window from step s0 on: as long as the budget and the number of rows allow. Returns what it costs. */
 static double FN(next_window)(FN(forward_call) *c, int team, double flops, double budget)
 {
@@ -503,8 +510,8 @@ static fr_status FN(forward)(const fr_args *a)
     const FN(cell) *cell = FN(cells)[a->cell];
     const int taped = a->tape_state[0] != NULL;
     const ptrdiff_t B = a->batch;
-    const double flops = FN(flops_a_row)(a), inputs = FN(input_flops_a_row)(a), rows = (double)fr_max(B, 1);
-    const int team = fr_team_over_steps(&a->run, flops * rows, inputs * rows, a->steps, B);
+    const double flops = FN(flops_a_row)(a) + FN(input_flops_a_row)(a);
+    const int team = FN(team)(a, 0);
     FN(forward_call) plan = {.a = a, .cell = cell, .w = FN(lay_out)(a)}, *c;
     fr_arena arena = {NULL, 0, 0};
     fr_window window;
@@ -540,7 +547,7 @@ static fr_status FN(forward)(const fr_args *a)
     if (!a->packed)
         fr_parallel(team, FN(pack_window), c);
     for (c->s0 = 0; c->s0 < a->steps && status == FR_OK; c->s0 = c->s1) {
-        double cost = FN(next_window)(c, team, flops + inputs, fr_window_budget(&window));
+        double cost = FN(next_window)(c, team, flops, fr_window_budget(&window));
         memset(c->group, 0, (size_t)team * sizeof *c->group);
         fr_parallel(team, FN(forward_window), c);
         status = fr_window_step(&window, cost);

@@ -186,13 +186,18 @@ void fr_float_leave(uint64_t was) { (void)was; }
 
 /* ---- barrier ---- */
 
-/* A team: on which CPU each of its first members was last seen, plus one; how many members have come; and its end, which
- * comes before OpenMP's, whose threads wait for each other without giving way. */
+/* A team, which serves a whole call: on which CPU each of its first members was last seen, plus one; how many members
+ * there are, and have come; the work at hand, of which the first `working` members take part, and how often there was
+ * some; no work is the end. */
 enum { SEEN = 64 };
 typedef struct team {
     int cpu[SEEN];
-    int here;
-    fr_barrier end;
+    int members, here;
+    fr_work *work;
+    void *argument;
+    int working;
+    _Alignas(FR_LINE) int64_t posted;
+    fr_barrier done;
 } team;
 
 /* The region this thread is in: its team, its place there, when it began, and how long the thread has waited in it. */
@@ -279,26 +284,69 @@ static void run_member(fr_work *work, void *argument, int member, int members)
 }
 
 #ifdef _OPENMP
-/* The calling thread lets members run that may have woken on its CPU. */
-static void await_team(const team *team, int members)
+/* The calling thread lets members run that have woken on its CPU. Where giving way is not enough, it sleeps for a moment:
+ * its share of the work would have to wait for theirs in any case. */
+static void await_team(const team *team)
 {
-    for (int tries = 0; tries < 64 && __atomic_load_n(&team->here, __ATOMIC_RELAXED) < members - 1; tries++)
+    static const struct timespec nap = {0, 1};
+    int naps = 0;
+    for (int tries = 0; naps < 2 && __atomic_load_n(&team->here, __ATOMIC_ACQUIRE) < team->members - 1; tries++)
         if (tries < 60)
             relax();
-        else if (!crowded())
+        else if (now() - region_began < (naps + 1) * 30e-6)
             sched_yield();
+        else if (nanosleep(&nap, NULL) == 0)
+            naps++;
+        else
+            return;
 }
 #endif
 
-void fr_parallel(int threads, fr_work *work, void *argument)
+#ifdef _OPENMP
+/* Members other than the first: work that is posted, until the end. */
+static void serve(team *team, int member)
+{
+    static const struct timespec nap = {0, 20000};
+    for (int64_t seen = 0;; seen++) {
+        double began = 0;
+        for (int tries = 0; __atomic_load_n(&team->posted, __ATOMIC_ACQUIRE) == seen; tries++) {
+            if (tries < 100)
+                relax();
+            else if (tries % 32 != 0)
+                sched_yield();
+            else if (began == 0)
+                began = now();
+            else if (now() - began > 1e-3)      /* the caller waits for something else */
+                nanosleep(&nap, NULL);
+        }
+        if (!team->work)
+            return;
+        if (member < team->working)
+            run_member(team->work, team->argument, member, team->working);
+        fr_barrier_wait(&team->done, team->members);
+    }
+}
+
+static void post(team *team, fr_work *work, void *argument, int working)
+{
+    team->work = work;
+    team->argument = argument;
+    team->working = working;
+    __atomic_fetch_add(&team->posted, 1, __ATOMIC_RELEASE);
+}
+#endif
+
+/* The threads of OpenMP sleep soon where a process has more of them than CPUs, and take long to wake: they are woken once
+ * a call. */
+void fr_with_team(int threads, void (*body)(void *), void *argument)
 {
 #ifdef _OPENMP
-    if (threads > 1 && !in_forked_child) {
+    if (threads > 1 && !in_forked_child && !region_team) {
         team team = {.here = 0};
         team.cpu[0] = sched_getcpu() + 1;
 #pragma omp parallel num_threads(threads)
         {
-            const int member = omp_get_thread_num(), members = omp_get_num_threads();
+            const int member = omp_get_thread_num();
             region_team = &team;
             region_member = member;
             region_began = now();
@@ -306,16 +354,50 @@ void fr_parallel(int threads, fr_work *work, void *argument)
             leave_shared_cpu();
             if (member > 0) {
                 __atomic_fetch_add(&team.here, 1, __ATOMIC_RELAXED);
+                serve(&team, member);
             } else {
-                await_team(&team, members);
+                team.members = omp_get_num_threads();
+                await_team(&team);
+                body(argument);
+                post(&team, NULL, NULL, 0);
             }
-            run_member(work, argument, member, members);
-            fr_barrier_wait(&team.end, members);
+            region_team = NULL;
         }
         return;
     }
 #endif
     (void)threads;
+    body(argument);
+}
+
+typedef struct piece_of_work {
+    fr_work *work;
+    void *argument;
+    int threads;
+} piece_of_work;
+
+static void run_alone(void *argument)
+{
+    const piece_of_work *p = argument;
+    fr_parallel(p->threads, p->work, p->argument);
+}
+
+void fr_parallel(int threads, fr_work *work, void *argument)
+{
+#ifdef _OPENMP
+    if (threads > 1 && region_team && region_member == 0) {
+        team *team = region_team;
+        const int working = (int)fr_min(threads, team->members);
+        post(team, work, argument, working);
+        run_member(work, argument, 0, working);
+        fr_barrier_wait(&team->done, team->members);
+        return;
+    }
+    if (threads > 1 && !region_team && !in_forked_child) {
+        fr_with_team(threads, run_alone, &(piece_of_work){work, argument, threads});
+        return;
+    }
+#endif
     run_member(work, argument, 0, 1);
 }
 
