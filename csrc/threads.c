@@ -209,7 +209,7 @@ static _Thread_local double region_began, region_waited;
  * Such a thread goes to a CPU of its own, if there is one; not all the time, as somebody else may be there. */
 static void leave_shared_cpu(void)
 {
-    static const double stays = 2e-3;
+    static const double stays = 5e-4;
     static _Thread_local double left;
     const int cpu = sched_getcpu(), member = region_member;
     team *team = region_team;
@@ -290,7 +290,7 @@ static void await_team(const team *team)
 {
     static const struct timespec nap = {0, 1};
     int naps = 0;
-    for (int tries = 0; naps < 2 && __atomic_load_n(&team->here, __ATOMIC_ACQUIRE) < team->members - 1; tries++)
+    for (int tries = 0; naps < 4 && __atomic_load_n(&team->here, __ATOMIC_ACQUIRE) < team->members - 1; tries++)
         if (tries < 60)
             relax();
         else if (now() - region_began < (naps + 1) * 30e-6)
@@ -321,6 +321,7 @@ static void serve(team *team, int member)
         }
         if (!team->work)
             return;
+        leave_shared_cpu();
         if (member < team->working)
             run_member(team->work, team->argument, member, team->working);
         fr_barrier_wait(&team->done, team->members);
@@ -329,6 +330,7 @@ static void serve(team *team, int member)
 
 static void post(team *team, fr_work *work, void *argument, int working)
 {
+    leave_shared_cpu();         /* and where it is now */
     team->work = work;
     team->argument = argument;
     team->working = working;
