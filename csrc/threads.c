@@ -235,30 +235,33 @@ static void leave_shared_cpu(void)
     }
 }
 
-/* Waits with the CPU given to whoever has use for it. Where most of the time goes by with waiting, the late one has no
- * CPU; this thread then sleeps for moments, so that it can come to this one. */
-static void wait_long(const fr_barrier *barrier, int64_t target)
+/* Waits with the CPU given to whoever has use for it, and after a millisecond sleeps for moments, so that a late one that
+ * has no CPU can come to this one. Where `balanced`, all had as much to do: then the CPUs are crowded, if much of the
+ * time goes by with such waiting. */
+static void wait_long(const fr_barrier *barrier, int64_t target, int balanced)
 {
     static const double late = 1e-3;
     static const struct timespec nap = {0, 20000};
     const double began = now();
-    double waited = region_waited;
+    double waited = 0;
     leave_shared_cpu();
     for (int tries = 1; __atomic_load_n(&barrier->count, __ATOMIC_ACQUIRE) < target; tries++) {
         sched_yield();
         if (tries % 32 == 0) {
             const double time = now();
-            waited = region_waited + time - began;
-            if (waited > late && waited > (time - region_began) / 3) {
-                crowd();
+            waited = time - began;
+            if (waited > late) {
+                if (balanced && region_waited + waited > (time - region_began) / 3)
+                    crowd();
                 nanosleep(&nap, NULL);
             }
         }
     }
-    region_waited = waited;
+    if (balanced && waited > late)
+        region_waited += waited;
 }
 
-void fr_barrier_wait(fr_barrier *barrier, int members)
+static void wait_for_all(fr_barrier *barrier, int members, int balanced)
 {
     int64_t mine, target;
     if (members == 1)
@@ -268,11 +271,13 @@ void fr_barrier_wait(fr_barrier *barrier, int members)
     for (int spins = 0; __atomic_load_n(&barrier->count, __ATOMIC_ACQUIRE) < target; spins++) {
         relax();
         if (spins == 100) {
-            wait_long(barrier, target);
+            wait_long(barrier, target, balanced);
             return;
         }
     }
 }
+
+void fr_barrier_wait(fr_barrier *barrier, int members) { wait_for_all(barrier, members, 1); }
 
 /* ---- team ---- */
 
@@ -300,9 +305,16 @@ static void await_team(const team *team)
         else
             return;
 }
-#endif
 
-#ifdef _OPENMP
+/* A member's part of the work at hand, and the end of it for all. Who had little to do waits as it should. */
+static void take_part(team *team, int member)
+{
+    const double began = now();
+    if (member < team->working)
+        run_member(team->work, team->argument, member, team->working);
+    wait_for_all(&team->done, team->members, now() - began > 1e-3);
+}
+
 /* Members other than the first: work that is posted, until the end. */
 static void serve(team *team, int member)
 {
@@ -322,9 +334,7 @@ static void serve(team *team, int member)
         if (!team->work)
             return;
         leave_shared_cpu();
-        if (member < team->working)
-            run_member(team->work, team->argument, member, team->working);
-        fr_barrier_wait(&team->done, team->members);
+        take_part(team, member);
     }
 }
 
@@ -372,6 +382,7 @@ void fr_with_team(int threads, void (*body)(void *), void *argument)
     body(argument);
 }
 
+#ifdef _OPENMP
 typedef struct piece_of_work {
     fr_work *work;
     void *argument;
@@ -383,16 +394,14 @@ static void run_alone(void *argument)
     const piece_of_work *p = argument;
     fr_parallel(p->threads, p->work, p->argument);
 }
+#endif
 
 void fr_parallel(int threads, fr_work *work, void *argument)
 {
 #ifdef _OPENMP
     if (threads > 1 && region_team && region_member == 0) {
-        team *team = region_team;
-        const int working = (int)fr_min(threads, team->members);
-        post(team, work, argument, working);
-        run_member(work, argument, 0, working);
-        fr_barrier_wait(&team->done, team->members);
+        post(region_team, work, argument, (int)fr_min(threads, region_team->members));
+        take_part(region_team, 0);
         return;
     }
     if (threads > 1 && !region_team && !in_forked_child) {
@@ -400,6 +409,7 @@ void fr_parallel(int threads, fr_work *work, void *argument)
         return;
     }
 #endif
+    (void)threads;
     run_member(work, argument, 0, 1);
 }
 

@@ -14,7 +14,7 @@ import numpy as np
 
 __all__ = ["Times", "evictor", "interleaved", "measure", "watch"]
 
-# Threads that have nothing to do spin on: OpenMP's for some 6 ms, ONNX Runtime's 40, OpenBLAS's 120.
+# Threads that have nothing to do spin on: OpenMP's for some 16 ms, ONNX Runtime's 40, OpenBLAS's 120.
 _LONGEST_PAUSE = 0.5
 #: A sample is at least this long; shorter calls are timed several at a time.
 _SAMPLE = 50e-6
