@@ -100,10 +100,10 @@ static const double work_worth_a_thread = 4e5;
 /* The same for a step whose units are shared, with a barrier at its end. */
 static const double step_worth_a_thread = 6e4;
 
-/* Somebody else needs the CPUs: a member of a team had to wait for another that was not running. It is taken for true for
- * a while, and then tried again. */
-static const double crowded_for = 1;
-static double crowded_until;
+/* Somebody else needs the CPUs: a member of a team had to wait for another that was not running. One such wait may be an
+ * accident, so it is taken for true for a moment only, and for four times as long whenever it is soon found true again. */
+static const double crowded_at_first = 5e-3, crowded_at_most = 1, soon = 0.5;
+static double crowded_until, crowded_for;
 
 static int crowded(void)
 {
@@ -114,7 +114,16 @@ static int crowded(void)
 
 static void crowd(void)
 {
-    double until = now() + crowded_for;
+    const double time = now();
+    double until, moment;
+    __atomic_load(&crowded_until, &until, __ATOMIC_RELAXED);
+    __atomic_load(&crowded_for, &moment, __ATOMIC_RELAXED);
+    if (time < until)
+        return;
+    moment = time - until < soon && moment > 0 ? 4 * moment : crowded_at_first;
+    moment = moment < crowded_at_most ? moment : crowded_at_most;
+    until = time + moment;
+    __atomic_store(&crowded_for, &moment, __ATOMIC_RELAXED);
     __atomic_store(&crowded_until, &until, __ATOMIC_RELAXED);
 }
 
