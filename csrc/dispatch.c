@@ -72,14 +72,14 @@ static void run_call(void *argument)
 static fr_status run_pass(pass *pass, const fr_args *a, int back)
 {
     call c = {.pass = pass, .args = a};
-    fr_with_team(kernels(&a->run)->team[a->run.dtype](a, back), run_call, &c);
+    fr_with_team(&a->run, kernels(&a->run)->team[a->run.dtype](a, back), run_call, &c);
     return c.status;
 }
 
 static fr_status run_linear(linear_pass *pass, const fr_linear_args *a, int back)
 {
     call c = {.linear = pass, .linear_args = a};
-    fr_with_team(fr_team(&a->run, fr_linear_flops(a, back)), run_call, &c);
+    fr_with_team(&a->run, fr_team(&a->run, fr_linear_flops(a, back)), run_call, &c);
     return c.status;
 }
 

@@ -48,8 +48,9 @@ typedef struct fr_group {
 typedef void fr_work(void *argument, int member, int members);
 void fr_parallel(int threads, fr_work *work, void *argument);
 
-/* Runs body(argument), whose fr_parallel then find their threads awake. */
-void fr_with_team(int threads, void (*body)(void *), void *argument);
+/* Runs body(argument), whose fr_parallel then find their threads awake. Where `run`, if any, leaves their number open,
+ * pieces of the work may get fewer. */
+void fr_with_team(const fr_run *run, int threads, void (*body)(void *), void *argument);
 
 /* The default floating-point state, and back to what fr_float_enter found. */
 uint64_t fr_float_enter(void);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -25,6 +26,13 @@ static int cpu_quota;           /* of the control group, in whole CPUs; 0: none 
 
 /* The table of kept memory, below. A fork waits until nobody is changing it. */
 static pthread_mutex_t pieces_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* How much of it is kept at most. */
+#if defined(__SANITIZE_ADDRESS__)
+static size_t kept_at_most;     /* nothing: what is written into memory that was given back is to be found */
+#else
+static size_t kept_at_most = (size_t)1 << 30;   /* or an eighth of the machine's memory */
+#endif
 
 static void before_fork(void) { pthread_mutex_lock(&pieces_lock); }
 
@@ -54,16 +62,22 @@ __attribute__((constructor)) static void learn_surroundings(void)
 {
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
     cpu_quota = read_quota();
+    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && size > 0 && (size_t)pages / 8 * (size_t)size < kept_at_most)
+        kept_at_most = (size_t)pages / 8 * (size_t)size;
 }
 
 /* ---- time ---- */
 
-static double now(void)
+static double seconds(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
+
+static double now(void) { return seconds(CLOCK_MONOTONIC); }
+static double cpu_time(void) { return seconds(CLOCK_THREAD_CPUTIME_ID); }     /* that this thread has had a CPU */
 
 /* ---- how many ---- */
 
@@ -100,8 +114,8 @@ static const double work_worth_a_thread = 4e5;
 /* The same for a step whose units are shared, with a barrier at its end. */
 static const double step_worth_a_thread = 6e4;
 
-/* Somebody else needs the CPUs: a member of a team had to wait for another that was not running. One such wait may be an
- * accident, so it is taken for true for a moment only, and for four times as long whenever it is soon found true again. */
+/* Somebody else needs the CPUs: a member of a team had work, but no CPU. That may be an accident once, so it is taken for
+ * true for a moment only, and for four times as long whenever it is soon found true again. */
 static const double crowded_at_first = 5e-3, crowded_at_most = 1, soon = 0.5;
 static double crowded_until, crowded_for;
 
@@ -127,6 +141,9 @@ static void crowd(void)
     __atomic_store(&crowded_until, &until, __ATOMIC_RELAXED);
 }
 
+/* Calls that are longer look again at each piece of their work. */
+static const double decided_at_once = 1e9;
+
 int fr_team(const fr_run *run, double flops)
 {
     int most;
@@ -135,7 +152,7 @@ int fr_team(const fr_run *run, double flops)
     if (flops < work_worth_a_thread)
         return 1;
     most = fr_default_threads();
-    if (most > 1 && crowded())
+    if (most > 1 && flops < decided_at_once && crowded())
         most /= 2;
     return (int)fr_min(most, 1 + (ptrdiff_t)(flops / work_worth_a_thread));
 }
@@ -196,23 +213,25 @@ void fr_float_leave(uint64_t was) { (void)was; }
 /* ---- barrier ---- */
 
 /* A team, which serves a whole call: on which CPU each of its first members was last seen, plus one; how many members
- * there are, and have come; the work at hand, of which the first `working` members take part, and how often there was
- * some; no work is the end. */
+ * there are, and have come; the work at hand, of which the first `working` members take part, since when, and how often
+ * there was some; no work is the end. `fixed`: so many threads were asked for. */
 enum { SEEN = 64 };
 typedef struct team {
     int cpu[SEEN];
-    int members, here;
+    int members, here, fixed;
     fr_work *work;
     void *argument;
     int working;
+    double since;
     _Alignas(FR_LINE) int64_t posted;
     fr_barrier done;
 } team;
 
-/* The region this thread is in: its team, its place there, when it began, and how long the thread has waited in it. */
+/* The region this thread is in: its team, its place there, when it began, and how long the thread was without a CPU in it
+ * because it had nothing to do. */
 static _Thread_local team *region_team;
 static _Thread_local int region_member;
-static _Thread_local double region_began, region_waited;
+static _Thread_local double region_began, region_idle;
 
 /* A thread that has slept may wake on the CPU of the one that called it, and both stay there for milliseconds, in turn.
  * Such a thread goes to a CPU of its own, if there is one; not all the time, as somebody else may be there. */
@@ -244,33 +263,24 @@ static void leave_shared_cpu(void)
     }
 }
 
+static const double late = 1e-3;
+
 /* Waits with the CPU given to whoever has use for it, and after a millisecond sleeps for moments, so that a late one that
- * has no CPU can come to this one. Where `balanced`, all had as much to do: then the CPUs are crowded, if much of the
- * time goes by with such waiting. */
-static void wait_long(const fr_barrier *barrier, int64_t target, int balanced)
+ * has no CPU can come to this one. */
+static void wait_long(const fr_barrier *barrier, int64_t target)
 {
-    static const double late = 1e-3;
     static const struct timespec nap = {0, 20000};
-    const double began = now();
-    double waited = 0;
+    const double began = now(), had = cpu_time();
     leave_shared_cpu();
     for (int tries = 1; __atomic_load_n(&barrier->count, __ATOMIC_ACQUIRE) < target; tries++) {
         sched_yield();
-        if (tries % 32 == 0) {
-            const double time = now();
-            waited = time - began;
-            if (waited > late) {
-                if (balanced && region_waited + waited > (time - region_began) / 3)
-                    crowd();
-                nanosleep(&nap, NULL);
-            }
-        }
+        if (tries % 32 == 0 && now() - began > late)
+            nanosleep(&nap, NULL);
     }
-    if (balanced && waited > late)
-        region_waited += waited;
+    region_idle += (now() - began) - (cpu_time() - had);
 }
 
-static void wait_for_all(fr_barrier *barrier, int members, int balanced)
+void fr_barrier_wait(fr_barrier *barrier, int members)
 {
     int64_t mine, target;
     if (members == 1)
@@ -280,13 +290,11 @@ static void wait_for_all(fr_barrier *barrier, int members, int balanced)
     for (int spins = 0; __atomic_load_n(&barrier->count, __ATOMIC_ACQUIRE) < target; spins++) {
         relax();
         if (spins == 100) {
-            wait_long(barrier, target, balanced);
+            wait_long(barrier, target);
             return;
         }
     }
 }
-
-void fr_barrier_wait(fr_barrier *barrier, int members) { wait_for_all(barrier, members, 1); }
 
 /* ---- team ---- */
 
@@ -315,13 +323,19 @@ static void await_team(const team *team)
             return;
 }
 
-/* A member's part of the work at hand, and the end of it for all. Who had little to do waits as it should. */
+/* A member's part of the work at hand, and the end of it for all. Where it was without a CPU for much of the time, though
+ * it had work to do, the CPUs are crowded. */
 static void take_part(team *team, int member)
 {
-    const double began = now();
-    if (member < team->working)
+    const double had = cpu_time(), began = now();
+    region_idle = 0;
+    if (member < team->working) {
         run_member(team->work, team->argument, member, team->working);
-    wait_for_all(&team->done, team->members, now() - began > 1e-3);
+        const double end = now(), without = (end - began) - (cpu_time() - had) - region_idle + (began - team->since);
+        if (without > late && without > (end - region_began) / 3)
+            crowd();
+    }
+    fr_barrier_wait(&team->done, team->members);
 }
 
 /* Members other than the first: work that is posted, until the end. */
@@ -337,7 +351,7 @@ static void serve(team *team, int member)
                 sched_yield();
             else if (began == 0)
                 began = now();
-            else if (now() - began > 1e-3)      /* the caller waits for something else */
+            else if (now() - began > late)      /* the caller waits for something else */
                 nanosleep(&nap, NULL);
         }
         if (!team->work)
@@ -352,18 +366,19 @@ static void post(team *team, fr_work *work, void *argument, int working)
     leave_shared_cpu();         /* and where it is now */
     team->work = work;
     team->argument = argument;
-    team->working = working;
+    team->working = team->fixed || !crowded() ? working : (working + 1) / 2;
+    team->since = now();
     __atomic_fetch_add(&team->posted, 1, __ATOMIC_RELEASE);
 }
 #endif
 
 /* The threads of OpenMP sleep soon where a process has more of them than CPUs, and take long to wake: they are woken once
  * a call. */
-void fr_with_team(int threads, void (*body)(void *), void *argument)
+void fr_with_team(const fr_run *run, int threads, void (*body)(void *), void *argument)
 {
 #ifdef _OPENMP
     if (threads > 1 && !in_forked_child && !region_team) {
-        team team = {.here = 0};
+        team team = {.fixed = !run || run->threads > 0};
         team.cpu[0] = sched_getcpu() + 1;
 #pragma omp parallel num_threads(threads)
         {
@@ -371,7 +386,6 @@ void fr_with_team(int threads, void (*body)(void *), void *argument)
             region_team = &team;
             region_member = member;
             region_began = now();
-            region_waited = 0;
             leave_shared_cpu();
             if (member > 0) {
                 __atomic_fetch_add(&team.here, 1, __ATOMIC_RELAXED);
@@ -387,6 +401,7 @@ void fr_with_team(int threads, void (*body)(void *), void *argument)
         return;
     }
 #endif
+    (void)run;
     (void)threads;
     body(argument);
 }
@@ -414,7 +429,7 @@ void fr_parallel(int threads, fr_work *work, void *argument)
         return;
     }
     if (threads > 1 && !region_team && !in_forked_child) {
-        fr_with_team(threads, run_alone, &(piece_of_work){work, argument, threads});
+        fr_with_team(NULL, threads, run_alone, &(piece_of_work){work, argument, threads});
         return;
     }
 #endif
@@ -471,11 +486,6 @@ fr_status fr_window_step(fr_window *window, double flops)
 
 static _Thread_local long allocations_until_failure;
 static const size_t page = 4096, huge_page = FR_KEPT_FROM;
-#if defined(__SANITIZE_ADDRESS__)
-static size_t kept_at_most;     /* nothing: what is written into memory that was given back is to be found */
-#else
-static size_t kept_at_most = (size_t)256 << 20;
-#endif
 
 typedef struct piece {
     void *memory;               /* NULL: an empty place */

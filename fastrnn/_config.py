@@ -157,12 +157,13 @@ def get_num_threads() -> int:
 def keep_memory(size: int) -> None:
     """Keep at most `size` bytes of large arrays and workspaces for the next call when they are given back.
 
-    256 MiB if not set: memory that is new to a process costs more time than what is computed on it. The
-    system takes it whenever it is short of memory. 0 keeps nothing, and gives back what is kept.
+    1 GiB if not set, or an eighth of the machine's memory if that is less: memory that is new to a process
+    costs more time than what is computed on it. The system takes it whenever it is short of memory. 0 keeps
+    nothing, and gives back what is kept.
 
     >>> import fastrnn
     >>> fastrnn.keep_memory(64 << 20)
-    >>> fastrnn.keep_memory(256 << 20)
+    >>> fastrnn.keep_memory(1 << 30)
     """
     if isinstance(size, (bool, np.bool_)) or not isinstance(size, (int, np.integer)):
         raise TypeError(f"keep_memory: size is {size!r}; expected an integer, in bytes")

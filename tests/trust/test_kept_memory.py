@@ -12,9 +12,9 @@ MIB = 1 << 20
 @pytest.fixture(autouse=True)
 def the_limit_of_the_process():
     fastrnn.keep_memory(0)
-    fastrnn.keep_memory(256 * MIB)
+    fastrnn.keep_memory(1024 * MIB)
     yield
-    fastrnn.keep_memory(256 * MIB)
+    fastrnn.keep_memory(1024 * MIB)
 
 
 def test_an_array_given_back_serves_the_next():
