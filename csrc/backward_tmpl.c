@@ -387,7 +387,7 @@ static fr_status FN(backward)(const fr_args *a)
         used = left;
     }
     if (fresh)                  /* no valid row at all */
-        for (int i = 0; i < FR_MAX_PARAMS; i++)
+        for (int i = 0; i < FR_PARAMS; i++)
             if (a->dparam[i]) {
                 ptrdiff_t GH = cell->gates * H;
                 ptrdiff_t size = i == FR_W_IH ? GH * a->inputs : i == FR_W_HH ? GH * P : i == FR_W_HR ? P * H : GH;

@@ -9,6 +9,14 @@ static const fr_kernels *const tables[] = {
 #undef FR_ISA_ROW
 };
 
+static int find(const char *name, const char *const *names, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(name, names[i]) == 0)
+            return i;
+    return -1;
+}
+
 int fr_cell_index(const char *name)
 {
     static const char *const names[] = {
@@ -16,10 +24,17 @@ int fr_cell_index(const char *name)
 #include "cells.def"
 #undef FR_CELL
     };
-    for (int i = 0; i < FR_CELLS; i++)
-        if (strcmp(name, names[i]) == 0)
-            return i;
-    return -1;
+    return find(name, names, FR_CELLS);
+}
+
+int fr_param_index(const char *name)
+{
+    static const char *const names[] = {
+#define FR_PARAM(place, name) #name,
+#include "params.def"
+#undef FR_PARAM
+    };
+    return find(name, names, FR_PARAMS);
 }
 
 int fr_isa_count(void) { return (int)(sizeof tables / sizeof *tables); }

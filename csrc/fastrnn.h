@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FR_MAX_STATES = 2, FR_MAX_PARAMS = 8, FR_MAX_OPTIONS = 4 };
+enum { FR_MAX_STATES = 3, FR_MAX_OPTIONS = 4, FR_MAX_NUMBERS = 4, FR_MAX_ACTIVATIONS = 5 };
 
 typedef enum fr_status { FR_OK = 0, FR_NO_MEMORY = 1, FR_INTERRUPTED = 2, FR_OVERFLOW = 3 } fr_status;
 
@@ -26,6 +26,27 @@ typedef enum fr_cell_id {
 #undef FR_CELL
     FR_CELLS
 } fr_cell_id;
+
+/* The rows of params.def: places in fr_args.param. */
+typedef enum fr_param {
+#define FR_PARAM(place, name) FR_##place,
+#include "params.def"
+#undef FR_PARAM
+    FR_PARAMS
+} fr_param;
+
+/* The rows of activations.def, with what each takes of alpha and beta. */
+typedef enum fr_activation_kind {
+#define FR_ACTIVATION(name) FR_ACTIVATION_##name,
+#include "activations.def"
+#undef FR_ACTIVATION
+    FR_ACTIVATIONS
+} fr_activation_kind;
+
+typedef struct fr_activation {
+    int32_t kind;
+    double alpha, beta;         /* values of the call's dtype */
+} fr_activation;
 
 typedef enum fr_function { FR_EXP = 0, FR_SIGMOID = 1, FR_TANH = 2, FR_FUNCTIONS = 3 } fr_function;
 
@@ -51,11 +72,13 @@ typedef struct fr_run {
 typedef struct fr_args {
     fr_run run;
     int32_t cell;                           /* fr_cell_id */
-    int32_t option[FR_MAX_OPTIONS];         /* meaning: the cell's own (cells.py, native_options) */
+    int32_t option[FR_MAX_OPTIONS];         /* the meaning of these three is the cell's own */
+    double number[FR_MAX_NUMBERS];          /* (cells.py: native_options, native_numbers, native_activations) */
+    fr_activation activation[FR_MAX_ACTIVATIONS];
     int32_t reverse;
     ptrdiff_t steps, batch, inputs, hidden, outputs;
     const int64_t *lengths;                 /* (B), 0 <= length <= T; NULL: all T */
-    const void *param[FR_MAX_PARAMS];       /* in the order of cells.def; NULL where the layer has none */
+    const void *param[FR_PARAMS];           /* in the order of params.def; NULL where the layer has none */
     const void *packed;                     /* what fr_pack wrote for these parameters, or NULL; forward only */
     fr_view x;                              /* (T, B, I) in */
 
@@ -71,7 +94,7 @@ typedef struct fr_args {
     const void *dstate[FR_MAX_STATES];      /* (B, width) in; NULL: zeros */
     fr_view dx;                             /* (T, B, I) out; data NULL: not wanted */
     void *dstate0[FR_MAX_STATES];           /* (B, width) out */
-    void *dparam[FR_MAX_PARAMS];            /* out, overwritten; NULL where param is NULL */
+    void *dparam[FR_PARAMS];                /* out, overwritten; NULL where param is NULL */
 } fr_args;
 
 /* y (R, O) = x (R, I) w^T + b, and its gradients. */
@@ -109,8 +132,9 @@ void fr_free(void *memory);
 void fr_keep_memory(size_t bytes);          /* how much is kept at most, from now on; 0: nothing */
 size_t fr_kept_memory(void);                /* how much is kept now */
 
-/* The rows of cells.def by name: the index, or -1. */
+/* The rows of cells.def and of params.def by name: the index, or -1. */
 int fr_cell_index(const char *name);
+int fr_param_index(const char *name);
 
 /* The instruction sets built in, best first, and whether this CPU and operating system run them. */
 int fr_isa_count(void);

@@ -21,8 +21,7 @@ typedef struct fr_kernels {
 #include "isas.def"
 #undef FR_ISA_ROW
 
-/* Places in fr_args.param, and the operands of their gradients. */
-enum { FR_W_IH, FR_W_HH, FR_B_IH, FR_B_HH, FR_W_HR };
+/* Operands of the gradients of parameters. */
 enum { FR_OF_X, FR_OF_H, FR_OF_Q };
 
 /* ---- threads.c ---- */

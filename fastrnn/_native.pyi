@@ -58,7 +58,7 @@ class Bound:
         dstate: Sequence[np.ndarray | None],
         dx: np.ndarray | None,
         dstate0: Sequence[np.ndarray],
-        dparams: Sequence[np.ndarray | None],
+        dparams: Mapping[str, np.ndarray],
         threads: int,
     ) -> Call: ...
 

@@ -26,8 +26,6 @@ cdef extern from "Python.h":
 
 cdef extern from "fastrnn.h" nogil:
     enum: FR_MAX_STATES
-    enum: FR_MAX_PARAMS
-    enum: FR_MAX_OPTIONS
     enum: FR_KEPT_FROM
     ctypedef enum fr_status:
         FR_OK
@@ -51,10 +49,16 @@ cdef extern from "fastrnn.h" nogil:
         int32_t threads
         int (*poll)(void *) noexcept nogil
         void *poll_argument
+    ctypedef struct fr_activation:
+        int32_t kind
+        double alpha
+        double beta
     ctypedef struct fr_args:
         fr_run run
         int32_t cell
-        int32_t option[4]
+        int32_t *option
+        double *number
+        fr_activation *activation
         int32_t reverse
         ptrdiff_t steps
         ptrdiff_t batch
@@ -62,19 +66,19 @@ cdef extern from "fastrnn.h" nogil:
         ptrdiff_t hidden
         ptrdiff_t outputs
         const int64_t *lengths
-        const void *param[8]
+        const void **param
         const void *packed
         fr_view x
-        const void *state0[2]
+        const void **state0
         fr_view y
-        void *state[2]
-        void *tape_state[2]
+        void **state
+        void **tape_state
         void *tape_cached
         fr_view dy
-        const void *dstate[2]
+        const void **dstate
         fr_view dx
-        void *dstate0[2]
-        void *dparam[8]
+        void **dstate0
+        void **dparam
     ctypedef struct fr_linear_args:
         fr_run run
         ptrdiff_t rows
@@ -100,6 +104,7 @@ cdef extern from "fastrnn.h" nogil:
     fr_status fr_linear_backward(const fr_linear_args *)
     void fr_map(const fr_run *, fr_function, const void *, void *, ptrdiff_t)
     int fr_cell_index(const char *)
+    int fr_param_index(const char *)
     int fr_isa_count()
     const char *fr_isa_name(int)
     int fr_isa_supported(int)
@@ -266,12 +271,14 @@ cdef class Bound:
             raise ValueError(f"{cell!r} has no native kernels (no row {cell.name!r} in cells.def)")
         for i, option in enumerate(cell.native_options):
             a.option[i] = option
+        for i, number in enumerate(cell.native_numbers):
+            a.number[i] = number
+        for i, (kind, alpha, beta) in enumerate(cell.native_activations):
+            a.activation[i].kind, a.activation[i].alpha, a.activation[i].beta = kind, alpha, beta
         a.inputs, a.hidden, a.outputs = sizes
-        for i, name in enumerate(cell.parameters):
-            array = params.get(name)
-            a.param[i] = pointer(array)
-            if array is not None:
-                self.products += cnp.PyArray_SIZE(<cnp.ndarray>array)
+        for name, array in params.items():
+            a.param[fr_param_index(name.encode())] = pointer(array)
+            self.products += cnp.PyArray_SIZE(<cnp.ndarray>array)
         self.owners = params, self.pack() if packed else None
 
     cdef Memory pack(self):
@@ -311,9 +318,9 @@ cdef class Bound:
 
     def backward(self, *, x, lengths, reverse, tape_states, cached, dy, dstate, dx, dstate0, dparams,
                  threads):
-        """A call that fills ``dx``, ``dstate0`` and ``dparams``, in the cell's order.
+        """A call that fills ``dx``, ``dstate0`` and ``dparams``, by name.
 
-        All but ``x``, the tape and ``dx`` may be None, or hold None.
+        All but ``x``, the tape, ``dx`` and ``dparams`` may be None, or hold None.
         """
         cdef Call call = self.call(True, x, lengths, reverse, threads)
         cdef fr_args *a = &call.args
@@ -325,8 +332,8 @@ cdef class Bound:
             a.dstate[i] = pointer(dstate[i])
             a.dstate0[i] = pointer(dstate0[i])
         a.tape_cached = pointer(cached)
-        for i in range(len(dparams)):
-            a.dparam[i] = pointer(dparams[i])
+        for name, array in dparams.items():
+            a.dparam[fr_param_index(name.encode())] = pointer(array)
         call.owners = self, x, lengths, tape_states, cached, dy, dstate, dx, dstate0, dparams
         return call
 

@@ -32,8 +32,9 @@ class Cell:
         The states carried from step to step; the first one is the output.
     parameters : tuple of str
         The names that parameters may have, in order.
-    native_options : tuple of int
-        The options in the form in which the native kernels take them.
+    native_options, native_numbers, native_activations : tuple
+        The options in the form in which the native kernels take them: integers, numbers, and activations as
+        ``(kind, alpha, beta)``.
     """
 
     gates: ClassVar[tuple[str, ...]]
@@ -53,6 +54,14 @@ class Cell:
 
     @property
     def native_options(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def native_numbers(self) -> tuple[float, ...]:
+        return ()
+
+    @property
+    def native_activations(self) -> tuple[tuple[int, float, float], ...]:
         return ()
 
     def parameter_shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:

@@ -340,7 +340,7 @@ def _backward_call(
         dstate=given.dstate,
         dx=dx,
         dstate0=dstate0,
-        dparams=[dparams.get(name) for name in cell.parameters],
+        dparams=dparams,
         threads=threads,
     )
     return call, (dx, _one_or_all(dstate0), dparams)
