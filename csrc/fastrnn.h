@@ -35,7 +35,7 @@ typedef enum fr_param {
     FR_PARAMS
 } fr_param;
 
-/* The rows of activations.def, with what each takes of alpha and beta. */
+/* The rows of activations.def. */
 typedef enum fr_activation_kind {
 #define FR_ACTIVATION(name) FR_ACTIVATION_##name,
 #include "activations.def"
@@ -45,10 +45,10 @@ typedef enum fr_activation_kind {
 
 typedef struct fr_activation {
     int32_t kind;
-    double alpha, beta;         /* values of the call's dtype */
+    double alpha, beta;         /* rounded to the call's dtype by the kernels */
 } fr_activation;
 
-typedef enum fr_function { FR_EXP = 0, FR_SIGMOID = 1, FR_TANH = 2, FR_FUNCTIONS = 3 } fr_function;
+typedef enum fr_function { FR_EXP, FR_SIGMOID, FR_TANH, FR_ELU, FR_SOFTPLUS, FR_FUNCTIONS } fr_function;
 
 /* An array over steps and rows: element (t, b, k) is data[t * step + b * row + k]. */
 typedef struct fr_view {

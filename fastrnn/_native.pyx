@@ -39,6 +39,8 @@ cdef extern from "fastrnn.h" nogil:
         FR_EXP
         FR_SIGMOID
         FR_TANH
+        FR_ELU
+        FR_SOFTPLUS
     ctypedef struct fr_view:
         void *data
         ptrdiff_t step
@@ -116,7 +118,7 @@ cdef extern from "fastrnn.h" nogil:
     void fr_keep_memory(size_t)
     size_t fr_kept_memory()
 
-FUNCTIONS = {"exp": FR_EXP, "sigmoid": FR_SIGMOID, "tanh": FR_TANH}
+FUNCTIONS = {"exp": FR_EXP, "sigmoid": FR_SIGMOID, "tanh": FR_TANH, "elu": FR_ELU, "softplus": FR_SOFTPLUS}
 ISAS = tuple(fr_isa_name(i).decode() for i in range(fr_isa_count()))
 SUPPORTED_ISAS = tuple(name for i, name in enumerate(ISAS) if fr_isa_supported(i))
 COMPILER = fr_compiler().decode()

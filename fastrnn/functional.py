@@ -18,12 +18,14 @@ __all__ = [
     "Packed",
     "Tape",
     "backward",
+    "elu",
     "exp",
     "forward",
     "linear",
     "linear_backward",
     "pack",
     "sigmoid",
+    "softplus",
     "tanh",
 ]
 
@@ -420,6 +422,16 @@ def sigmoid(x: Any) -> np.ndarray:
 def tanh(x: Any) -> np.ndarray:
     """The hyperbolic tangent of each element, at most 2 ulp off, the same bits on every machine."""
     return _map("tanh", x)
+
+
+def elu(x: Any) -> np.ndarray:
+    """``exp(x) - 1`` below 0, x elsewhere; at most 2 ulp off, the same bits on every machine."""
+    return _map("elu", x)
+
+
+def softplus(x: Any) -> np.ndarray:
+    """``log(1 + exp(x))`` of each element, at most 2 ulp off, the same bits on every machine."""
+    return _map("softplus", x)
 
 
 def _map(name: str, x: Any) -> np.ndarray:

@@ -3,7 +3,7 @@
 The functions have the arguments of those of the same name in `fastrnn.functional`.
 """
 
-from fastrnn.reference.arithmetic import exp, fma, product, sigmoid, tanh
+from fastrnn.reference.arithmetic import elu, exp, fma, product, sigmoid, softplus, tanh
 from fastrnn.reference.linear import linear, linear_backward
 from fastrnn.reference.sequence import backward, forward
 from fastrnn.reference.tape import Tape
@@ -11,6 +11,7 @@ from fastrnn.reference.tape import Tape
 __all__ = [
     "Tape",
     "backward",
+    "elu",
     "exp",
     "fma",
     "forward",
@@ -18,5 +19,6 @@ __all__ = [
     "linear_backward",
     "product",
     "sigmoid",
+    "softplus",
     "tanh",
 ]

@@ -1,4 +1,4 @@
-"""The arithmetic everything else is defined by: fma, products, flushing, exp, sigmoid and tanh.
+"""The arithmetic everything else is defined by: fma, products, flushing, elementary functions.
 
 Every function takes and returns float32 or float64 arrays of one dtype and rounds exactly where
 docs/numerics.md says. Python's and NumPy's own sums, exponentials and matrix products are not used:
@@ -170,7 +170,9 @@ class Format(NamedTuple):
     sigmoid: tuple[np.floating, ...]  # clamps; below the first the result is 0
     tanh: np.floating  # above it the result is 1
     exp: tuple[np.floating, ...]  # clamps, where the result is 0 and inf by its own arithmetic
+    elu: np.floating  # below it the result is -1
     q: tuple[np.floating, ...]  # expm1(v) = v + v*v*Q(v), coefficients ascending
+    atanh: tuple[np.floating, ...]  # 2 atanh(v) = 2v + v**3 * A(v*v) for v <= 1/3
 
 
 def _format(dtype, **fields):
@@ -199,7 +201,9 @@ FORMATS = {
         sigmoid=("-0x1.5d589ep+6", "0x1.4p+4"),
         tanh="0x1.4p+3",
         exp=("-0x1.ap+6", "0x1.64p+6"),
+        elu="-0x1.4p+4",
         q=("0x1p-1", "0x1.55549p-3", "0x1.5554c8p-5", "0x1.123acp-7", "0x1.6d716p-10"),
+        atanh=("0x1.555556p-1", "0x1.9998d4p-2", "0x1.24c926p-2", "0x1.bc8cf8p-3", "0x1.dba26p-3"),
     ),
     np.dtype(np.float64): _format(
         np.float64,
@@ -215,6 +219,7 @@ FORMATS = {
         sigmoid=("-0x1.6232bdd7abcd2p+9", "0x1.4p+5"),
         tanh="0x1.4p+4",
         exp=("-0x1.75p+9", "0x1.63p+9"),
+        elu="-0x1.4p+5",
         q=(
             "0x1.000000000000cp-1",
             "0x1.5555555555559p-3",
@@ -226,6 +231,18 @@ FORMATS = {
             "0x1.71ddf6d547c2fp-19",
             "0x1.28b11b4083958p-22",
             "0x1.af618b99a98dfp-26",
+        ),
+        atanh=(
+            "0x1.5555555555555p-1",
+            "0x1.999999999a3ddp-2",
+            "0x1.24924923d44c6p-2",
+            "0x1.c71c727143318p-3",
+            "0x1.745cf0b0e03bdp-3",
+            "0x1.3b18b294bebf9p-3",
+            "0x1.10ac75dc602b1p-3",
+            "0x1.eb905e8575054p-4",
+            "0x1.687a6e7c95176p-4",
+            "0x1.4b0a26c5f2aefp-3",
         ),
     ),
 }
@@ -330,3 +347,47 @@ def tanh(x):
         y = (p + v) / (q - v)
         e = fma(v, y, fma(-y, q, p) + v)
         return np.copysign(y + e, x)
+
+
+def elu(x):
+    """``exp(x) - 1`` below 0 and x elsewhere, at most 2 ulp off; ``elu(-0) = -0``.
+
+    In this order::
+
+        y = x < LO ? LO : x                              NaN passes
+        t = fma(y, log2e, M);  n = t - M;  s = bits(t) << shift
+        r = fma(n, -ln2lo, fma(n, -ln2hi, y))
+        u = fma(r * Q(r), r, r)                          exp(r) - 1
+        elu(x) = x < 0 ? fma(s, u, s - 1) : x
+    """
+    x = np.asarray(x)
+    f = FORMATS[x.dtype]
+    one = x.dtype.type(1)
+    with np.errstate(all="ignore"):
+        y = np.where(x < f.elu, f.elu, x)
+        t = fma(y, f.log2e, f.magic)
+        n, s = t - f.magic, _power(t, f)
+        r = fma(n, -f.ln2lo, fma(n, -f.ln2hi, y))
+        u = fma(r * _horner(f.q, r), r, r)
+        return np.where(x < 0, fma(s, u, s - one), x)
+
+
+def softplus(x):
+    """``log(1 + exp(x))``, at most 2 ulp off, subnormal results included.
+
+    By ``log(1 + e) = 2 atanh(e / (2 + e))``, in this order::
+
+        e = exp(-|x|)
+        s = e / (2 + e);  w = s * s
+        l = fma(-s, fma(-w, A(w), e), e)                 log(1 + e)
+        softplus(x) = (x < 0 ? 0 : x) + l                NaN passes
+    """
+    x = np.asarray(x)
+    f = FORMATS[x.dtype]
+    zero, two = x.dtype.type(0), x.dtype.type(2)
+    with np.errstate(all="ignore"):
+        e = exp(-np.abs(x))
+        s = e / (two + e)
+        w = s * s
+        log = fma(-s, fma(-w, _horner(f.atanh, w), e), e)
+        return np.where(x < 0, zero, x) + log
