@@ -8,12 +8,14 @@
 typedef struct FN(backward_call) {
     const fr_args *a;
     const FN(cell) *cell;
-    ptrdiff_t panels, out_panels, in_panels;    /* of H, P, I */
-    T *w_hh, *w_ih, *w_hr;      /* row panels: [P][G*H], [I][G*H], [H][P] */
-    T *carry, *dc, *dm;         /* (B, P), (B, H), (B, H) */
+    ptrdiff_t panels, out_panels, in_panels, r_panels;  /* of H, P, I, R */
+    T *w_hh, *w_ih, *w_hr, *w_gg;   /* row panels: [P][G*H], [I][G*H], [H][P], [R][R]; NULL: not there */
+    T *carry[FR_MAX_STATES];    /* of each state: (B, width) */
+    ptrdiff_t width[FR_MAX_STATES];
+    T *dm;                      /* (B, H) */
     ptrdiff_t capacity;         /* rows of a chunk */
     ptrdiff_t ld;               /* from a row of slopes to the next */
-    T *slopes, *q, *m, *dh;     /* of a chunk's rows, in visiting order: q, m (H), dh (P) */
+    T *slopes, *q, *m, *dh, *c_new;     /* of a chunk's rows, in visiting order: q, m, c_new (H), dh (P) */
     ptrdiff_t *t, *b;           /* where they belong */
     ptrdiff_t *at;              /* offsets of an operand's rows */
     FN(gradient_call) products;
@@ -28,14 +30,18 @@ static void FN(pack_backward)(void *argument, int member, int members)
     const FN(backward_call) *c = argument;
     const fr_args *a = c->a;
     const ptrdiff_t GH = c->cell->gates * a->hidden;
-    FN(pack_row_panels)(c->w_hh, a->param[FR_W_HH], GH, a->outputs, fr_part(c->out_panels, member, members),
-                        fr_part(c->out_panels, member + 1, members));
+    if (c->w_hh)
+        FN(pack_row_panels)(c->w_hh, a->param[FR_W_HH], GH, a->outputs, fr_part(c->out_panels, member, members),
+                            fr_part(c->out_panels, member + 1, members));
     if (c->w_ih)
         FN(pack_row_panels)(c->w_ih, a->param[FR_W_IH], GH, a->inputs, fr_part(c->in_panels, member, members),
                             fr_part(c->in_panels, member + 1, members));
     if (c->w_hr)
         FN(pack_row_panels)(c->w_hr, a->param[FR_W_HR], a->outputs, a->hidden, fr_part(c->panels, member, members),
                             fr_part(c->panels, member + 1, members));
+    if (c->w_gg)
+        FN(pack_row_panels)(c->w_gg, a->param[FR_W_GG], c->width[2], c->width[2], fr_part(c->r_panels, member, members),
+                            fr_part(c->r_panels, member + 1, members));
 }
 
 /* Addresses of a group's rows at time t; `place` is the first one's place in the chunk. */
@@ -55,14 +61,20 @@ static ptrdiff_t FN(rows_back_at)(const FN(backward_call) *c, ptrdiff_t t, ptrdi
         if (c->cell->states > 1) {
             row->c_prev = (const T *)a->tape_state[1] + before * H;
             row->c = (T *)a->tape_state[1] + after * H;
-            row->dc = c->dc + b * H;
+            row->dc = c->carry[1] + b * H;
+        }
+        row->dr = NULL;
+        if (c->cell->states > 2) {
+            row->r_prev = (const T *)a->tape_state[2] + before * c->width[2];
+            row->dr = c->carry[2] + b * c->width[2];
         }
         row->cached = c->cell->cached ? (T *)a->tape_cached + (t * B + b) * c->cell->cached * H : NULL;
         row->dy = a->dy.data ? (const T *)a->dy.data + t * a->dy.step + b * a->dy.row : NULL;
-        row->dh = c->carry + b * P;
+        row->dh = c->carry[0] + b * P;
         row->slopes = c->slopes + i * c->ld;
         row->q = c->q ? c->q + i * H : NULL;
         row->m = c->m ? c->m + i * H : NULL;
+        row->c_new = c->c_new ? c->c_new + i * H : NULL;
         n++;
     }
     return n;
@@ -144,7 +156,7 @@ static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n
             }
         fr_barrier_wait(barrier, Pu);
         for (ptrdiff_t r = 0; r < n; r++)
-            rows[r].dh = c->dm + (rows[r].dh - c->carry) / P * H;
+            rows[r].dh = c->dm + (rows[r].dh - c->carry[0]) / P * H;
         FN(run_loop_product)(a, rows, n, &(FN(loop_product)){.a = dh, .lda = P, .weights = c->w_hr, .depth = P,
                                                             .spans = {{P, 0, 0}}, .p0 = p0, .p1 = p1, .N = H,
                                                             .to = &rows->dh});
@@ -153,7 +165,7 @@ static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n
         cell->backward(a, rows, n, NULL, 0, p0 * W, fr_min(p1 * W, H));
     if (c->w_hr)
         for (ptrdiff_t r = 0; r < n; r++)
-            rows[r].dh = c->carry + (rows[r].dh - c->dm) / H * P;
+            rows[r].dh = c->carry[0] + (rows[r].dh - c->dm) / H * P;
     fr_barrier_wait(barrier, Pu);
     FN(loop_product) l = {.a = slopes, .lda = c->ld, .weights = c->w_hh, .depth = GH, .back = back};
     if (cell->backward_mid) {
@@ -167,12 +179,21 @@ static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n
         l.spans[k] = FN(span_of)(cell->carry[k], H);
     l.p0 = o0, l.p1 = o1, l.N = P, l.direct = cell->direct, l.to = &rows->dh;
     FN(run_loop_product)(a, rows, n, &l);
+    if (c->w_gg) {
+        FN(loop_product) g = {.a = slopes, .lda = c->ld, .weights = c->w_gg, .depth = c->width[2], .back = back,
+                              .p0 = fr_part(c->r_panels, pu, Pu), .p1 = fr_part(c->r_panels, pu + 1, Pu),
+                              .N = c->width[2], .to = &rows->dr};
+        for (int k = 0; k < 2; k++)
+            g.spans[k] = FN(span_of)(cell->r_carry[k], H);
+        FN(run_loop_product)(a, rows, n, &g);
+        fr_barrier_wait(barrier, Pu);       /* a unit's gates stand in several panels of r */
+    }
 }
 
 static fr_load FN(backward_load)(const fr_args *a, ptrdiff_t rows)
 {
-    return (fr_load){rows, fr_ceil(fr_min(a->hidden, a->outputs), W), FN(cells)[a->cell]->gates * a->hidden,
-                     W * sizeof(T)};
+    return (fr_load){rows, fr_ceil(fr_min(a->hidden, a->outputs), W),
+                     FN(recurrent_terms)(a) * a->hidden / fr_max(a->outputs, 1), W * sizeof(T)};
 }
 
 static void FN(backward_window)(void *argument, int member, int members)
@@ -223,17 +244,26 @@ static int FN(same_bias)(const FN(cell) *cell, const FN(rule) *rule)
     return rule > first && rule->from == first->from && rule->count == first->count && rule->to == first->to;
 }
 
+enum { FN(DIAGONALS) = sizeof((FN(cell) *)0)->diagonals / sizeof(FN(diagonal)) };
+
+static int FN(has_diagonal)(const fr_args *a, const FN(diagonal) *d)
+{
+    return d->weight > 0 && a->option[0] >> d->to & 1;
+}
+
 /* The gradients of the parameters over the chunk's first `rows` rows. */
 static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_window *window, ptrdiff_t rows, int fresh)
 {
     const fr_args *a = c->a;
     const FN(cell) *cell = c->cell;
     const ptrdiff_t H = a->hidden, P = a->outputs, B = a->batch;
-    const fr_view states = {NULL, B * P, P};
+    const fr_view h = {NULL, B * P, P}, r = {NULL, B * c->width[2], c->width[2]}, states = {NULL, B * H, H};
     fr_status status = FR_OK;
     for (const FN(rule) *rule = cell->rules; rule->count && status == FR_OK; rule++) {
         FN(gradient) *g = &c->products.gradient;
-        T *db = FN(same_bias)(cell, rule) ? NULL : a->dparam[rule->bias];
+        T *db = rule->bias < 0 || FN(same_bias)(cell, rule) ? NULL : a->dparam[rule->bias];
+        if (rule->weight < 0)
+            continue;
         *g = (FN(gradient)){.a = c->slopes + rule->from * H, .lda = c->ld, .M = rule->count * H, .row = c->at};
         switch (rule->operand) {
         case FR_OF_X:
@@ -242,9 +272,14 @@ static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_windo
             g->N = a->inputs;
             break;
         case FR_OF_H:
-            FN(locate)(c, &states, a->reverse != 0, 0, rows);
+            FN(locate)(c, &h, a->reverse != 0, 0, rows);
             g->x = a->tape_state[0];
             g->N = P;
+            break;
+        case FR_OF_R:
+            FN(locate)(c, &r, a->reverse != 0, 0, rows);
+            g->x = a->tape_state[2];
+            g->N = c->width[2];
             break;
         default:
             for (ptrdiff_t r = 0; r < rows; r++)
@@ -256,9 +291,22 @@ static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_windo
         g->db = db ? db + rule->to * H : NULL;
         status = FN(run_gradient)(&c->products, team, window, rows, fresh);
     }
+    for (int k = 0; k < FN(DIAGONALS) && status == FR_OK; k++) {
+        const FN(diagonal) *d = cell->diagonals + k;
+        const T *operand = d->operand == FR_OF_C ? a->tape_state[1] : d->operand == FR_OF_H ? a->tape_state[0] : c->c_new;
+        if (!FN(has_diagonal)(a, d))
+            continue;
+        if (d->operand == FR_OF_C_NEW)
+            for (ptrdiff_t i = 0; i < rows; i++)
+                c->at[i] = i * H;
+        else
+            FN(locate)(c, &states, a->reverse != 0, 0, rows);
+        FN(diagonal_gradient)(&(FN(gradient)){c->slopes + d->from * H, c->ld, H, operand, c->at, 0,
+                                              (T *)a->dparam[d->weight] + d->to * H, NULL}, rows, fresh);
+    }
     if (c->w_hr && status == FR_OK) {
-        for (ptrdiff_t r = 0; r < rows; r++)
-            c->at[r] = r * H;
+        for (ptrdiff_t i = 0; i < rows; i++)
+            c->at[i] = i * H;
         c->products.gradient = (FN(gradient)){c->dh, P, P, c->m, c->at, H, a->dparam[FR_W_HR], NULL};
         status = FN(run_gradient)(&c->products, team, window, rows, fresh);
     }
@@ -271,24 +319,61 @@ static void FN(move_rows)(T *rows, ptrdiff_t from, ptrdiff_t n, ptrdiff_t ld)
         memmove(rows, rows + from * ld, (size_t)(n * ld) * sizeof(T));
 }
 
+/* Whether a diagonal that the layer has needs c as the step computed it. */
+static int FN(keeps_c_new)(const fr_args *a)
+{
+    for (int k = 0; k < FN(DIAGONALS); k++) {
+        const FN(diagonal) *d = FN(cell_of)(a)->diagonals + k;
+        if (FN(has_diagonal)(a, d) && d->operand == FR_OF_C_NEW)
+            return 1;
+    }
+    return 0;
+}
+
+/* Values of a parameter. */
+static ptrdiff_t FN(param_size)(const fr_args *a, int param)
+{
+    const FN(cell) *cell = FN(cell_of)(a);
+    const ptrdiff_t H = a->hidden, GH = cell->gates * H, RH = cell->r_gates * H;
+    switch (param) {
+    case FR_W_IH:
+        return GH * a->inputs;
+    case FR_W_HH:
+        return cell->h_gates + cell->mid_gates ? (cell->h_gates + cell->mid_gates) * H * a->outputs : H;
+    case FR_W_HR:
+        return a->outputs * H;
+    case FR_W_PEEPHOLE:
+        return 3 * H;
+    case FR_W_GG:
+        return RH * RH;
+    case FR_W_LN_C:
+    case FR_B_LN_C:
+        return H;
+    default:
+        return GH;
+    }
+}
+
 static void FN(backward_space)(fr_arena *arena, FN(backward_call) *c, const FN(backward_call) *plan, int team)
 {
     const fr_args *a = plan->a;
     const FN(cell) *cell = plan->cell;
     const ptrdiff_t B = a->batch, H = a->hidden, P = a->outputs, GH = cell->gates * H;
-    const ptrdiff_t widest = fr_max(fr_max(a->inputs, P), H), CR = plan->capacity;
+    const ptrdiff_t widest = fr_max(fr_max(a->inputs, P), fr_max(H, plan->width[2])), CR = plan->capacity;
     const int projects = FN(projects)(a);
     FN(backward_call) got = *plan;
-    got.w_hh = fr_take(arena, plan->out_panels * W, GH, sizeof(T));
+    got.w_hh = cell->carry[0].count ? fr_take(arena, plan->out_panels * W, GH, sizeof(T)) : NULL;
     got.w_ih = a->dx.data ? fr_take(arena, plan->in_panels * W, GH, sizeof(T)) : NULL;
     got.w_hr = projects ? fr_take(arena, plan->panels * W, P, sizeof(T)) : NULL;
-    got.carry = fr_take(arena, B, P, sizeof(T));
-    got.dc = cell->states > 1 ? fr_take(arena, B, H, sizeof(T)) : NULL;
+    got.w_gg = cell->r_gates ? fr_take(arena, plan->r_panels * W, plan->width[2], sizeof(T)) : NULL;
+    for (int i = 0; i < cell->states; i++)
+        got.carry[i] = fr_take(arena, B, plan->width[i], sizeof(T));
     got.dm = projects ? fr_take(arena, B, H, sizeof(T)) : NULL;
     got.slopes = fr_take(arena, CR, plan->ld, sizeof(T));
     got.q = cell->mid_gates ? fr_take(arena, CR, H, sizeof(T)) : NULL;
     got.m = projects ? fr_take(arena, CR, H, sizeof(T)) : NULL;
     got.dh = projects ? fr_take(arena, CR, P, sizeof(T)) : NULL;
+    got.c_new = FN(keeps_c_new)(a) ? fr_take(arena, CR, H, sizeof(T)) : NULL;
     got.t = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
     got.b = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
     got.at = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
@@ -305,7 +390,7 @@ enum { FN(CHUNK_ROWS) = 1024 };
 
 static fr_status FN(backward)(const fr_args *a)
 {
-    const FN(cell) *cell = FN(cells)[a->cell];
+    const FN(cell) *cell = FN(cell_of)(a);
     const ptrdiff_t B = a->batch, H = a->hidden, P = a->outputs;
     const double flops = FN(flops_a_row)(a);
     const int team = FN(team)(a, 1);
@@ -319,6 +404,10 @@ static fr_status FN(backward)(const fr_args *a)
     plan.panels = fr_ceil(H, W);
     plan.out_panels = fr_ceil(P, W);
     plan.in_panels = fr_ceil(a->inputs, W);
+    plan.width[0] = P;
+    plan.width[1] = H;
+    plan.width[2] = cell->r_gates * H;
+    plan.r_panels = fr_ceil(plan.width[2], W);
     plan.capacity = fr_min(a->steps * B, fr_max(FN(CHUNK_ROWS), 2 * FR_GROUP + B));
     plan.ld = FN(lead)(cell->slopes * H);
     fr_take(&arena, 1, (ptrdiff_t)(sizeof *c + (size_t)team * sizeof(fr_barrier)), 1);
@@ -333,13 +422,14 @@ static fr_status FN(backward)(const fr_args *a)
     FN(backward_space)(&arena, c, &plan, team);
 
     for (int i = 0; i < cell->states; i++) {
-        T *to = i ? c->dc : c->carry;
-        size_t bytes = (size_t)(B * (i ? H : P)) * sizeof(T);
+        size_t bytes = (size_t)(B * c->width[i]) * sizeof(T);
         if (a->dstate[i])
-            memcpy(to, a->dstate[i], bytes);
+            memcpy(c->carry[i], a->dstate[i], bytes);
         else
-            memset(to, 0, bytes);
+            memset(c->carry[i], 0, bytes);
     }
+    if (a->dparam[FR_W_PEEPHOLE])       /* some of its rows may have no gate */
+        memset(a->dparam[FR_W_PEEPHOLE], 0, (size_t)(3 * H) * sizeof(T));
     fr_window_open(&window, &a->run);
     fr_parallel(team, FN(pack_backward), c);
 
@@ -382,26 +472,24 @@ static fr_status FN(backward)(const fr_args *a)
         FN(move_rows)(c->q, whole, left, H);
         FN(move_rows)(c->m, whole, left, H);
         FN(move_rows)(c->dh, whole, left, P);
+        FN(move_rows)(c->c_new, whole, left, H);
         memmove(c->t, c->t + whole, (size_t)left * sizeof *c->t);
         memmove(c->b, c->b + whole, (size_t)left * sizeof *c->b);
         used = left;
     }
     if (fresh)                  /* no valid row at all */
         for (int i = 0; i < FR_PARAMS; i++)
-            if (a->dparam[i]) {
-                ptrdiff_t GH = cell->gates * H;
-                ptrdiff_t size = i == FR_W_IH ? GH * a->inputs : i == FR_W_HH ? GH * P : i == FR_W_HR ? P * H : GH;
-                memset(a->dparam[i], 0, (size_t)size * sizeof(T));
-            }
+            if (a->dparam[i])
+                memset(a->dparam[i], 0, (size_t)FN(param_size)(a, i) * sizeof(T));
     for (const FN(rule) *rule = cell->rules; rule->count; rule++)
-        if (a->dparam[rule->bias] && FN(same_bias)(cell, rule))
+        if (rule->bias >= 0 && a->dparam[rule->bias] && FN(same_bias)(cell, rule))
             memcpy(a->dparam[rule->bias], a->dparam[cell->rules->bias], (size_t)(rule->count * H) * sizeof(T));
     if (a->lengths && a->dx.data)
         for (ptrdiff_t b = 0; b < B; b++)
             for (ptrdiff_t t = fr_length(a, b); t < a->steps; t++)
                 memset((T *)a->dx.data + t * a->dx.step + b * a->dx.row, 0, (size_t)a->inputs * sizeof(T));
     for (int i = 0; i < cell->states && status == FR_OK; i++)
-        memcpy(a->dstate0[i], i ? c->dc : c->carry, (size_t)(B * (i ? H : P)) * sizeof(T));
+        memcpy(a->dstate0[i], c->carry[i], (size_t)(B * c->width[i]) * sizeof(T));
     fr_free(arena.base);
     return status;
 }

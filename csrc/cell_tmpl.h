@@ -5,16 +5,17 @@
  * no use for are NULL. */
 typedef struct FN(row) {
     const T *x;                 /* I wide */
-    const T *h_prev, *c_prev;   /* states before the step */
-    T *h, *c;                   /* after it; forward out (h is m where the layer projects), backward in */
+    const T *h_prev, *c_prev, *r_prev;      /* states before the step */
+    T *h, *c, *r;               /* after it; forward out (h is m where the layer projects), backward in */
     T *y;                       /* forward: a second copy of h, or NULL */
     T *cached;                  /* blocks of H in the order of cells.py; forward out, backward in; NULL: no tape */
     T *q;                       /* operand of the product in the middle of a step (forward and backward out) */
     const T *dy;                /* added to dh, or NULL */
     T *dh;                      /* the carry in; where the cell is `direct`, what the next carry begins at out */
-    T *dc;                      /* carry of c, in and out */
+    T *dc, *dr;                 /* carries of c, in and out, and of r, in */
     T *slopes;                  /* gate gradients out, blocks of H */
     T *m;                       /* backward: o * tanh(c) out, where the layer projects, or NULL */
+    T *c_new;                   /* backward: c as the step computed it, where a diagonal has it as operand, or NULL */
 } FN(row);
 
 /* u0 .. u1-1: the units at hand, u0 on a panel. Sums: z[row * zrow + panel * sums * W + sum * W]. */
@@ -28,16 +29,24 @@ typedef struct FN(part) {
 } FN(part);
 
 /* Gradients: `count` blocks from block `from` of slopes, with an operand, go to rows from block `to` of a weight, and
- * their sums to the same rows of a bias. */
+ * their sums to the same rows of a bias; -1: to none. */
 typedef struct FN(rule) {
     signed char count, from, operand, weight, bias, to;
 } FN(rule);
+
+/* A weight that multiplies unit by unit: the products of block `from` of slopes with an operand of H units, summed over
+ * the rows, are the gradient of its row `to`; where that bit of option 0 is set. */
+typedef struct FN(diagonal) {
+    signed char from, operand, weight, to;
+} FN(diagonal);
 
 typedef struct FN(cell) {
     int gates;                  /* gates with weights; over x all of them, gate g into sum g */
     int sums;                   /* pre-activations a unit */
     int h_gates;                /* gates over h_prev, the first ones of w_hh, and their sums */
     signed char h_to[4];
+    int r_gates;                /* gates over r_prev, r_gates * H wide, all rows of w_gg, and their sums */
+    signed char r_to[3];
     int mid_gates;              /* gates over q in the middle of the step, the next ones of w_hh, and their sums */
     signed char mid_to[4];
     signed char bias_ih[4], bias_hh[4];     /* sum -> block of the bias it begins at, or -1 */
@@ -47,5 +56,7 @@ typedef struct FN(cell) {
     int direct;                 /* the carry begins at what backward left in dh */
     FN(part) carry[2];          /* the products that make the carry */
     FN(part) mid_carry;         /* the one that makes dq */
-    FN(rule) rules[4];          /* gradients of parameters, until count = 0 */
+    FN(part) r_carry[2];        /* the products that make dr; blocks of rows of w_gg */
+    FN(rule) rules[6];          /* gradients of parameters, until count = 0 */
+    FN(diagonal) diagonals[3];
 } FN(cell);

@@ -71,9 +71,9 @@ typedef struct fr_run {
  * after it in slot t+1; in reverse the other way round. Nothing aliases anything else, except where said. */
 typedef struct fr_args {
     fr_run run;
-    int32_t cell;                           /* fr_cell_id */
-    int32_t option[FR_MAX_OPTIONS];         /* the meaning of these three is the cell's own */
-    double number[FR_MAX_NUMBERS];          /* (cells.py: native_options, native_numbers, native_activations) */
+    int32_t cell, form;                     /* fr_cell_id; which of the cell's forms */
+    int32_t option[FR_MAX_OPTIONS];         /* the meaning of forms and of these three is the */
+    double number[FR_MAX_NUMBERS];          /* cell's own (cells.py: native_form, native_options, ...) */
     fr_activation activation[FR_MAX_ACTIVATIONS];
     int32_t reverse;
     ptrdiff_t steps, batch, inputs, hidden, outputs;

@@ -390,6 +390,22 @@ static void FN(gradient_part)(const FN(gradient) *g, const T *panels, T *packed,
     }
 }
 
+/* dw[j] = sum over rows r < n of a[r][j] * x_r[j], j < M, blocks of FR_BLOCK rows, added to what dw holds unless `fresh`. */
+static void FN(diagonal_gradient)(const FN(gradient) *g, ptrdiff_t n, int fresh)
+{
+    for (ptrdiff_t j = 0; j < g->M; j += W) {
+        V sum = vset(0);
+        for (ptrdiff_t r0 = 0; r0 < n; r0 += FR_BLOCK) {
+            V block = vset(0);
+            for (ptrdiff_t r = r0; r < fr_min(n, r0 + FR_BLOCK); r++)
+                block = vfma(FN(unfaint)(FN(get)(g->a + r * g->lda + j, g->M - j)),
+                             FN(unfaint)(FN(get)(g->x + g->row[r] + j, g->M - j)), block);
+            sum = fresh && r0 == 0 ? block : (V)((r0 == 0 ? FN(get)(g->dw + j, g->M - j) : sum) + block);
+        }
+        FN(put)(g->dw + j, sum, g->M - j);
+    }
+}
+
 /* db[j0 .. j1-1] over rows r0 .. r0+n-1: chains of rows, groups of chains. */
 static void FN(gradient_bias)(const FN(gradient) *g, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t j0, ptrdiff_t j1, int fresh)
 {

@@ -22,7 +22,7 @@ typedef struct fr_kernels {
 #undef FR_ISA_ROW
 
 /* Operands of the gradients of parameters. */
-enum { FR_OF_X, FR_OF_H, FR_OF_Q };
+enum { FR_OF_X, FR_OF_H, FR_OF_Q, FR_OF_R, FR_OF_C, FR_OF_C_NEW };
 
 /* ---- threads.c ---- */
 

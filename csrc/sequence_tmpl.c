@@ -1,10 +1,12 @@
 /* sequence_tmpl.c - the time loop, forward. backward_tmpl.c is its other half. */
 
 static const FN(cell) *const FN(cells)[FR_CELLS] = {
-#define FR_CELL(name, gates, cached, states, params) &FN(cell_##name),
+#define FR_CELL(name, gates, cached, states, params) FN(cell_##name),
 #include "cells.def"
 #undef FR_CELL
 };
+
+static const FN(cell) *FN(cell_of)(const fr_args *a) { return FN(cells)[a->cell] + a->form; }
 
 /* Distance of rows of K values in memory of our own. */
 static ptrdiff_t FN(lead)(ptrdiff_t K) { return fr_lead(K * (ptrdiff_t)sizeof(T)) / (ptrdiff_t)sizeof(T); }
@@ -27,11 +29,11 @@ static const T *FN(matrix)(const T *const *operand, ptrdiff_t n, ptrdiff_t K, pt
 }
 
 /* ---- packed weights, forward ----
- * main: a panel of H is [start: sums][x: I][gates] [h: P][h_gates], each row W wide; mid: [H][mid_gates]; and panels of
- * P, [H], where the layer projects. */
+ * main: a panel of H is [start: sums][x: I][gates] [h: P][h_gates] [r: R][r_gates], each row W wide; mid: [H][mid_gates];
+ * and panels of P, [H], where the layer projects. */
 typedef struct FN(weights) {
     ptrdiff_t panels, out_panels;       /* of H, of P */
-    ptrdiff_t x, h, main, mid;          /* offsets in a main panel; sizes of the panels */
+    ptrdiff_t x, h, r, main, mid;       /* offsets in a main panel; sizes of the panels */
     ptrdiff_t mid_at, project_at, size; /* offsets of the parts; all of it */
 } FN(weights);
 
@@ -39,13 +41,14 @@ static int FN(projects)(const fr_args *a) { return a->param[FR_W_HR] != NULL; }
 
 static FN(weights) FN(lay_out)(const fr_args *a)
 {
-    const FN(cell) *cell = FN(cells)[a->cell];
+    const FN(cell) *cell = FN(cell_of)(a);
     FN(weights) w;
     w.panels = fr_ceil(a->hidden, W);
     w.out_panels = fr_ceil(a->outputs, W);
     w.x = cell->sums * W;
     w.h = w.x + a->inputs * cell->gates * W;
-    w.main = w.h + a->outputs * cell->h_gates * W;
+    w.r = w.h + a->outputs * cell->h_gates * W;
+    w.main = w.r + cell->r_gates * a->hidden * cell->r_gates * W;
     w.mid = a->hidden * cell->mid_gates * W;
     w.mid_at = w.panels * w.main;
     w.project_at = w.mid_at + w.panels * w.mid;
@@ -62,7 +65,7 @@ static void FN(pack_gates)(T *dst, const T *w, ptrdiff_t K, int g0, int G, ptrdi
 
 static void FN(pack_part)(const fr_args *a, T *to, int member, int members)
 {
-    const FN(cell) *cell = FN(cells)[a->cell];
+    const FN(cell) *cell = FN(cell_of)(a);
     const FN(weights) w = FN(lay_out)(a);
     const ptrdiff_t H = a->hidden, P = a->outputs;
     const T *w_hh = a->param[FR_W_HH], *b_ih = a->param[FR_B_IH], *b_hh = a->param[FR_B_HH];
@@ -78,6 +81,7 @@ static void FN(pack_part)(const fr_args *a, T *to, int member, int members)
             }
         FN(pack_gates)(panel + w.x, a->param[FR_W_IH], a->inputs, 0, cell->gates, H, p * W);
         FN(pack_gates)(panel + w.h, w_hh, P, 0, cell->h_gates, H, p * W);
+        FN(pack_gates)(panel + w.r, a->param[FR_W_GG], cell->r_gates * H, 0, cell->r_gates, H, p * W);
         FN(pack_gates)(to + w.mid_at + p * w.mid, w_hh, P, cell->h_gates, cell->mid_gates, H, p * W);
     }
     if (FN(projects)(a))
@@ -137,6 +141,11 @@ static ptrdiff_t FN(rows_at)(const FN(forward_call) *c, ptrdiff_t s, ptrdiff_t b
             row->c_prev = c->states[1] + before * c->slot[1] + b * c->width[1];
             row->c = c->states[1] + after * c->slot[1] + b * c->width[1];
         }
+        row->r = NULL;
+        if (c->cell->states > 2) {
+            row->r_prev = c->states[2] + before * c->slot[2] + b * c->width[2];
+            row->r = c->states[2] + after * c->slot[2] + b * c->width[2];
+        }
         row->cached = taped && c->cell->cached
                           ? (T *)a->tape_cached + (t * a->batch + b) * c->cell->cached * a->hidden : NULL;
         row->q = c->q ? c->q + b * a->hidden : NULL;
@@ -195,10 +204,16 @@ static void FN(main_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdi
     const ptrdiff_t zrow = c->w.panels * S * W;
     FN(product) px = {.K = a->inputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W, .to = {0, 1, 2, 3}};
     FN(product) ph = {.K = a->outputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W};
-    const T *x = hoisted ? NULL : FN(matrix)(&rows->x, n, a->inputs, &px.lda, gather);
-    const T *h = FN(matrix)(&rows->h_prev, n, a->outputs, &ph.lda, gather + n * FN(lead)(a->inputs));
+    FN(product) pr = {.K = cell->r_gates * a->hidden, .panel = c->w.main, .zrow = zrow, .zpanel = S * W};
+    const T *x = hoisted ? NULL : FN(matrix)(&rows->x, n, a->inputs, &px.lda, gather), *h = NULL, *r = NULL;
     FN(cut) cut = FN(cut_rows)(n, cell->gates);
+    gather += n * FN(lead)(a->inputs);
+    if (cell->h_gates)
+        h = FN(matrix)(&rows->h_prev, n, a->outputs, &ph.lda, gather);
+    if (cell->r_gates)
+        r = FN(matrix)(&rows->r_prev, n, pr.K, &pr.lda, gather + n * FN(lead)(a->outputs));
     memcpy(ph.to, cell->h_to, sizeof ph.to);
+    memcpy(pr.to, cell->r_to, sizeof cell->r_to);
     for (ptrdiff_t done = 0, np; done < p1 - p0; done += np) {
         np = FN(group)(&cut, p1 - p0 - done);
         const ptrdiff_t panel = back ? p1 - done - np : p0 + done;
@@ -209,12 +224,16 @@ static void FN(main_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdi
             ptrdiff_t m0 = FN(tile_start)(&cut, i), m1 = FN(tile_start)(&cut, i1);
             T *sums = z ? z + m0 * zrow + panel * S * W : local;
             if (!z)
-                px.zrow = ph.zrow = np * S * W;
+                px.zrow = ph.zrow = pr.zrow = np * S * W;
             if (!hoisted) {
                 FN(begin)(c, w, m1 - m0, (int)np, px.zrow, sums);
                 FN(multiply)(&px, &cut, i, i1, (int)np, cell->gates, x + m0 * px.lda, w + c->w.x, w + c->w.h, sums);
             }
-            FN(multiply)(&ph, &cut, i, i1, (int)np, cell->h_gates, h + m0 * ph.lda, w + c->w.h, next, sums);
+            if (cell->h_gates)
+                FN(multiply)(&ph, &cut, i, i1, (int)np, cell->h_gates, h + m0 * ph.lda, w + c->w.h,
+                             cell->r_gates ? w + c->w.r : next, sums);
+            if (cell->r_gates)
+                FN(multiply)(&pr, &cut, i, i1, (int)np, cell->r_gates, r + m0 * pr.lda, w + c->w.r, next, sums);
             cell->forward(a, rows + m0, m1 - m0, sums, ph.zrow, panel * W, fr_min((panel + np) * W, a->hidden));
         }
     }
@@ -290,10 +309,17 @@ enum { FN(HOIST_ROWS) = 5, FN(HOIST_CHUNK) = 64 };
 
 static int FN(is_hoisted)(ptrdiff_t rows, int team) { return fr_ceil(rows, team) <= FN(HOIST_ROWS); }
 
+/* Multiply-adds of a unit over what the step before left. */
+static ptrdiff_t FN(recurrent_terms)(const fr_args *a)
+{
+    const FN(cell) *cell = FN(cell_of)(a);
+    return cell->h_gates * a->outputs + cell->mid_gates * a->hidden + cell->r_gates * cell->r_gates * a->hidden;
+}
+
 static fr_load FN(forward_load)(const fr_args *a, ptrdiff_t rows, int hoisted)
 {
-    const ptrdiff_t terms = a->outputs + (hoisted ? 0 : a->inputs);
-    return (fr_load){rows, fr_ceil(a->hidden, W), FN(cells)[a->cell]->gates * terms, W * sizeof(T)};
+    const ptrdiff_t inputs = hoisted ? 0 : FN(cell_of)(a)->gates * a->inputs;
+    return (fr_load){rows, fr_ceil(a->hidden, W), FN(recurrent_terms)(a) + inputs, W * sizeof(T)};
 }
 
 /* A member of the team in a window. */
@@ -460,7 +486,7 @@ static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(for
     got.scratch = fr_max(B * fr_plan(team, &load, team).sharing, chunk * team);
     got.rows = fr_take(arena, got.scratch, 1, sizeof(FN(row)));
     got.diverted = FN(projects)(a) ? fr_take(arena, got.scratch, 1, sizeof(FN(row))) : NULL;
-    got.gathered = FN(lead)(a->inputs) + FN(lead)(fr_max(a->outputs, a->hidden));
+    got.gathered = FN(lead)(a->inputs) + FN(lead)(fr_max(a->outputs, a->hidden)) + FN(lead)(cell->r_gates * a->hidden);
     got.gather = fr_take(arena, got.scratch, got.gathered, sizeof(T));
     if (c)
         memcpy(c, &got, sizeof got);
@@ -470,13 +496,13 @@ static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(for
  * of the input product. */
 static double FN(flops_a_row)(const fr_args *a)
 {
-    const ptrdiff_t terms = FN(cells)[a->cell]->gates * a->outputs + (FN(projects)(a) ? a->outputs : 0);
+    const ptrdiff_t terms = FN(recurrent_terms)(a) + (FN(projects)(a) ? a->outputs : 0);
     return 2.0 * (double)a->hidden * (double)(terms + 40);
 }
 
 static double FN(input_flops_a_row)(const fr_args *a)
 {
-    return 2.0 * (double)a->hidden * (double)(FN(cells)[a->cell]->gates * a->inputs);
+    return 2.0 * (double)a->hidden * (double)(FN(cell_of)(a)->gates * a->inputs);
 }
 
 /* The team for a call. After the loop backward has the gradients of the weights and dx. */
@@ -507,7 +533,7 @@ static double FN(next_window)(FN(forward_call) *c, int team, double flops, doubl
 
 static fr_status FN(forward)(const fr_args *a)
 {
-    const FN(cell) *cell = FN(cells)[a->cell];
+    const FN(cell) *cell = FN(cell_of)(a);
     const int taped = a->tape_state[0] != NULL;
     const ptrdiff_t B = a->batch;
     const double flops = FN(flops_a_row)(a) + FN(input_flops_a_row)(a);
@@ -519,8 +545,10 @@ static fr_status FN(forward)(const fr_args *a)
 
     plan.width[0] = a->outputs;
     plan.width[1] = a->hidden;
-    plan.slot[0] = B * a->outputs;              /* h alternates between two slots where there is no tape, */
+    plan.width[2] = cell->r_gates * a->hidden;
+    plan.slot[0] = B * a->outputs;              /* h and r alternate between two slots where there is no tape, */
     plan.slot[1] = taped ? B * a->hidden : 0;   /* c stays in one */
+    plan.slot[2] = B * plan.width[2];
 
     fr_take(&arena, 1, (ptrdiff_t)(sizeof *c + (size_t)team * sizeof(fr_group)), 1);
     FN(forward_space)(&arena, NULL, &plan, team);

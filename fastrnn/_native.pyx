@@ -58,6 +58,7 @@ cdef extern from "fastrnn.h" nogil:
     ctypedef struct fr_args:
         fr_run run
         int32_t cell
+        int32_t form
         int32_t *option
         double *number
         fr_activation *activation
@@ -271,6 +272,7 @@ cdef class Bound:
         a.cell = fr_cell_index(cell.name.encode())
         if a.cell < 0:
             raise ValueError(f"{cell!r} has no native kernels (no row {cell.name!r} in cells.def)")
+        a.form = cell.native_form
         for i, option in enumerate(cell.native_options):
             a.option[i] = option
         for i, number in enumerate(cell.native_numbers):

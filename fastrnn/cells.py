@@ -7,14 +7,16 @@ never look at the class.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-__all__ = ["GRU", "LSTM", "RNN", "Activation", "Cell"]
+__all__ = ["GRU", "LSTM", "MGU", "RNN", "Activation", "Cell", "Gated", "IndRNN", "MinGRU", "MinLSTM"]
+
 
 # The activations, in the order of csrc/activations.def: the defaults of alpha and beta where they take them.
 _ACTIVATIONS: dict[str, tuple[float, ...]] = {
@@ -86,7 +88,7 @@ class Activation:
         name = _SPELLINGS.get(self.name.replace("_", "").lower()) if isinstance(self.name, str) else None
         if name is None:
             raise ValueError(
-                f"activation name is {self.name!r}; expected one of {', '.join(map(repr, _ACTIVATIONS))}"
+                f"no activation is called {self.name!r}; expected one of {', '.join(map(repr, _ACTIVATIONS))}"
             )
         object.__setattr__(self, "name", name)
         defaults = _ACTIVATIONS[name]
@@ -137,6 +139,10 @@ class Activation:
         return f"Activation({self.name!r}{''.join(numbers)})"
 
 
+# What users may give for an activation: (name, alpha) and (name, alpha, beta) are tuples.
+AnyActivation = Activation | str | tuple
+
+
 @dataclass(frozen=True)
 class Cell:
     """Base of all cells: the questions that every cell answers.
@@ -153,13 +159,20 @@ class Cell:
         The states carried from step to step; the first one is the output.
     parameters : tuple of str
         The names that parameters may have, in order.
+    native_form : int
+        Which of the forms of its native kernels the cell has.
     native_options, native_numbers, native_activations : tuple
         The options in the form in which the native kernels take them: integers, numbers, and activations as
         ``(kind, alpha, beta)``.
     """
 
-    gates: ClassVar[tuple[str, ...]]
-    states: ClassVar[tuple[str, ...]] = ("h",)
+    @property
+    def gates(self) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return ("h",)
 
     @property
     def name(self) -> str:
@@ -172,6 +185,10 @@ class Cell:
     @property
     def parameters(self) -> tuple[str, ...]:
         return ("w_ih", "w_hh", "b_ih", "b_hh")
+
+    @property
+    def native_form(self) -> int:
+        return 0
 
     @property
     def native_options(self) -> tuple[int, ...]:
@@ -192,12 +209,13 @@ class Cell:
         {'w_ih': (20, 3), 'w_hh': (20, 5), 'b_ih': (20,), 'b_hh': (20,)}
         """
         rows = len(self.gates) * hidden_size
-        return {
+        shapes = {
             "w_ih": (rows, input_size),
             "w_hh": (rows, self.output_size(hidden_size)),
             "b_ih": (rows,),
             "b_hh": (rows,),
         }
+        return {name: shape for name, shape in shapes.items() if name in self.parameters}
 
     def state_shapes(self, hidden_size: int) -> dict[str, int]:
         """Width of each state by name.
@@ -224,20 +242,79 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Gated(Cell):
+    """Base of cells whose gates take any activation, and whose pre-activations may be limited.
+
+    Parameters
+    ----------
+    activations : mapping of str to activation
+        By gate, where it is not the usual one: a name, ``(name, alpha)``, ``(name, alpha, beta)`` or an
+        `Activation`. Kept as a tuple of pairs, without those that are the usual ones.
+    clip : float or None
+        Every pre-activation is cut to [-clip, clip]; the gradient of one that is cut is 0.
+    """
+
+    _: KW_ONLY
+    activations: Any = ()
+    clip: float | None = None
+
+    #: The activation of each gate, and of what else has one, in the order of the native kernels.
+    usual: ClassVar[Mapping[str, Activation]]
+
+    def __post_init__(self) -> None:
+        who = type(self).__name__
+        try:
+            given = dict(self.activations)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{who}: activations is {self.activations!r}; expected a mapping of gates to activations, such "
+                f"as {{{next(iter(self.usual))!r}: 'hard_sigmoid'}}"
+            ) from None
+        for name in given:
+            if name not in self.usual:
+                raise ValueError(
+                    f"{who}: activations has {name!r}; expected gates of {', '.join(map(repr, self.usual))}"
+                )
+        read = {n: Activation.read(v, f"{who}: activation of {n!r}") for n, v in given.items()}
+        kept = tuple((n, read[n]) for n, usual in self.usual.items() if read.get(n, usual) != usual)
+        object.__setattr__(self, "activations", kept)
+        object.__setattr__(self, "clip", _limit(who, "clip", self.clip))
+
+    def activation(self, gate: str) -> Activation:
+        """The activation of a gate."""
+        return dict(self.activations).get(gate, self.usual[gate])
+
+    @property
+    def cached(self) -> tuple[str, ...]:
+        """The pre-activations of the gates."""
+        return tuple(f"z{gate}" for gate in self.gates)
+
+    @property
+    def native_numbers(self) -> tuple[float, ...]:
+        return (math.inf if self.clip is None else self.clip,)
+
+    @property
+    def native_activations(self) -> tuple[tuple[int, float, float], ...]:
+        return tuple(self.activation(name).native for name in self.usual)
+
+
+@dataclass(frozen=True)
 class RNN(Cell):
-    """Elman's recurrent network (1990), with one activation.
+    """Elman's recurrent network (1990), with any activation.
 
     ``h = activation(W_ih x + b_ih + W_hh h' + b_hh)``, where ``h'`` is the state of the step before.
 
     Parameters
     ----------
-    activation : {"tanh", "relu"}
-        The slope of relu at 0 is 0.
+    activation : str, tuple or Activation
+        The name of an `Activation`, ``(name, alpha)``, ``(name, alpha, beta)``, or one of them.
+    clip : float, optional
+        Cut the pre-activation to [-clip, clip] (ONNX's ``clip``); beyond, the slope is 0.
 
     Raises
     ------
     ValueError
-        If the activation is none of these.
+        If there is no such activation, or clip is not a positive, finite number.
 
     References
     ----------
@@ -247,26 +324,47 @@ class RNN(Cell):
     --------
     >>> RNN(activation="relu").parameter_shapes(3, 5)
     {'w_ih': (5, 3), 'w_hh': (5, 5), 'b_ih': (5,), 'b_hh': (5,)}
+    >>> RNN(("leaky_relu", 0.02), clip=3).activation
+    Activation('leaky_relu', alpha=0.02)
     """
 
-    activation: Literal["tanh", "relu"] = "tanh"
+    activation: Activation = Activation("tanh")
+    clip: float | None = None
 
-    name: ClassVar[str] = "rnn"
     gates: ClassVar[tuple[str, ...]] = ("n",)
-    cached: ClassVar[tuple[str, ...]] = ()
 
-    def __post_init__(self) -> None:
-        _one_of("RNN", "activation", self.activation, ("tanh", "relu"))
+    def __init__(self, activation: AnyActivation = "tanh", clip: float | None = None) -> None:
+        object.__setattr__(self, "activation", Activation.read(activation, "RNN: activation"))
+        object.__setattr__(self, "clip", _limit("RNN", "clip", clip))
+
+    @property
+    def name(self) -> str:
+        """``"rnn"`` for tanh and relu without clip, ``"rnn_general"`` for the rest."""
+        plain = self.activation.name in ("tanh", "relu") and self.clip is None
+        return "rnn" if plain else "rnn_general"
+
+    @property
+    def cached(self) -> tuple[str, ...]:
+        """Of ``rnn_general`` the pre-activation before the clip."""
+        return () if self.name == "rnn" else ("z",)
 
     @property
     def native_options(self) -> tuple[int, ...]:
-        """``(0,)`` for tanh, ``(1,)`` for relu."""
-        return (("tanh", "relu").index(self.activation),)
+        """Of ``rnn`` ``(0,)`` for tanh, ``(1,)`` for relu."""
+        return (int(self.activation.name == "relu"),) if self.name == "rnn" else ()
+
+    @property
+    def native_numbers(self) -> tuple[float, ...]:
+        return (math.inf if self.clip is None else self.clip,)
+
+    @property
+    def native_activations(self) -> tuple[tuple[int, float, float], ...]:
+        return (self.activation.native,)
 
 
 @dataclass(frozen=True)
-class LSTM(Cell):
-    """Long short-term memory with a forget gate, gates in the order i, f, g, o.
+class LSTM(Gated):
+    """Long short-term memory, gates in the order i, f, g, o, and what the literature has made of it.
 
     With ``z = W_ih x + b_ih + W_hh h' + b_hh`` cut into four::
 
@@ -274,55 +372,187 @@ class LSTM(Cell):
         c = f * c' + i * g
         h = o * tanh(c)                   with a projection  h = W_hr (o * tanh(c))
 
+    and, by the options below::
+
+        zi += p_i * c';  zf += p_f * c';  zo += p_o * c             peepholes
+        f = 1 - i                                                   coupled
+        i = 1, f = 1, o = 1                                         input_gate, forget_gate, output_gate = False
+        zi, zf, zo += W_gg (i', f', o')                             full_gate_recurrence
+        c cut to [-cell_clip, cell_clip]                            cell_clip
+
     Parameters
     ----------
     proj_size : int
         Size P of the projected output; 0 for none. Then ``w_hh`` is (4*H, P) and ``w_hr`` (P, H).
+    peepholes : str
+        Gates that see the cell state, of "ifo": i and f that of the step before, o the new one. Their weights
+        are ``w_peephole``, always (3, H), the rows for i, f, o; rows of others have gradient 0.
+    coupled : bool
+        The input gate sets the forget gate; f has no weights then.
+    input_gate, forget_gate, output_gate : bool
+        A gate that is left out is 1, and has no weights.
+    full_gate_recurrence : bool
+        The gates of the step before, i, f and o as far as they are there, feed them, by ``w_gg``. They are a
+        third state, r (B, R), R = 3*H for three of them.
+    cell_clip : float or None
+        Limit of the cell state. The gradient of what is cut off is 0.
+    activations : mapping of str to activation
+        Of "i", "f", "g", "o", and of "h", which acts on c; see `Activation`.
+    clip : float or None
+        Limit of the pre-activations, peepholes and biases included.
 
     Raises
     ------
     ValueError
-        If proj_size is not an integer of at least 0.
+        If an option is none of these, or two contradict each other.
 
     References
     ----------
-    S. Hochreiter and J. Schmidhuber (1997), "Long short-term memory"; F. Gers, J. Schmidhuber and
-    F. Cummins (2000), "Learning to forget" (the forget gate; no peepholes here); H. Sak, A. Senior and
-    F. Beaufays (2014), "Long short-term memory recurrent neural network architectures for large scale
-    acoustic modeling" (the projection).
+    S. Hochreiter and J. Schmidhuber (1997), "Long short-term memory" (full gate recurrence); F. Gers, J.
+    Schmidhuber and F. Cummins (2000), "Learning to forget" (the forget gate); F. Gers and J. Schmidhuber
+    (2000), "Recurrent nets that time and count" (peepholes); H. Sak, A. Senior and F. Beaufays (2014), "Long
+    short-term memory recurrent neural network architectures for large scale acoustic modeling" (the
+    projection); K. Greff et al. (2017), "LSTM: a search space odyssey" (gates left out or coupled).
 
     Examples
     --------
     >>> LSTM(proj_size=2).parameter_shapes(3, 5)
     {'w_ih': (20, 3), 'w_hh': (20, 2), 'b_ih': (20,), 'b_hh': (20,), 'w_hr': (2, 5)}
+    >>> LSTM(coupled=True, peepholes="io").gates
+    ('i', 'g', 'o')
     """
 
     proj_size: int = 0
+    _: KW_ONLY
+    peepholes: str = ""
+    coupled: bool = False
+    input_gate: bool = True
+    forget_gate: bool = True
+    output_gate: bool = True
+    full_gate_recurrence: bool = False
+    cell_clip: float | None = None
 
-    name: ClassVar[str] = "lstm"
-    gates: ClassVar[tuple[str, ...]] = ("i", "f", "g", "o")
-    cached: ClassVar[tuple[str, ...]] = ("i", "f", "g", "o")
-    states: ClassVar[tuple[str, ...]] = ("h", "c")
+    usual: ClassVar[Mapping[str, Activation]] = {
+        "i": Activation("sigmoid"),
+        "f": Activation("sigmoid"),
+        "g": Activation("tanh"),
+        "o": Activation("sigmoid"),
+        "h": Activation("tanh"),
+    }
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         size = self.proj_size
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 0:
             raise ValueError(
                 f"LSTM: proj_size is {size!r}; expected an integer of at least 0, 0 for no projection"
             )
         object.__setattr__(self, "proj_size", int(size))
+        for option in ("coupled", "input_gate", "forget_gate", "output_gate", "full_gate_recurrence"):
+            value = getattr(self, option)
+            if not isinstance(value, (bool, np.bool_)):
+                raise ValueError(f"LSTM: {option} is {value!r}; expected True or False")
+            object.__setattr__(self, option, bool(value))
+        if self.coupled and not (self.input_gate and self.forget_gate):
+            gone = "input_gate" if not self.input_gate else "forget_gate"
+            raise ValueError(f"LSTM: coupled=True makes f of i, and {gone}=False leaves it out; choose one")
+        if self.full_gate_recurrence and self.gates == ("g",):
+            raise ValueError("LSTM: full_gate_recurrence=True, but no gate is there that could feed others")
+        peepholes = self.peepholes
+        if (
+            not isinstance(peepholes, str)
+            or set(peepholes) - set("ifo")
+            or len(set(peepholes)) < len(peepholes)
+        ):
+            raise ValueError(f"LSTM: peepholes is {peepholes!r}; expected some of the letters of 'ifo'")
+        object.__setattr__(self, "peepholes", "".join(n for n in "ifo" if n in peepholes))
+        object.__setattr__(self, "cell_clip", _limit("LSTM", "cell_clip", self.cell_clip))
+
+    @classmethod
+    def variant(cls, name: str, **options: Any) -> Self:
+        """One of the variants of "LSTM: a search space odyssey" by its name there.
+
+        Parameters
+        ----------
+        name : {"V", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR"}
+            V, the paper's vanilla LSTM, has peepholes; the others are V with one thing changed: no input,
+            forget or output gate, no input or output activation, coupled gates, no peepholes, full gate
+            recurrence.
+        **options
+            Further options of the cell, or others in place of the variant's.
+
+        References
+        ----------
+        K. Greff et al. (2017), "LSTM: a search space odyssey".
+
+        Examples
+        --------
+        >>> LSTM.variant("NP") == LSTM()
+        True
+        >>> LSTM.variant("CIFG", proj_size=2).gates
+        ('i', 'g', 'o')
+        """
+        if name not in _ODYSSEY:
+            raise ValueError(
+                f"LSTM.variant: name is {name!r}; expected one of {', '.join(map(repr, _ODYSSEY))}"
+            )
+        return cls(**{"peepholes": "ifo", **_ODYSSEY[name], **options})
+
+    @property
+    def _is_plain(self) -> bool:
+        return self == LSTM(self.proj_size)
+
+    @property
+    def name(self) -> str:
+        """``"lstm"``, or ``"lstm_general"`` with any option but a projection."""
+        return "lstm" if self._is_plain else "lstm_general"
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """Those of i, f, g, o that have weights."""
+        there = {
+            "i": self.input_gate,
+            "f": self.forget_gate and not self.coupled,
+            "g": True,
+            "o": self.output_gate,
+        }
+        return tuple(gate for gate, is_there in there.items() if is_there)
+
+    @property
+    def peeping(self) -> str:
+        """The gates with a peephole that are there."""
+        return "".join(gate for gate in self.peepholes if gate in self.gates)
+
+    @property
+    def cached(self) -> tuple[str, ...]:
+        """The gates; with any option but a projection, their pre-activations."""
+        return self.gates if self._is_plain else super().cached
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """h and c; with full gate recurrence also r, the gates i, f, o side by side."""
+        return ("h", "c", "r") if self.full_gate_recurrence else ("h", "c")
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The names of `Cell`, and ``w_hr`` with a projection."""
-        return super().parameters + (("w_hr",) if self.proj_size else ())
+        """The names of `Cell`, and ``w_hr``, ``w_peephole``, ``w_gg`` where the options ask for them."""
+        more = {"w_hr": self.proj_size, "w_peephole": self.peepholes, "w_gg": self.full_gate_recurrence}
+        return super().parameters + tuple(name for name, wanted in more.items() if wanted)
 
     def parameter_shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
-        shapes = super().parameter_shapes(input_size, hidden_size)
-        return {**shapes, "w_hr": (self.proj_size, hidden_size)} if self.proj_size else shapes
+        fed = (len(self.gates) - 1) * hidden_size
+        shapes = {
+            **super().parameter_shapes(input_size, hidden_size),
+            "w_hr": (self.proj_size, hidden_size),
+            "w_peephole": (3, hidden_size),
+            "w_gg": (fed, fed),
+        }
+        return {name: shapes[name] for name in self.parameters}
 
     def state_shapes(self, hidden_size: int) -> dict[str, int]:
-        return {"h": self.output_size(hidden_size), "c": hidden_size}
+        fed = (len(self.gates) - 1) * hidden_size
+        widths = {"h": self.output_size(hidden_size), "c": hidden_size, "r": fed}
+        return {name: widths[name] for name in self.states}
 
     def output_size(self, hidden_size: int) -> int:
         return self.proj_size or hidden_size
@@ -334,9 +564,40 @@ class LSTM(Cell):
                 "0 for no projection"
             )
 
+    @property
+    def native_form(self) -> int:
+        """Bits: gates i, f, o have weights; they feed those of the next step."""
+        if self._is_plain:
+            return 0
+        return (
+            sum(1 << k for k, gate in enumerate("ifo") if gate in self.gates) + 8 * self.full_gate_recurrence
+        )
+
+    @property
+    def native_options(self) -> tuple[int, ...]:
+        """Bits of the gates i, f, o with a peephole; whether i and f are coupled."""
+        return sum(1 << k for k, gate in enumerate("ifo") if gate in self.peeping), int(self.coupled)
+
+    @property
+    def native_numbers(self) -> tuple[float, ...]:
+        return (*super().native_numbers, math.inf if self.cell_clip is None else self.cell_clip)
+
+
+_ODYSSEY: dict[str, dict[str, Any]] = {
+    "V": {},
+    "NIG": {"input_gate": False},
+    "NFG": {"forget_gate": False},
+    "NOG": {"output_gate": False},
+    "NIAF": {"activations": {"g": "affine"}},
+    "NOAF": {"activations": {"h": "affine"}},
+    "CIFG": {"coupled": True},
+    "NP": {"peepholes": ""},
+    "FGR": {"full_gate_recurrence": True},
+}
+
 
 @dataclass(frozen=True)
-class GRU(Cell):
+class GRU(Gated):
     """Gated recurrent unit, gates in the order r, z, n.
 
     ::
@@ -351,11 +612,15 @@ class GRU(Cell):
     ----------
     reset : {"after", "before"}
         Where the reset gate is applied. "after" is what PyTorch and cuDNN compute, "before" the paper.
+    activations : mapping of str to activation
+        Of "r", "z", "n"; see `Activation`.
+    clip : float or None
+        Limit of the pre-activations: what the activations are taken of.
 
     Raises
     ------
     ValueError
-        If reset is neither.
+        If an option is none of these.
 
     References
     ----------
@@ -370,20 +635,180 @@ class GRU(Cell):
 
     reset: Literal["after", "before"] = "after"
 
-    gates: ClassVar[tuple[str, ...]] = ("r", "z", "n")
+    usual: ClassVar[Mapping[str, Activation]] = {
+        "r": Activation("sigmoid"),
+        "z": Activation("sigmoid"),
+        "n": Activation("tanh"),
+    }
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _one_of("GRU", "reset", self.reset, ("after", "before"))
 
     @property
+    def _is_plain(self) -> bool:
+        return not self.activations and self.clip is None
+
+    @property
     def name(self) -> str:
-        """``"gru"`` or ``"gru_before"``."""
-        return {"after": "gru", "before": "gru_before"}[self.reset]
+        """``"gru"`` or ``"gru_before"``, and ``"gru_general"`` with activations or a limit of its own."""
+        return {"after": "gru", "before": "gru_before"}[self.reset] if self._is_plain else "gru_general"
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        return ("r", "z", "n")
 
     @property
     def cached(self) -> tuple[str, ...]:
-        """The gates; with reset after the product also ``nh = W_hn h' + b_hn``."""
-        return {"after": ("r", "z", "n", "nh"), "before": ("r", "z", "n")}[self.reset]
+        """The gates, or their pre-activations; with reset after the product also ``nh = W_hn h' + b_hn``."""
+        gates = self.gates if self._is_plain else super().cached
+        return (*gates, "nh") if self.reset == "after" else gates
+
+    @property
+    def native_form(self) -> int:
+        return 0 if self._is_plain else ("after", "before").index(self.reset)
+
+
+@dataclass(frozen=True)
+class MGU(Gated):
+    """Minimal gated unit, gates in the order f, n: one gate that forgets, resets and updates.
+
+    ::
+
+        f = sigmoid(W_if x + b_if + W_hf h' + b_hf)
+        n = tanh(W_in x + b_in + W_hn (f * h') + b_hn)
+        h = (1 - f) * h' + f * n
+
+    Parameters
+    ----------
+    activations : mapping of str to activation
+        Of "f", "n"; see `Activation`.
+    clip : float or None
+        Limit of the pre-activations.
+
+    References
+    ----------
+    G.-B. Zhou et al. (2016), "Minimal gated unit for recurrent neural networks".
+
+    Examples
+    --------
+    >>> MGU().parameter_shapes(3, 5)
+    {'w_ih': (10, 3), 'w_hh': (10, 5), 'b_ih': (10,), 'b_hh': (10,)}
+    """
+
+    name: ClassVar[str] = "mgu"
+    gates: ClassVar[tuple[str, ...]] = ("f", "n")
+    usual: ClassVar[Mapping[str, Activation]] = {"f": Activation("sigmoid"), "n": Activation("tanh")}
+
+
+@dataclass(frozen=True)
+class IndRNN(Gated):
+    """Independently recurrent network: each unit sees its own past alone.
+
+    ``h = activation(W_ih x + b_ih + w_hh * h' + b_hh)``, with a vector ``w_hh``.
+
+    Parameters
+    ----------
+    activations : mapping of str to activation
+        Of "n", usually relu; see `Activation`.
+    clip : float or None
+        Limit of the pre-activations.
+
+    References
+    ----------
+    S. Li et al. (2018), "Independently recurrent neural network (IndRNN): building a longer and deeper RNN".
+
+    Examples
+    --------
+    >>> IndRNN().parameter_shapes(3, 5)
+    {'w_ih': (5, 3), 'w_hh': (5,), 'b_ih': (5,), 'b_hh': (5,)}
+    """
+
+    name: ClassVar[str] = "indrnn"
+    gates: ClassVar[tuple[str, ...]] = ("n",)
+    usual: ClassVar[Mapping[str, Activation]] = {"n": Activation("relu")}
+
+    def parameter_shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
+        return {**super().parameter_shapes(input_size, hidden_size), "w_hh": (hidden_size,)}
+
+    @property
+    def native_options(self) -> tuple[int, ...]:
+        """``(1,)``: row 0 of its weights that multiply unit by unit is there."""
+        return (1,)
+
+
+@dataclass(frozen=True)
+class MinGRU(Gated):
+    """minGRU: a GRU whose gates see the input alone, in the order z, n.
+
+    ``z = sigmoid(W_iz x + b_iz)``, ``n = W_in x + b_in``, ``h = (1 - z) * h' + z * n``.
+
+    Parameters
+    ----------
+    activations : mapping of str to activation
+        Of "z" and "n", for n usually none, which is "affine"; see `Activation`.
+    clip : float or None
+        Limit of the pre-activations.
+
+    References
+    ----------
+    L. Feng et al. (2024), "Were RNNs all we needed?"
+
+    Examples
+    --------
+    >>> MinGRU().parameter_shapes(3, 5)
+    {'w_ih': (10, 3), 'b_ih': (10,)}
+    """
+
+    name: ClassVar[str] = "mingru"
+    gates: ClassVar[tuple[str, ...]] = ("z", "n")
+    parameters: ClassVar[tuple[str, ...]] = ("w_ih", "b_ih")
+    usual: ClassVar[Mapping[str, Activation]] = {"z": Activation("sigmoid"), "n": Activation("affine")}
+
+
+@dataclass(frozen=True)
+class MinLSTM(Gated):
+    """minLSTM: an LSTM whose gates see the input alone, in the order f, i, n, and share a whole.
+
+    ``f = sigmoid(W_if x + b_if)``, ``i = sigmoid(W_ii x + b_ii)``, ``n = W_in x + b_in``,
+    ``h = f / (f + i) * h' + i / (f + i) * n``, halves where ``f + i`` is 0.
+
+    Parameters
+    ----------
+    activations : mapping of str to activation
+        Of "f", "i" and "n", for n usually none, which is "affine"; see `Activation`.
+    clip : float or None
+        Limit of the pre-activations.
+
+    References
+    ----------
+    L. Feng et al. (2024), "Were RNNs all we needed?"
+
+    Examples
+    --------
+    >>> MinLSTM().parameter_shapes(3, 5)
+    {'w_ih': (15, 3), 'b_ih': (15,)}
+    """
+
+    name: ClassVar[str] = "minlstm"
+    gates: ClassVar[tuple[str, ...]] = ("f", "i", "n")
+    parameters: ClassVar[tuple[str, ...]] = ("w_ih", "b_ih")
+    usual: ClassVar[Mapping[str, Activation]] = {
+        "f": Activation("sigmoid"),
+        "i": Activation("sigmoid"),
+        "n": Activation("affine"),
+    }
+
+
+def _limit(cell: str, argument: str, value: Any) -> float | None:
+    """A number to cut values off at; None for no limit."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value <= _LARGEST:
+        raise ValueError(
+            f"{cell}: {argument} is {value!r}; expected a positive, finite number of float32's range, or None"
+        )
+    return float(value)
 
 
 def _one_of(cell: str, argument: str, value: object, choices: tuple[str, ...]) -> None:

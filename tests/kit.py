@@ -10,6 +10,39 @@ import numpy as np
 import fastrnn
 from fastrnn import _native, cells, functional, reference
 
+CELLS = [
+    cells.RNN(),
+    cells.RNN("relu"),
+    cells.RNN(("hard_sigmoid", 0.3, 0.4), clip=0.9),
+    cells.RNN("softplus"),
+    cells.LSTM(),
+    cells.LSTM(proj_size=3),
+    cells.LSTM.variant("V"),
+    cells.LSTM.variant("CIFG", proj_size=3, clip=1.5, cell_clip=0.6),
+    cells.LSTM.variant("FGR", activations={"g": ("leaky_relu", 0.3), "h": "softsign"}),
+    cells.LSTM(input_gate=False, forget_gate=False, activations={"o": "hard_sigmoid"}),
+    cells.GRU(),
+    cells.GRU("before"),
+    cells.GRU(clip=0.7, activations={"n": "elu"}),
+    cells.GRU("before", activations={"r": "hard_sigmoid"}),
+    cells.MGU(),
+    cells.IndRNN(),
+    cells.MinGRU(),
+    cells.MinLSTM(),
+]
+ACTIVATIONS = [
+    cells.Activation("sigmoid"),
+    cells.Activation("tanh"),
+    cells.Activation("relu"),
+    cells.Activation("affine", 0.7, -0.2),
+    cells.Activation("leaky_relu", 0.1),
+    cells.Activation("thresholded_relu", 0.3),
+    cells.Activation("scaled_tanh", 1.3, 0.6),
+    cells.Activation("hard_sigmoid", 0.3, 0.4),
+    cells.Activation("elu", 0.8),
+    cells.Activation("softsign"),
+    cells.Activation("softplus"),
+]
 ISAS = _native.SUPPORTED_ISAS
 
 

@@ -1,4 +1,4 @@
-"""All 2^32 float32 inputs of exp, sigmoid and tanh, on every instruction set: largest error, equal bits.
+"""All 2^32 float32 inputs of the elementary functions, on every instruction set: largest error, equal bits.
 
     python tests/sweep_functions.py [--every N]
 
@@ -19,7 +19,13 @@ import numpy as np
 import fastrnn
 from fastrnn import _native, functional
 
-EXACT = {"exp": np.exp, "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "tanh": np.tanh}
+EXACT = {
+    "exp": np.exp,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+    "elu": lambda x: np.where(x < 0, np.expm1(np.minimum(x, 0)), x),
+    "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
+}
 BLOCK = 1 << 18  # inputs at a time: they stay in the caches
 PART = 1 << 24  # inputs of a process's turn
 

@@ -11,17 +11,44 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kit import ISAS, assert_native_equals_reference, assert_same_bits, flat, make_case, one
+from kit import (
+    ACTIVATIONS,
+    CELLS,
+    ISAS,
+    Case,
+    assert_native_equals_reference,
+    assert_same_bits,
+    flat,
+    make_case,
+    one,
+)
 
 import fastrnn
 from fastrnn import _native, cells, functional, reference
 
 CASES = int(os.environ.get("FASTRNN_BIT_CASES", "1000"))
-CELLS = [cells.RNN(), cells.RNN("relu"), cells.LSTM(), cells.LSTM(3), cells.GRU(), cells.GRU("before")]
 every_cell = pytest.mark.parametrize("cell", CELLS, ids=str)
 every_isa = pytest.mark.parametrize("isa", ISAS)
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 both_directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+
+
+@st.composite
+def activations(draw):
+    """Any activation, with numbers of its own and more often than not with 0 or 1 among them."""
+    given = draw(st.sampled_from(ACTIVATIONS))
+    number = st.sampled_from([0.0, 1.0, -1.0]) | st.floats(-3, 3)
+    numbers = [n for n in ("alpha", "beta") if getattr(given, n) is not None]
+    return replace(given, **{n: draw(number) for n in numbers})
+
+
+def any_cell(hidden):
+    limit = st.none() | st.floats(0.1, 3)
+    return st.one_of(
+        st.sampled_from([cell for cell in CELLS if cell != cells.LSTM(3)]),
+        st.integers(1, hidden).map(lambda size: cells.LSTM(proj_size=size)),
+        st.builds(cells.RNN, activations(), limit),
+    )
 
 
 @st.composite
@@ -31,9 +58,7 @@ def cases(draw):
     inputs = draw(edge | st.integers(1, 40) | st.sampled_from([127, 128, 129, 130, 257]))
     steps = draw(st.integers(0, 5) | st.sampled_from([1, 2, 9]))
     batch = draw(st.integers(0, 8) | st.sampled_from([1, 1, 13, 15, 29]))
-    cell = draw(
-        st.sampled_from(CELLS[:3] + CELLS[4:]) | st.integers(1, hidden).map(lambda p: cells.LSTM(proj_size=p))
-    )
+    cell = draw(any_cell(hidden))
     lengths = draw(st.none() | st.lists(st.integers(0, steps), min_size=batch, max_size=batch))
     return make_case(
         cell, steps, batch, inputs, hidden,
@@ -161,7 +186,7 @@ def test_linear_over_many_rows_equals_the_reference(isa):
 
 @both_dtypes
 @every_isa
-@pytest.mark.parametrize("name", ["exp", "sigmoid", "tanh"])
+@pytest.mark.parametrize("name", ["exp", "sigmoid", "tanh", "elu", "softplus"])
 def test_elementary_functions_equal_the_reference(dtype, isa, name):
     bits = np.random.default_rng(0).integers(0, 2**64, 20_000, np.uint64)
     x = bits.astype(np.uint32).view(np.float32) if dtype == np.float32 else bits.view(np.float64)
@@ -170,6 +195,51 @@ def test_elementary_functions_equal_the_reference(dtype, isa, name):
     )
     with fastrnn.isa(isa):
         assert_same_bits(getattr(functional, name)(x), getattr(reference, name)(x))
+
+
+def pre_activated(cell, z):
+    """A step whose pre-activations are z, to the sign of a zero; dy is random."""
+    tiny = np.full((1, len(z)), np.finfo(z.dtype).smallest_normal)  # tiny * -tiny is -0
+    rng = np.random.default_rng(0)
+    return Case(
+        cell=cell,
+        params={
+            "w_ih": np.zeros((len(z), 0), z.dtype),
+            "w_hh": np.repeat(tiny, len(z), axis=0),
+            "b_ih": z,
+            "b_hh": np.full_like(z, -0.0),
+        },
+        x=np.zeros((1, 1, 0), z.dtype),
+        state=(-tiny,),
+        lengths=None,
+        reverse=False,
+        dy=rng.standard_normal((1, 1, len(z))).astype(z.dtype),
+        dstate=None,
+    )
+
+
+@both_dtypes
+@every_isa
+@pytest.mark.parametrize("clip", [None, 1.5])
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_activations_and_slopes_at_kinks_and_special_values_equal_the_reference(activation, clip, dtype, isa):
+    info = np.finfo(dtype)
+    for sign in (1, -1):
+        given = replace(
+            activation, **{n: sign * v for n, v in vars(activation).items() if isinstance(v, float)}
+        )
+        kinks = [0, 1.5, given.alpha or 0, 1 / 3, (1 - (given.beta or 0)) / (given.alpha or 1)]
+        z = np.array([*kinks, info.smallest_subnormal, info.smallest_normal, info.max, np.inf, np.nan], dtype)
+        z = np.concatenate(
+            [z, np.nextafter(z, dtype(9)), np.nextafter(z, dtype(-9)), np.geomspace(0.01, 800, 60)]
+        )
+        z = np.concatenate([z, -z]).astype(dtype)
+        case = pre_activated(cells.RNN(given, clip), z)
+        assert_native_equals_reference(case, isa, 1)
+        if clip or activation.name not in ("tanh", "relu"):
+            assert_same_bits(
+                functional.forward(case.cell, case.params, case.x, one(case.state))[2].cached[0, 0], z
+            )
 
 
 @both_dtypes

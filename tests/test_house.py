@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from kit import ACTIVATIONS, CELLS
+
+from fastrnn import cells
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fastrnn"
@@ -138,26 +141,25 @@ def cells_def():
     return {name: (int(g), int(c), int(s), tuple(p.split())) for name, g, c, s, p in row.findall(text)}
 
 
-def every_cell():
-    from fastrnn import cells
-
-    return [
-        cells.RNN("tanh"),
-        cells.RNN("relu"),
-        cells.LSTM(),
-        cells.LSTM(proj_size=3),
-        cells.GRU(reset="after"),
-        cells.GRU(reset="before"),
-    ]
-
-
 def test_cells_def_and_cells_py_agree():
+    """A row of cells.def has the most of each that any options of the cell ask for."""
     table = cells_def()
-    declared = {
-        cell.name: (len(cell.gates), len(cell.cached), len(cell.states), tuple(cell.parameters))
-        for cell in every_cell()
-    }
+    whole = cells.LSTM.variant("FGR", proj_size=3)
+    declared = {}
+    for cell in [*CELLS, whole]:
+        row = (len(cell.gates), len(cell.cached), len(cell.states), tuple(cell.parameters))
+        most = zip(row, declared.get(cell.name, row), strict=True)
+        declared[cell.name] = tuple(
+            max(pair, key=lambda v: v if isinstance(v, int) else len(v)) for pair in most
+        )
     assert declared == table
+
+
+def test_activations_def_and_cells_py_agree():
+    text = (ROOT / "csrc" / "activations.def").read_text(encoding="utf-8")
+    rows = re.findall(r"^FR_ACTIVATION\((\w+)\)", text, re.M)
+    assert [activation.name for activation in ACTIVATIONS] == rows
+    assert [activation.native[0] for activation in ACTIVATIONS] == list(range(len(rows)))
 
 
 def test_isas_def_and_the_isa_files_agree():

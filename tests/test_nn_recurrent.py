@@ -542,7 +542,8 @@ def test_repr_shows_what_is_not_the_default():
         repr(nn.LSTM(3, 4, 2, batch_first=True, dropout=0.5, bidirectional=True, proj_size=2))
         == "LSTM(3, 4, proj_size=2, num_layers=2, batch_first=True, dropout=0.5, bidirectional=True)"
     )
-    assert repr(nn.RNN(3, 4, nonlinearity="relu", bias=False)) == "RNN(3, 4, nonlinearity='relu', bias=False)"
+    relu = nn.RNN(3, 4, nonlinearity="relu", bias=False)
+    assert repr(relu) == "RNN(3, 4, nonlinearity=Activation('relu'), bias=False)"
     assert repr(nn.GRU(3, 4, reset="before", dtype=float)) == "GRU(3, 4, reset='before', dtype=float64)"
     assert (
         repr(nn.Recurrent(cells.GRU("before"), 3, 4, 2))

@@ -192,6 +192,8 @@ FUNCTIONS = {
     "exp": np.exp,
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "tanh": np.tanh,
+    "elu": lambda x: np.where(x < 0, np.expm1(np.minimum(x, 0)), x),
+    "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
 }
 
 
@@ -233,6 +235,18 @@ def test_elementary_functions_at_special_points(dtype):
     assert same_bits(arithmetic.exp(x), np.array([np.nan, np.inf, 0, 1, 1], dtype))
     assert same_bits(arithmetic.sigmoid(x), np.array([np.nan, 1, 0, 0.5, 0.5], dtype))
     assert same_bits(arithmetic.tanh(x), np.array([np.nan, 1, -1, 0.0, -0.0], dtype))
+    assert same_bits(arithmetic.elu(x), np.array([np.nan, np.inf, -1, 0.0, -0.0], dtype))
+    log2 = dtype(np.log(2))
+    assert same_bits(arithmetic.softplus(x), np.array([np.nan, np.inf, 0, log2, log2], dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_elu_and_softplus_keep_subnormals(dtype):
+    tiny = np.finfo(dtype).smallest_subnormal
+    assert same_bits(arithmetic.elu(np.array([-tiny, tiny], dtype)), np.array([-tiny, tiny], dtype))
+    bottom = dtype(np.log(np.longdouble(tiny)))
+    assert arithmetic.softplus(bottom * dtype(1 - 1e-5)) == tiny
+    assert arithmetic.softplus(bottom * dtype(1.01)) == 0
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -1,13 +1,40 @@
 """Backward of the reference against central differences of its forward, in float64."""
 
+import itertools
+from dataclasses import replace
 from math import fsum
 
 import numpy as np
 import pytest
+from kit import ACTIVATIONS
 
 from fastrnn import cells, reference
 
-CELLS = [cells.RNN(), cells.RNN("relu"), cells.LSTM(), cells.LSTM(1), cells.GRU(), cells.GRU("before")]
+PLAIN = [cells.RNN(), cells.RNN("relu"), cells.LSTM(), cells.LSTM(1), cells.GRU(), cells.GRU("before")]
+OTHERS = [
+    cells.RNN(("hard_sigmoid", 0.3, 0.4), clip=0.9),
+    *map(cells.LSTM.variant, ("V", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "FGR")),
+    cells.LSTM(1, full_gate_recurrence=True, input_gate=False, forget_gate=False, peepholes="o"),
+    cells.LSTM(full_gate_recurrence=True, coupled=True, clip=1.5, cell_clip=0.7),
+    cells.LSTM(input_gate=False, forget_gate=False, output_gate=False, activations={"g": "softsign"}),
+    cells.LSTM(activations={"i": "elu", "f": "softplus", "o": ("leaky_relu", 0.2), "h": "scaled_tanh"}),
+    cells.GRU(clip=0.8, activations={"r": "softsign", "n": "elu"}),
+    cells.GRU("before", clip=0.8, activations={"z": "hard_sigmoid"}),
+    cells.MGU(),
+    cells.MGU(activations={"f": "hard_sigmoid", "n": "softplus"}, clip=1.1),
+    cells.IndRNN(activations={"n": "tanh"}),
+    cells.IndRNN(clip=0.9),
+    cells.MinGRU(),
+    cells.MinGRU(activations={"n": "elu"}),
+    cells.MinLSTM(),
+    cells.MinLSTM(clip=0.6, activations={"n": "tanh"}),
+]
+LENGTHS = (2, 0, 3)
+CASES = [*itertools.product(PLAIN, (None, LENGTHS), (False, True), (True, False))] + [
+    (cell, lengths, reverse, bias)
+    for cell in OTHERS
+    for lengths, reverse, bias in ((LENGTHS, True, True), (None, False, False))
+]
 STEPS, BATCH, INPUTS, HIDDEN = 3, 3, 2, 2
 EPS = 1e-6
 
@@ -26,11 +53,21 @@ def differences(loss, array):
     return gradient
 
 
-@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("lengths", [None, (2, 0, 3)], ids=["whole", "lengths"])
-@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize(("cell", "lengths", "reverse", "bias"), CASES)
 def test_gradients_are_those_of_central_differences(cell, lengths, reverse, bias):
+    assert_gradients_are_those_of_central_differences(cell, lengths, reverse, bias)
+
+
+@pytest.mark.parametrize("clip", [None, 0.8])
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_gradients_of_activations_are_those_of_central_differences(activation, clip):
+    rng = np.random.default_rng(9)
+    for _ in range(3):
+        numbers = {n: rng.normal() for n in ("alpha", "beta") if getattr(activation, n) is not None}
+        assert_gradients_are_those_of_central_differences(cells.RNN(replace(activation, **numbers), clip))
+
+
+def assert_gradients_are_those_of_central_differences(cell, lengths=None, reverse=False, bias=True):
     rng = np.random.default_rng(7)
     shapes = cell.parameter_shapes(INPUTS, HIDDEN)
     params = {n: rng.normal(size=s) for n, s in shapes.items() if bias or not n.startswith("b_")}

@@ -61,7 +61,7 @@ static void FN(gru_backward)(const fr_args *args, const FN(row) *rows, ptrdiff_t
         }
 }
 
-static const FN(cell) FN(cell_gru) = {
+static const FN(cell) FN(cell_gru)[] = {{
     .gates = 3, .sums = 4, .h_gates = 3, .h_to = {0, 1, 3},
     .bias_ih = {0, 1, 2, -1}, .bias_hh = {0, 1, -1, 2},
     .cached = 4, .states = 1, .slopes = 4,
@@ -69,7 +69,7 @@ static const FN(cell) FN(cell_gru) = {
     .direct = 1, .carry = {{2, 0, 0}, {1, 3, 2}},
     .rules = {{3, 0, FR_OF_X, FR_W_IH, FR_B_IH, 0}, {2, 0, FR_OF_H, FR_W_HH, FR_B_HH, 0},
               {1, 3, FR_OF_H, FR_W_HH, FR_B_HH, 2}},
-};
+}};
 
 /* First half: r and z; z stays among the sums, as gate mathematics goes on there. */
 static void FN(gru_before_forward)(const fr_args *args, const FN(row) *rows, ptrdiff_t count, T *sums, ptrdiff_t zrow,
@@ -137,7 +137,7 @@ static void FN(gru_before_backward_mid)(const fr_args *args, const FN(row) *rows
         }
 }
 
-static const FN(cell) FN(cell_gru_before) = {
+static const FN(cell) FN(cell_gru_before)[] = {{
     .gates = 3, .sums = 3, .h_gates = 2, .h_to = {0, 1}, .mid_gates = 1, .mid_to = {2},
     .bias_ih = {0, 1, 2}, .bias_hh = {0, 1, 2},
     .cached = 3, .states = 1, .slopes = 3,
@@ -146,4 +146,4 @@ static const FN(cell) FN(cell_gru_before) = {
     .direct = 1, .carry = {{2, 0, 0}}, .mid_carry = {1, 2, 2},
     .rules = {{3, 0, FR_OF_X, FR_W_IH, FR_B_IH, 0}, {2, 0, FR_OF_H, FR_W_HH, FR_B_HH, 0},
               {1, 2, FR_OF_Q, FR_W_HH, FR_B_HH, 2}},
-};
+}};

@@ -53,11 +53,11 @@ static void FN(lstm_backward)(const fr_args *args, const FN(row) *rows, ptrdiff_
         }
 }
 
-static const FN(cell) FN(cell_lstm) = {
+static const FN(cell) FN(cell_lstm)[] = {{
     .gates = 4, .sums = 4, .h_gates = 4, .h_to = {0, 1, 2, 3},
     .bias_ih = {0, 1, 2, 3}, .bias_hh = {0, 1, 2, 3},
     .cached = 4, .states = 2, .slopes = 4,
     .forward = FN(lstm_forward), .backward = FN(lstm_backward),
     .carry = {{4, 0, 0}},
     .rules = {{4, 0, FR_OF_X, FR_W_IH, FR_B_IH, 0}, {4, 0, FR_OF_H, FR_W_HH, FR_B_HH, 0}},
-};
+}};

@@ -517,8 +517,11 @@ class RNN(Recurrent):
 
     Parameters
     ----------
-    nonlinearity : {"tanh", "relu"}
-        f.
+    nonlinearity : str, tuple or cells.Activation
+        f: the name of a `fastrnn.cells.Activation`, ``(name, alpha)``, ``(name, alpha, beta)``, or one of
+        them. PyTorch has "tanh" and "relu".
+    clip : float, optional
+        Cut what f is applied to to [-clip, clip].
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, rng
         See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is one array.
 
@@ -542,16 +545,17 @@ class RNN(Recurrent):
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
-        nonlinearity: Literal["tanh", "relu"] = "tanh",
+        nonlinearity: cells.AnyActivation = "tanh",
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
         *,
+        clip: float | None = None,
         dtype: Any = np.float32,
         rng: np.random.Generator | int | None = None,
     ) -> None:
-        cell = cells.RNN(activation=nonlinearity)
+        cell = cells.RNN(activation=nonlinearity, clip=clip)
         arguments = (cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
         super().__init__(*arguments, dtype=dtype, rng=rng)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastrnn.reference.arithmetic import elu, exp, fma, sigmoid, softplus, tanh
+from fastrnn.reference.arithmetic import elu, exp, flush, fma, sigmoid, softplus, tanh
 
 
 def activate(activation, z):
@@ -79,3 +79,30 @@ def _numbers(activation, dtype):
     """0, 1, alpha and beta as numbers of the dtype."""
     _, alpha, beta = activation.native
     return tuple(map(dtype.type, (0, 1, alpha, beta)))
+
+
+# -- gates ------------------------------------------------------------------------------------------
+
+
+def clip(z, limit):
+    """z cut to [-limit, limit]; a NaN stays. None: no limit."""
+    if limit is None:
+        return z
+    limit = z.dtype.type(limit)
+    z = np.where(limit < z, limit, z)
+    return np.where(-limit > z, -limit, z)
+
+
+def unless_clipped(z, limit, v):
+    """v, but 0 where z was cut."""
+    return v if limit is None else np.where(z.dtype.type(limit) < np.abs(z), v.dtype.type(0), v)
+
+
+def gate(cell, name, z):
+    """A gate of a cell, from its pre-activation."""
+    return activate(cell.activation(name), clip(z, cell.clip))
+
+
+def gate_slope(cell, name, z, value, d):
+    """The gradient of a gate's pre-activation z, from that of its value, d."""
+    return flush(d * unless_clipped(z, cell.clip, slope(cell.activation(name), clip(z, cell.clip), value)))

@@ -7,6 +7,7 @@ their bits depend on the machine.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -123,6 +124,16 @@ def product(a, w, start=None):
 def weight_gradient(d, v):
     """Gradient of a weight, (units of d, units of v): the product over the rows of d (N, .) and v (N, .)."""
     return product(unfaint(d).T, unfaint(v).T)
+
+
+def diagonal_gradient(d, v):
+    """Gradient of a weight a unit, (units,): the product, unit by unit, over the rows of d and v (N, units)."""
+    d, v = unfaint(d), unfaint(v)
+    sums = np.zeros((-(-len(d) // BLOCK), *d.shape[1:]), d.dtype)
+    for k in range(min(BLOCK, len(d))):  # [k::BLOCK]: the k-th row of every block that has one
+        sums[: len(d[k::BLOCK])] = fma(d[k::BLOCK], v[k::BLOCK], sums[: len(d[k::BLOCK])])
+    with np.errstate(all="ignore"):
+        return functools.reduce(np.add, sums) if len(sums) else np.zeros_like(d, shape=d.shape[1:])
 
 
 def bias_gradient(d):

@@ -8,7 +8,7 @@ import numpy as np
 from fastrnn.reference.arithmetic import bias_gradient, flush, fma, product, sigmoid, tanh, weight_gradient
 
 
-def start(params):
+def start(cell, params):
     b_ih, b_hh = params["b_ih"], params["b_hh"]
     rz = len(b_ih) // 3 * 2
     return np.concatenate((b_ih[:rz] + b_hh[:rz], b_ih[rz:]))

@@ -8,7 +8,7 @@ import numpy as np
 from fastrnn.reference.arithmetic import bias_gradient, flush, fma, product, sigmoid, tanh, weight_gradient
 
 
-def start(params):
+def start(cell, params):
     return params["b_ih"] + params["b_hh"]
 
 

@@ -5,20 +5,20 @@ import numpy as np
 from fastrnn.reference.arithmetic import bias_gradient, flush, fma, product, tanh, weight_gradient
 
 
-def start(params):
+def start(cell, params):
     return params["b_ih"] + params["b_hh"]
 
 
 def forward(cell, params, zx, before):
     (h_,) = before  # (N, H)
     z = product(h_, params["w_hh"], zx)
-    h = np.where(z < 0, z.dtype.type(0), z) if cell.activation == "relu" else tanh(z)
+    h = np.where(z < 0, z.dtype.type(0), z) if cell.activation.name == "relu" else tanh(z)
     return (flush(h),), ()
 
 
 def backward(cell, params, before, after, cached, dstate):
     (h,), (dh,) = after, dstate
-    if cell.activation == "relu":
+    if cell.activation.name == "relu":
         dz = np.where(h <= 0, h.dtype.type(0), dh)
     else:
         dz = dh * fma(-h, h, h.dtype.type(1))

@@ -1,11 +1,13 @@
 """The time loop: forward and backward for every cell.
 
-A cell's file holds four functions::
+A cell's file holds these functions::
 
-    start(params)                                           where the input product starts, (G*H,)
+    start(cell, params)                                     where the input product starts, (G*H,)
     forward(cell, params, zx, before)                       -> after, cached
     backward(cell, params, before, after, cached, dstate)   -> dgates, dbefore
     gradients(cell, dgates, x, before, after, cached)       -> gradient of each parameter
+    gates(cell, cached)                                     -> gate activations by name, for `Tape.gates`;
+                                                               only where they are not what is cached
 
 ``zx`` (N, G*H) is the input product; N counts the rows of the batch within their length at this step (in
 gradients: at all steps). ``before`` and ``after`` are the states around the step, ``cached`` the arrays of
@@ -21,11 +23,9 @@ import numpy as np
 
 from fastrnn import _checks
 from fastrnn.cells import Cell
-from fastrnn.reference import gru, gru_before, lstm, rnn
 from fastrnn.reference.arithmetic import product
+from fastrnn.reference.equations import EQUATIONS
 from fastrnn.reference.tape import Tape
-
-_EQUATIONS = {"rnn": rnn, "lstm": lstm, "gru": gru, "gru_before": gru_before}
 
 
 def forward(
@@ -41,7 +41,7 @@ def forward(
 ) -> tuple[np.ndarray, Any, Tape | None]:
     """Run a cell over time: the same arguments and bits as `fastrnn.functional.forward`."""
     given = _checks.forward_arguments(cell, params, x, state, lengths, out)
-    equations, params, dtype = _EQUATIONS[cell.name], _with_biases(given.params), given.params.dtype
+    equations, params, dtype = EQUATIONS[cell.name], _with_biases(given.params), given.params.dtype
     (steps, batch, _), x = given.x.shape, given.x
     valid = _valid(steps, batch, given.lengths)
     first, last = _ends(valid, reverse)
@@ -56,7 +56,7 @@ def forward(
 
     with np.errstate(all="ignore"):
         zx = np.zeros((steps, batch, len(params["w_ih"])), dtype)
-        zx[valid] = product(x[valid], params["w_ih"], equations.start(params))
+        zx[valid] = product(x[valid], params["w_ih"], equations.start(cell, params))
         for t, b in _visits(valid, reverse):
             before, after = (t + 1, t) if reverse else (t, t + 1)
             new, gates = equations.forward(cell, params, zx[t, b], tuple(s[before, b] for s in states))
@@ -82,7 +82,7 @@ def backward(
 ) -> tuple[np.ndarray, Any, dict[str, np.ndarray]]:
     """Run a cell back through time: the same arguments and bits as `fastrnn.functional.backward`."""
     given = _checks.backward_arguments(cell, params, tape, dy, dstate)
-    equations, params, dtype = _EQUATIONS[cell.name], _with_biases(given.params), given.params.dtype
+    equations, params, dtype = EQUATIONS[cell.name], _with_biases(given.params), given.params.dtype
     steps, batch, _ = tape.x.shape
     valid = _valid(steps, batch, tape.lengths)
     shift = (1, 0) if tape.reverse else (0, 1)  # slots before and after step t, less t

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from fastrnn.cells import Cell
+from fastrnn.reference.equations import EQUATIONS
 
 
 class Tape:
@@ -57,10 +58,20 @@ class Tape:
 
     @property
     def gates(self) -> Mapping[str, np.ndarray]:
-        """Gate activations by name, (T, B, H) each, time as in the input."""
+        """Gate activations by name, (T, B, H) each, time as in the input; 0 past a length."""
         names = self.cell.cached
         blocks = np.split(self.cached, len(names), axis=-1) if names else ()
-        return MappingProxyType(_ByName("gate", self.cell, zip(names, blocks, strict=True)))
+        gates = dict(zip(names, blocks, strict=True))
+        equations = EQUATIONS[self.cell.name]
+        if hasattr(equations, "gates"):
+            gates = {n: self._within(gate) for n, gate in equations.gates(self.cell, blocks).items()}
+        return MappingProxyType(_ByName("gate", self.cell, gates.items()))
+
+    def _within(self, gate: np.ndarray) -> np.ndarray:
+        """A gate (T, B, H) with 0 past the lengths; read-only as all of the tape."""
+        if self.lengths is not None:
+            gate[np.arange(len(gate))[:, None] >= self.lengths] = 0
+        return _read_only(gate)
 
     @property
     def state(self) -> Mapping[str, np.ndarray]:

@@ -79,7 +79,7 @@ def _layer(cell, weights, dtype):
     options = {"bias": "b_ih" in weights, "dtype": dtype}
     match cell:
         case cells.RNN():
-            return torch.nn.RNN(inputs, hidden, nonlinearity=cell.activation, **options)
+            return torch.nn.RNN(inputs, hidden, nonlinearity=cell.activation.name, **options)
         case cells.LSTM():
             return torch.nn.LSTM(inputs, hidden, proj_size=cell.proj_size, **options)
         case cells.GRU():

@@ -114,11 +114,22 @@ static void check(fr_status status)
 typedef struct variant {
     const char *name;
     int cell, option, projects;
+    double number;
+    fr_activation activation;
 } variant;
 
 static const variant variants[] = {
-    {"rnn-tanh", FR_CELL_rnn, 0, 0},   {"rnn-relu", FR_CELL_rnn, 1, 0},     {"lstm", FR_CELL_lstm, 0, 0},
-    {"lstm-proj", FR_CELL_lstm, 0, 1}, {"gru", FR_CELL_gru, 0, 0},          {"gru-before", FR_CELL_gru_before, 0, 0},
+    {.name = "rnn-tanh", .cell = FR_CELL_rnn},
+    {.name = "rnn-relu", .cell = FR_CELL_rnn, .option = 1},
+#define FR_ACTIVATION(row) \
+    {.name = "rnn-" #row "-clip", .cell = FR_CELL_rnn_general, .number = 0.9, \
+     .activation = {FR_ACTIVATION_##row, 0.3, 0.6}},
+#include "activations.def"
+#undef FR_ACTIVATION
+    {.name = "lstm", .cell = FR_CELL_lstm},
+    {.name = "lstm-proj", .cell = FR_CELL_lstm, .projects = 1},
+    {.name = "gru", .cell = FR_CELL_gru},
+    {.name = "gru-before", .cell = FR_CELL_gru_before},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
@@ -145,7 +156,8 @@ static call make_call(const variant *v, shape s)
 {
     const int states = facts[v->cell].states, gates = facts[v->cell].gates;
     const ptrdiff_t P = v->projects ? s.H / 2 + 1 : s.H;
-    call c = {.a = {.run = run, .cell = v->cell, .option = {v->option}, .reverse = s.reverse, .steps = s.T, .batch = s.B,
+    call c = {.a = {.run = run, .cell = v->cell, .option = {v->option}, .number = {v->number},
+                    .activation = {v->activation}, .reverse = s.reverse, .steps = s.T, .batch = s.B,
                     .inputs = s.I, .hidden = s.H, .outputs = P},
               .width = {P, s.H},
               .size = {gates * s.H * s.I, gates * s.H * P, s.biases ? gates * s.H : 0, s.biases ? gates * s.H : 0,

@@ -54,7 +54,7 @@ def fork_and_run(work):
 def test_forked_child_computes_the_same_bits_after_its_parent_used_threads():
     expected = compute_everywhere()
     assert fork_and_run(lambda: compute_everywhere() == expected) == 0
-    assert compute_everywhere() == expected     # and so does the parent afterwards
+    assert compute_everywhere() == expected  # and so does the parent afterwards
 
 
 def test_forked_child_of_a_forked_child_computes():

@@ -68,7 +68,7 @@ def test_failed_and_finished_calls_leak_nothing():
     calls(50)
     before = resident_bytes()
     calls(300)
-    assert resident_bytes() - before < 8 << 20      # one leaked workspace a call would be 60 MB and more
+    assert resident_bytes() - before < 8 << 20  # one leaked workspace a call would be 60 MB and more
 
 
 @pytest.mark.parametrize("shape", [(1 << 40, 1, 7), (1, 1 << 40, 7), (1 << 29, 1 << 29, 7)])

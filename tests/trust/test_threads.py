@@ -53,7 +53,7 @@ def test_settings_of_a_thread_are_its_own():
         thread.join()
         look("here")
     assert seen["here"] == 7
-    if not getattr(sys.flags, "thread_inherit_context", 0):     # Python 3.14, free-threaded
+    if not getattr(sys.flags, "thread_inherit_context", 0):  # Python 3.14, free-threaded
         assert seen["other"] != 7
 
 

@@ -1,0 +1,30 @@
+"""Independently recurrent network: ``h = act(W_ih x + b_ih + w_hh * h' + b_hh)``.  H units, N rows at a step."""
+
+from fastrnn.reference.activations import gate, gate_slope
+from fastrnn.reference.arithmetic import bias_gradient, diagonal_gradient, flush, fma, weight_gradient
+
+
+def start(cell, params):
+    return params["b_ih"] + params["b_hh"]
+
+
+def forward(cell, params, zx, before):
+    (h_,) = before  # (N, H)
+    z = fma(params["w_hh"], h_, zx)
+    return (flush(gate(cell, "n", z)),), (z,)
+
+
+def backward(cell, params, before, after, cached, dstate):
+    (z,), (dh,) = cached, dstate
+    dz = gate_slope(cell, "n", z, gate(cell, "n", z), dh)
+    return (dz,), (flush(dz * params["w_hh"]),)
+
+
+def gradients(cell, dgates, x, before, after, cached):
+    (dz,), (h_,) = dgates, before
+    db = bias_gradient(dz)
+    return {"w_ih": weight_gradient(dz, x), "w_hh": diagonal_gradient(dz, h_), "b_ih": db, "b_hh": db.copy()}
+
+
+def gates(cell, cached):
+    return {"n": gate(cell, "n", cached[0])}

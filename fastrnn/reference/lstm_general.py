@@ -1,0 +1,158 @@
+"""Long short-term memory with all that was added to it or left out.  H units, N rows at a step.
+
+``z = W_ih x + b_ih + W_hh h' + b_hh``, with peepholes ``zi += p_i c'``, ``zf += p_f c'``, ``zo += p_o c``, with
+full gate recurrence ``+ W_gg r'`` for i, f and o, where r is i, f, o side by side.  A gate is its activation of z
+cut to [-clip, clip]; one that is not there is 1, and coupled ``f = 1 - i``.
+
+``c = f c' + i g`` cut to [-cell_clip, cell_clip];  ``h = o act(c)``, with a projection ``h = W_hr (o act(c))``.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastrnn.reference.activations import activate, clip, gate, gate_slope, slope, unless_clipped
+from fastrnn.reference.arithmetic import (
+    bias_gradient,
+    diagonal_gradient,
+    flush,
+    fma,
+    product,
+    weight_gradient,
+)
+
+
+def start(cell, params):
+    return params["b_ih"] + params["b_hh"]
+
+
+def forward(cell, params, zx, before):
+    h_, c_, *r_ = before  # (N, P), (N, H), and with full gate recurrence (N, R)
+    z = _by_gate(cell, product(h_, params["w_hh"], zx))
+    fed = [n for n in cell.gates if n != "g"]
+    if r_:
+        own = np.concatenate([z[n] for n in fed], axis=1)
+        z |= zip(fed, np.split(product(r_[0], params["w_gg"], own), len(fed), axis=1), strict=True)
+    p = _peepholes(cell, params)
+    for n in "if":
+        if n in p:
+            z[n] = fma(p[n], c_, z[n])
+    i, f, g, _, c = _cell(cell, z, c_)
+    if "o" in p:
+        z["o"] = fma(p["o"], c, z["o"])
+    o, t = _output(cell, z, c)
+    h = flush(o * t)
+    if cell.proj_size:
+        h = flush(product(h, params["w_hr"]))
+    gates = {"i": i, "f": f, "g": g, "o": o}
+    r = [flush(np.concatenate([gates[n] for n in fed], axis=1))] if r_ else []
+    return (h, c, *r), tuple(z[n] for n in cell.gates)
+
+
+def backward(cell, params, before, after, cached, dstate):
+    (_, c_, *_), (dh, dc, *dr) = before, dstate
+    z = dict(zip(cell.gates, cached, strict=True))
+    i, f, g, whole, c = _cell(cell, z, c_)
+    o, t = _output(cell, z, c)
+    p = _peepholes(cell, params)
+    fed = [n for n in cell.gates if n != "g"]
+    zero = np.zeros_like(c)
+    later = dict.fromkeys("ifo", zero)  # what the gates of the next step leave
+    if dr:
+        later |= zip(fed, np.split(dr[0], len(fed), axis=1), strict=True)
+
+    dm = flush(product(dh, params["w_hr"].T)) if cell.proj_size else dh
+    d = fma(dm * o, slope(cell.activation("h"), c, t), dc)
+    dz = {}
+    if "o" in z:
+        dz["o"] = gate_slope(cell, "o", z["o"], o, fma(dm, t, later["o"]))
+    if "o" in p:
+        d = fma(dz["o"], p["o"], d)
+    d = unless_clipped(whole, cell.cell_clip, d)
+    dc = d * f
+    if "i" in z:
+        dz["i"] = gate_slope(cell, "i", z["i"], i, fma(d, g - c_ if cell.coupled else g, later["i"]))
+    if "f" in z:
+        dz["f"] = gate_slope(cell, "f", z["f"], f, fma(d, c_, later["f"]))
+    dz["g"] = gate_slope(cell, "g", z["g"], g, d * i)
+    for n in "if":
+        if n in p:
+            dc = fma(dz[n], p[n], dc)
+    dr = [_fed_back(cell, dz, params["w_gg"])] if dr else []
+    dz = np.concatenate([dz[n] for n in cell.gates], axis=1)
+    return (dz, dh), (flush(product(dz, params["w_hh"].T)), flush(dc), *dr)
+
+
+def gradients(cell, dgates, x, before, after, cached):
+    (dz, dh), (h_, c_, *r_) = dgates, before
+    z = dict(zip(cell.gates, cached, strict=True))
+    by_gate = _by_gate(cell, dz)
+    c = _cell(cell, z, c_).c
+    db = bias_gradient(dz)
+    grads = {"w_ih": weight_gradient(dz, x), "w_hh": weight_gradient(dz, h_), "b_ih": db, "b_hh": db.copy()}
+    if cell.proj_size:
+        o, t = _output(cell, z, c)
+        grads["w_hr"] = weight_gradient(dh, flush(o * t))
+    if cell.peepholes:
+        seen = {"i": c_, "f": c_, "o": c}
+        grads["w_peephole"] = np.array(
+            [
+                diagonal_gradient(by_gate[n], seen[n]) if n in cell.peeping else np.zeros_like(c[0])
+                for n in "ifo"
+            ]
+        )
+    if r_:
+        fed = np.concatenate([by_gate[n] for n in cell.gates if n != "g"], axis=1)
+        grads["w_gg"] = weight_gradient(fed, r_[0])
+    return grads
+
+
+def gates(cell, cached):
+    """The activations of i, f, g, o, from what the tape has."""
+    found = {n: gate(cell, n, z) for n, z in zip(cell.gates, cached, strict=True)}
+    if cell.coupled:
+        found["f"] = found["i"].dtype.type(1) - found["i"]
+    return found
+
+
+class _Cell(NamedTuple):
+    i: np.ndarray
+    f: np.ndarray
+    g: np.ndarray
+    whole: np.ndarray  # c before it is cut
+    c: np.ndarray
+
+
+def _cell(cell, z, c_):
+    one = np.ones_like(c_)
+    i, f, g = (gate(cell, n, z[n]) if n in z else one for n in "ifg")
+    if cell.coupled:
+        f = one - i
+    whole = flush(fma(f, c_, i * g))
+    return _Cell(i, f, g, whole, clip(whole, cell.cell_clip))
+
+
+def _output(cell, z, c):
+    o = gate(cell, "o", z["o"]) if "o" in z else np.ones_like(c)
+    return o, activate(cell.activation("h"), c)
+
+
+def _fed_back(cell, dz, w_gg):
+    """The gradient of r: over i and f, as far as they are there, then, from that on, over o."""
+    total, row = None, 0
+    for part in ("if", "o"):
+        d = [dz[n] for n in part if n in dz]
+        if d:
+            d = np.concatenate(d, axis=1)
+            total = product(d, w_gg[row : row + d.shape[1]].T, total)
+            row += d.shape[1]
+    return flush(total)
+
+
+def _peepholes(cell, params):
+    """The weights of the peepholes by gate."""
+    return {n: params["w_peephole"]["ifo".index(n)] for n in cell.peeping}
+
+
+def _by_gate(cell, z):
+    return dict(zip(cell.gates, np.split(z, len(cell.gates), axis=1), strict=True))
