@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from numbers import Real
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -101,7 +100,7 @@ class Activation:
                 continue
             if value is None:
                 value = defaults[i]
-            if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) <= _LARGEST:
+            if not _is_number(value) or not abs(value) <= _LARGEST:
                 raise ValueError(
                     f"{number} of {name} is {value!r}; expected a finite number of float32's range"
                 )
@@ -267,8 +266,8 @@ class Gated(Cell):
             given = dict(self.activations)
         except (TypeError, ValueError):
             raise ValueError(
-                f"{who}: activations is {self.activations!r}; expected a mapping of gates to activations, such "
-                f"as {{{next(iter(self.usual))!r}: 'hard_sigmoid'}}"
+                f"{who}: activations is {self.activations!r}; expected a mapping of gates to activations, "
+                f"such as {{{next(iter(self.usual))!r}: 'hard_sigmoid'}}"
             ) from None
         for name in given:
             if name not in self.usual:
@@ -800,11 +799,15 @@ class MinLSTM(Gated):
     }
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
 def _limit(cell: str, argument: str, value: Any) -> float | None:
     """A number to cut values off at; None for no limit."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value <= _LARGEST:
+    if not _is_number(value) or not 0 < value <= _LARGEST:
         raise ValueError(
             f"{cell}: {argument} is {value!r}; expected a positive, finite number of float32's range, or None"
         )

@@ -55,7 +55,7 @@ def block(name, start, every):
     different = {isa for isa, equal in zip(_native.SUPPORTED_ISAS[1:], same, strict=True) if not equal}
     with np.errstate(all="ignore"):
         exact = EXACT[name](x.astype(np.float64))
-    error = ulps(got.astype(np.float64), exact)
+        error = ulps(got.astype(np.float64), exact)
     nan = np.isnan(x)
     error[nan] = np.where(np.isnan(got[nan]), 0, np.inf)
     error[~nan & np.isnan(got)] = np.inf

@@ -181,6 +181,22 @@ def test_the_tape_of_an_lstm_repeats_its_equations():
     assert "T=6, B=4" in repr(tape)
 
 
+@both_directions
+@pytest.mark.parametrize("clip", [None, 0.3])
+def test_gates_that_are_not_what_is_cached_are_shown_as_gates(clip, reverse):
+    cell = cells.RNN("sigmoid", clip=clip)
+    params, x, state, _ = case(cell)
+    lengths = [6, 2, 0, 3]
+    y, _, tape = reference.forward(cell, params, x, one_or_all(state), lengths=lengths, reverse=reverse)
+    assert tuple(tape.gates) == ("n",)
+    equal(tape.gates["n"], y)
+    assert (tape.cached[1] != y[1]).any()
+    with pytest.raises(ValueError, match="read-only"):
+        tape.gates["n"][...] = 0
+    with pytest.raises(KeyError, match="'z' is no gate of RNN"):
+        tape.gates["z"]
+
+
 def test_a_consumed_tape_holds_nothing():
     cell = cells.GRU()
     params, x, _, dy = case(cell)

@@ -1,4 +1,4 @@
-"""Independently recurrent network: ``h = act(W_ih x + b_ih + w_hh * h' + b_hh)``.  H units, N rows at a step."""
+"""Independently recurrent: ``h = act(W_ih x + b_ih + w_hh * h' + b_hh)``.  H units, N rows at a step."""
 
 from fastrnn.reference.activations import gate, gate_slope
 from fastrnn.reference.arithmetic import bias_gradient, diagonal_gradient, flush, fma, weight_gradient

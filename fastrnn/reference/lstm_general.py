@@ -1,10 +1,11 @@
 """Long short-term memory with all that was added to it or left out.  H units, N rows at a step.
 
-``z = W_ih x + b_ih + W_hh h' + b_hh``, with peepholes ``zi += p_i c'``, ``zf += p_f c'``, ``zo += p_o c``, with
-full gate recurrence ``+ W_gg r'`` for i, f and o, where r is i, f, o side by side.  A gate is its activation of z
-cut to [-clip, clip]; one that is not there is 1, and coupled ``f = 1 - i``.
+``z = W_ih x + b_ih + W_hh h' + b_hh``, with peepholes ``zi += p_i c'``, ``zf += p_f c'``, ``zo += p_o c``,
+with full gate recurrence ``+ W_gg r'`` for i, f and o, where r is i, f, o side by side.  A gate is its
+activation of z cut to [-clip, clip]; one that is not there is 1, and coupled ``f = 1 - i``.
 
-``c = f c' + i g`` cut to [-cell_clip, cell_clip];  ``h = o act(c)``, with a projection ``h = W_hr (o act(c))``.
+``c = f c' + i g`` cut to [-cell_clip, cell_clip];  ``h = o act(c)``, with a projection
+``m = o act(c)`` and ``h = W_hr m``.
 """
 
 from typing import NamedTuple
