@@ -58,6 +58,7 @@ class Forward(NamedTuple):
     x: np.ndarray  # (T, B, I), last axis contiguous
     state: tuple[np.ndarray, ...]  # (B, width) for each state
     lengths: np.ndarray | None  # (B,), int64
+    mask: np.ndarray | None  # (T, B), bool
     out: np.ndarray | None  # (T, B, P), last axis contiguous
 
 
@@ -132,6 +133,7 @@ def forward_arguments(
     x: Any,
     state: Any = None,
     lengths: Any = None,
+    mask: Any = None,
     out: Any = None,
 ) -> Forward:
     """The arguments of ``forward``."""
@@ -147,11 +149,13 @@ def forward_arguments(
     states = _states(cell, params, "state", state, batch)
     if lengths is not None:
         lengths = _lengths(who, lengths, steps, batch)
+    if mask is not None:
+        mask = step_mask(who, mask, (steps, batch), "(T, B)")
     if out is not None:
         out = _out(who, out, (steps, batch, cell.output_size(params.hidden_size)), params.dtype)
         if any(_overlap(out, a) for a in (x, *states, *params.arrays.values())):
             raise ValueError(f"{who}: out overlaps x, state or params; give it memory of its own")
-    return Forward(params, x, states, lengths, out)
+    return Forward(params, x, states, lengths, mask, out)
 
 
 def backward_arguments(
@@ -289,6 +293,21 @@ def sequences(who: str, x: Any, dtype: np.dtype, order: str = "(T, B, I)") -> np
                 f"lengths=[{shown}]"
             )
     return real(who, "x", x, dtype)
+
+
+def step_mask(who: str, value: Any, shape: tuple[int, ...], axes: str) -> np.ndarray:
+    """A copy of a mask of steps, which is bool and of this shape."""
+    mask = _array(who, "mask", value)
+    if mask.dtype != bool:
+        raise TypeError(
+            f"{who}: mask is {mask.dtype}; expected bool, True where a step counts; convert it with "
+            ".astype(bool)"
+        )
+    if mask.shape != shape:
+        raise ValueError(
+            f"{who}: mask has shape {mask.shape}; expected {shape}: {axes}, one for each step of x"
+        )
+    return mask.copy("C")
 
 
 def real(who: str, argument: str, value: Any, dtype: np.dtype) -> np.ndarray:

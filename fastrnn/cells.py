@@ -375,7 +375,7 @@ class LSTM(Gated):
 
         zi += p_i * c';  zf += p_f * c';  zo += p_o * c             peepholes
         f = 1 - i                                                   coupled
-        i = 1, f = 1, o = 1                                         input_gate, forget_gate, output_gate = False
+        i = 1, f = 1, o = 1                                         a gate that is left out
         zi, zf, zo += W_gg (i', f', o')                             full_gate_recurrence
         c cut to [-cell_clip, cell_clip]                            cell_clip
 
@@ -797,6 +797,10 @@ class MinLSTM(Gated):
         "i": Activation("sigmoid"),
         "n": Activation("affine"),
     }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def _is_number(value: Any) -> bool:

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import _checks, _config, _native, reference
+from . import _checks, _config, _masks, _native, reference
 from .cells import Cell
 from .reference import Tape
 
@@ -137,6 +137,7 @@ def forward(
     state: Any = None,
     *,
     lengths: Any = None,
+    mask: Any = None,
     reverse: bool = False,
     tape: bool = True,
     out: np.ndarray | None = None,
@@ -156,6 +157,9 @@ def forward(
         The initial state, zero if not given. An LSTM has ``(h, c)``.
     lengths : integers, (B,), optional
         Valid steps of each row, 0 to T, in any order. Past its length a row keeps its state, and y is 0.
+    mask : bool, (T, B), optional
+        Where it is False, the step does not count: the row keeps its state, and y repeats h as it is kept,
+        the initial one before the first step that counts. With ``lengths`` a step counts where both allow.
     reverse : bool
         Run each row from its last valid step to its first. y keeps the order of the input.
     tape : bool
@@ -191,10 +195,12 @@ def forward(
     on_reference, isa, threads = _config.settings()
     if on_reference:
         plain = _plain(params)
-        return reference.forward(cell, plain, x, state, lengths=lengths, reverse=reverse, tape=tape, out=out)
-    call, result = _forward_call(cell, params, x, state, lengths, reverse, tape, out, isa, threads)
+        return reference.forward(
+            cell, plain, x, state, lengths=lengths, mask=mask, reverse=reverse, tape=tape, out=out
+        )
+    call, result = _forward_call(cell, params, x, state, lengths, mask, reverse, tape, out, isa, threads)
     _native.run(call)
-    return result
+    return result()
 
 
 def _forward_call(
@@ -203,15 +209,18 @@ def _forward_call(
     x: Any,
     state: Any,
     lengths: Any,
+    mask: Any,
     reverse: bool,
     tape: bool,
     out: np.ndarray | None,
     isa: int,
     threads: int,
-) -> tuple[_native.Call, ForwardResult]:
-    """Check the arguments of `forward` and prepare its result, which the call will fill."""
-    given = _checks.forward_arguments(cell, _plain(params), x, state, lengths, out)
+) -> tuple[_native.Call, Callable[[], ForwardResult]]:
+    """Check the arguments of `forward`; return the call, and what gives its result after it."""
+    given = _checks.forward_arguments(cell, _plain(params), x, state, lengths, mask, out)
     reverse = _checks.flag("forward", "reverse", reverse)
+    if given.mask is not None:
+        return _masked_forward_call(cell, params, given, given.mask, reverse, tape, isa, threads)
     (steps, batch, _), dtype = given.x.shape, given.params.dtype
     widths = [s.shape[1] for s in given.state]
 
@@ -234,7 +243,40 @@ def _forward_call(
         cached=cached,
         threads=threads,
     )
-    return call, (y, _one_or_all(final), record)
+    return call, lambda: (y, _one_or_all(final), record)
+
+
+def _masked_forward_call(
+    cell: Cell,
+    params: Params,
+    given: _checks.Forward,
+    mask: np.ndarray,
+    reverse: bool,
+    tape: bool,
+    isa: int,
+    threads: int,
+) -> tuple[_native.Call, Callable[[], ForwardResult]]:
+    """`_forward_call` with a mask: the steps that count are run alone, and put back in their places."""
+    steps = _masks.Steps(mask, given.lengths)
+    x, h = steps.pack(given.x), given.state[0]
+    slots = _native.empty((len(x) + 1, *h.shape), h.dtype)  # of h: outputs, and the initial state
+    out, state = steps.outputs(slots, reverse), _one_or_all(given.state)
+    call, packed = _forward_call(cell, params, x, state, steps.counts, None, reverse, tape, out, isa, threads)
+
+    def result() -> ForwardResult:
+        _, final, record = packed()
+        slots[steps.initial(reverse)] = h
+        y = steps.repeat(slots, reverse)
+        if given.out is not None:
+            given.out[...] = y
+            y = given.out
+        if record is not None:
+            states = tuple(steps.unpack_slots(s) for s in record.states)
+            cached = steps.unpack(record.cached)
+            record = Tape(cell, record.params, given.x, given.lengths, reverse, states, cached, mask)
+        return y, final, record
+
+    return call, result
 
 
 def forward_directions(
@@ -244,6 +286,7 @@ def forward_directions(
     states: Sequence[Any],
     *,
     lengths: Any,
+    mask: Any,
     tape: bool,
     outs: Sequence[np.ndarray | None],
 ) -> list[ForwardResult]:
@@ -252,15 +295,15 @@ def forward_directions(
     each = list(enumerate(zip(params, states, outs, strict=True)))
     if on_reference:
         return [
-            forward(cell, p, x, state, lengths=lengths, reverse=bool(reverse), tape=tape, out=out)
+            forward(cell, p, x, state, lengths=lengths, mask=mask, reverse=bool(reverse), tape=tape, out=out)
             for reverse, (p, state, out) in each
         ]
     prepared = [
-        _forward_call(cell, p, x, state, lengths, bool(reverse), tape, out, isa, threads)
+        _forward_call(cell, p, x, state, lengths, mask, bool(reverse), tape, out, isa, threads)
         for reverse, (p, state, out) in each
     ]
     _native.run(*[call for call, _ in prepared])
-    return [result for _, result in prepared]
+    return [result() for _, result in prepared]
 
 
 def backward(
@@ -290,7 +333,7 @@ def backward(
     Returns
     -------
     dx : array, (T, B, I)
-        0 past a length.
+        0 past a length and at masked steps.
     dstate0 : array or tuple of arrays
         Gradient of the initial state.
     dparams : dict of str to array
@@ -320,14 +363,16 @@ def backward(
     _native.run(call)
     if consume:
         tape.release()
-    return result
+    return result()
 
 
 def _backward_call(
     cell: Cell, params: Params, tape: Tape, dy: Any, dstate: Any, isa: int, threads: int
-) -> tuple[_native.Call, BackwardResult]:
-    """Check the arguments of `backward` and prepare its result, which the call will fill."""
+) -> tuple[_native.Call, Callable[[], BackwardResult]]:
+    """Check the arguments of `backward`; return the call, and what gives its result after it."""
     given = _checks.backward_arguments(cell, _plain(params), tape, dy, dstate)
+    if tape.mask is not None:
+        return _masked_backward_call(cell, given, tape, tape.mask, isa, threads)
     dtype = given.params.dtype
     dx = _native.empty(tape.x.shape, dtype)
     dstate0 = tuple(np.empty(d.shape, dtype) for d in given.dstate)
@@ -345,7 +390,38 @@ def _backward_call(
         dparams=dparams,
         threads=threads,
     )
-    return call, (dx, _one_or_all(dstate0), dparams)
+    return call, lambda: (dx, _one_or_all(dstate0), dparams)
+
+
+def _masked_backward_call(
+    cell: Cell, given: _checks.Backward, tape: Tape, mask: np.ndarray, isa: int, threads: int
+) -> tuple[_native.Call, Callable[[], BackwardResult]]:
+    """`_backward_call` with a mask: back through the steps that count alone."""
+    steps, reverse = _masks.Steps(mask, tape.lengths), tape.reverse
+    packed_tape = Tape(
+        cell,
+        tape.params,
+        steps.pack(tape.x),
+        steps.counts,
+        reverse,
+        tuple(steps.pack_slots(s, reverse) for s in tape.states),
+        steps.pack(tape.cached),
+    )
+    slots = None if given.dy is None else steps.collect(given.dy, reverse)  # the gradient of those of h
+    dy = None if slots is None else steps.outputs(slots, reverse)
+    call, packed = _backward_call(
+        cell, given.params, packed_tape, dy, _one_or_all(given.dstate), isa, threads
+    )
+
+    def result() -> BackwardResult:
+        dx, dstate0, dparams = packed()
+        if slots is not None:
+            dh = dstate0 if len(cell.states) == 1 else dstate0[0]
+            with np.errstate(all="ignore"):
+                np.add(slots[steps.initial(reverse)], dh, out=dh)
+        return steps.unpack(dx), dstate0, dparams
+
+    return call, result
 
 
 def backward_directions(
@@ -367,7 +443,7 @@ def backward_directions(
     if consume:
         for tape in tapes:
             tape.release()
-    return [result for _, result in prepared]
+    return [result() for _, result in prepared]
 
 
 def linear(x: Any, w: Any, b: Any = None) -> np.ndarray:

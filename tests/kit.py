@@ -85,12 +85,12 @@ class Case:
     reverse: bool
     dy: np.ndarray | None
     dstate: tuple | None
+    mask: np.ndarray | None = None
 
     def run(self, module: Any = functional):
         """Everything both passes return, flat; `module` is functional or reference."""
-        forward = module.forward(
-            self.cell, self.params, self.x, one(self.state), lengths=self.lengths, reverse=self.reverse
-        )
+        options = {"lengths": self.lengths, "mask": self.mask, "reverse": self.reverse}
+        forward = module.forward(self.cell, self.params, self.x, one(self.state), **options)
         return flat(forward) + flat(
             module.backward(self.cell, self.params, forward[2], self.dy, one(self.dstate))
         )
@@ -107,6 +107,7 @@ class Case:
             state=take(self.state),
             dstate=take(self.dstate),
             lengths=lengths,
+            mask=cut(self.mask),
         )
 
     def __repr__(self):
@@ -115,7 +116,8 @@ class Case:
         lengths = None if self.lengths is None else self.lengths.tolist()
         return (
             f"{self.cell} T={steps} B={batch} I={inputs} H={hidden} {self.x.dtype} lengths={lengths} "
-            f"reverse={self.reverse} bias={'b_ih' in self.params}"
+            f"reverse={self.reverse} bias={'b_ih' in self.params} "
+            f"mask={None if self.mask is None else self.mask.astype(int).tolist()}"
         )
 
 
@@ -126,9 +128,13 @@ def one(states):
 
 def make_case(
     cell, steps, batch, inputs, hidden, dtype=np.float32, *, seed=0, lengths=None, reverse=False, bias=True,
-    scale=1.0, states=True, dy=True, special=False,
+    scale=1.0, states=True, dy=True, special=False, counting=None,
 ):  # fmt: skip
-    """A case drawn from a seed. `special` strews zeros of both signs, subnormals, infinities and NaN."""
+    """A case drawn from a seed.
+
+    `special` strews zeros of both signs, subnormals, infinities and NaN; `counting` is the share of the steps
+    that a mask lets count, None: no mask.
+    """
     rng = np.random.default_rng(seed)
 
     def draw(*shape, scale=1.0):
@@ -156,6 +162,7 @@ def make_case(
         reverse=reverse,
         dy=draw(steps, batch, cell.output_size(hidden)) if dy else None,
         dstate=tuple(draw(batch, w) for w in widths) if states else None,
+        mask=None if counting is None else rng.random((steps, batch)) < counting,
     )
 
 

@@ -71,6 +71,7 @@ def cases(draw):
         states=draw(st.booleans()),
         dy=draw(st.booleans()),
         special=draw(st.sampled_from([False, False, True])),
+        counting=draw(st.sampled_from([None, None, None, 0.0, 0.3, 0.7, 1.0])),
     )  # fmt: skip
 
 

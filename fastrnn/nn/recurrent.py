@@ -100,6 +100,10 @@ class Recurrent(Module):
     **Lengths.** With ``lengths``, one integer 0 <= length <= T a row in any order, the output is 0 past a
     row's length, its state is the one after its last step, and the reverse direction starts at its last step.
 
+    **Masks.** With ``mask``, booleans of the shape of x without its features, a step where it is False holds
+    the state, and the output repeats h as it is held, as Keras's does: before the first step that counts the
+    initial one. With ``lengths`` too, a step counts where both allow.
+
     Examples
     --------
     >>> import numpy as np
@@ -184,7 +188,12 @@ class Recurrent(Module):
     # ---- running ----
 
     def __call__(
-        self, x: np.ndarray, state: State = None, *, lengths: Sequence[int] | None = None
+        self,
+        x: np.ndarray,
+        state: State = None,
+        *,
+        lengths: Sequence[int] | None = None,
+        mask: np.ndarray | None = None,
     ) -> tuple[np.ndarray, State]:
         """Return the output and the state after the last step: inference, without dropout and without a tape.
 
@@ -193,6 +202,7 @@ class Recurrent(Module):
         x : array_like, (T, B, I), (B, T, I) with `batch_first`, or (T, I)
         state : array (L*D, B, H), or a tuple of them for cells with several states; None: zeros
         lengths : sequence of B int, optional
+        mask : bool array, (T, B), (B, T) with `batch_first`, or (T,), optional
 
         Returns
         -------
@@ -202,18 +212,25 @@ class Recurrent(Module):
         Raises
         ------
         ValueError
-            Wrong rank, feature count, state shape or lengths.
+            Wrong rank, feature count, state shape, lengths or mask.
         TypeError
-            x is not real floating-point.
+            x is not real floating-point, lengths are not integers, mask is not bool.
         """
-        if self._packed is not None and lengths is None and (done := self._packed.run(x, state)):
+        plain = lengths is None and mask is None
+        if plain and self._packed is not None and (done := self._packed.run(x, state)):
             return done
         x, unbatched = self._time_major(x)
-        y, state, *_ = self._run(x, state, lengths, unbatched, training=False)
+        mask = self._step_mask(mask, x.shape[:2], unbatched)
+        y, state, *_ = self._run(x, state, lengths, mask, unbatched, training=False)
         return self._as_given(y, unbatched), state
 
     def forward(
-        self, x: np.ndarray, state: State = None, *, lengths: Sequence[int] | None = None
+        self,
+        x: np.ndarray,
+        state: State = None,
+        *,
+        lengths: Sequence[int] | None = None,
+        mask: np.ndarray | None = None,
     ) -> tuple[np.ndarray, State, RecurrentTape]:
         """Return the output, the state after the last step, and the tape: training, with dropout.
 
@@ -221,7 +238,7 @@ class Recurrent(Module):
 
         Parameters
         ----------
-        x, state, lengths
+        x, state, lengths, mask
             As for calling the layer.
 
         Returns
@@ -237,7 +254,8 @@ class Recurrent(Module):
             As from calling the layer.
         """
         x, unbatched = self._time_major(x)
-        y, state, passes, masks = self._run(x, state, lengths, unbatched, training=True)
+        mask = self._step_mask(mask, x.shape[:2], unbatched)
+        y, state, passes, masks = self._run(x, state, lengths, mask, unbatched, training=True)
         tape = RecurrentTape(self, self.version, (), unbatched, passes, tuple(masks))
         return self._as_given(y, unbatched), state, tape
 
@@ -274,11 +292,17 @@ class Recurrent(Module):
         _checks.features(name, "x_t", x_t, "input_size", self.input_size)
         unbatched = x_t.ndim == 1
         x = x_t[None, None] if unbatched else x_t[None]
-        y, state, *_ = self._run(x, state, None, unbatched, training=False)
+        y, state, *_ = self._run(x, state, None, None, unbatched, training=False)
         return y[0, 0] if unbatched else y[0], state
 
     def _run(
-        self, x: np.ndarray, state: State, lengths: Sequence[int] | None, unbatched: bool, training: bool
+        self,
+        x: np.ndarray,
+        state: State,
+        lengths: Sequence[int] | None,
+        mask: np.ndarray | None,
+        unbatched: bool,
+        training: bool,
     ) -> tuple[np.ndarray, State, list[Any], list[np.ndarray | None]]:
         """Walk layers and directions with x (T, B, I); return y (T, B, D*P), state, tapes and masks."""
         steps, batch, _ = x.shape
@@ -289,10 +313,10 @@ class Recurrent(Module):
         last: list[Sequence[np.ndarray]] = []
         passes, masks = [], []
         for layer in range(self.num_layers):
-            mask = None
+            kept = None
             if training and layer and self.dropout:
-                x, mask = drop(x, self.dropout, self.rng)
-            masks.append(mask)
+                x, kept = drop(x, self.dropout, self.rng)
+            masks.append(kept)
             out = self._output(layer, steps, batch, width * len(directions))
             k = slice(layer * len(directions), (layer + 1) * len(directions))
             results = functional.forward_directions(
@@ -301,6 +325,7 @@ class Recurrent(Module):
                 x,
                 first[k],
                 lengths=lengths,
+                mask=mask,
                 tape=training,
                 outs=[None if out is None else out[..., d * width : (d + 1) * width] for d in directions],
             )
@@ -379,8 +404,8 @@ class Recurrent(Module):
                 for name, value in dparams.items():
                     grads[_torch_name(name, layer, direction)] = value
             dx = results[0][0] if len(results) == 1 else results[0][0] + results[1][0]
-            mask = tape.masks[layer]
-            dy = dx if mask is None else apply_mask(dx, mask, self.dropout)
+            kept = tape.masks[layer]
+            dy = dx if kept is None else apply_mask(dx, kept, self.dropout)
         grads = {name: grads[name] for name in self._own}
         return self._as_given(dx, tape.unbatched), self._stack(before[::-1], tape.unbatched), grads
 
@@ -412,6 +437,19 @@ class Recurrent(Module):
         if x.ndim == 2:
             return x[:, None], True
         return x.transpose(1, 0, 2) if self.batch_first else x, False
+
+    def _step_mask(
+        self, mask: np.ndarray | None, shape: tuple[int, ...], unbatched: bool
+    ) -> np.ndarray | None:
+        """Return the mask as (T, B), checked against these steps and rows of x."""
+        if mask is None:
+            return None
+        steps, batch = shape
+        turned = self.batch_first and not unbatched
+        expected = (steps,) if unbatched else (batch, steps) if turned else (steps, batch)
+        axes = "(T,)" if unbatched else "(B, T)" if turned else "(T, B)"
+        mask = _checks.step_mask(type(self).__name__, mask, expected, axes)
+        return mask[:, None] if unbatched else mask.T if turned else mask
 
     def _as_given(self, y: np.ndarray, unbatched: bool) -> np.ndarray:
         """Undo `_time_major`."""

@@ -127,7 +127,7 @@ def weight_gradient(d, v):
 
 
 def diagonal_gradient(d, v):
-    """Gradient of a weight a unit, (units,): the product unit by unit, over the rows of d and v (N, units)."""
+    """Gradient of a weight a unit, (units,): the product unit by unit over rows of d and v (N, units)."""
     d, v = unfaint(d), unfaint(v)
     sums = np.zeros((-(-len(d) // BLOCK), *d.shape[1:]), d.dtype)
     for k in range(min(BLOCK, len(d))):  # [k::BLOCK]: the k-th row of every block that has one

@@ -9,9 +9,10 @@ A cell's file holds these functions::
     gates(cell, cached)                                     -> gate activations by name, for `Tape.gates`;
                                                                only where they are not what is cached
 
-``zx`` (N, G*H) is the input product; N counts the rows of the batch within their length at this step (in
-gradients: at all steps). ``before`` and ``after`` are the states around the step, ``cached`` the arrays of
-``cell.cached``, as tuples; ``dgates`` is a tuple of arrays (N, .), the first one the gradient of ``zx``.
+``zx`` (N, G*H) is the input product; N is the number of rows for which this step counts, as it lies within
+their length and is not masked (in gradients: at all steps). ``before`` and ``after`` are the states around
+the step, ``cached`` the arrays of ``cell.cached``, as tuples; ``dgates`` is a tuple of arrays (N, .), the
+first one the gradient of ``zx``.
 """
 
 from __future__ import annotations
@@ -35,16 +36,17 @@ def forward(
     state: Any = None,
     *,
     lengths: Any = None,
+    mask: Any = None,
     reverse: bool = False,
     tape: bool = True,
     out: np.ndarray | None = None,
 ) -> tuple[np.ndarray, Any, Tape | None]:
     """Run a cell over time: the same arguments and bits as `fastrnn.functional.forward`."""
-    given = _checks.forward_arguments(cell, params, x, state, lengths, out)
+    given = _checks.forward_arguments(cell, params, x, state, lengths, mask, out)
     equations, params, dtype = EQUATIONS[cell.name], _with_biases(given.params), given.params.dtype
     (steps, batch, _), x = given.x.shape, given.x
-    valid = _valid(steps, batch, given.lengths)
-    first, last = _ends(valid, reverse)
+    valid, held = _counted(steps, batch, given.lengths, given.mask)
+    first, last = _ends(valid | held, reverse)
     rows = np.arange(batch)
 
     states = tuple(np.zeros((steps + 1, *s.shape), dtype) for s in given.state)
@@ -57,8 +59,14 @@ def forward(
     with np.errstate(all="ignore"):
         zx = np.zeros((steps, batch, len(params["w_ih"])), dtype)
         zx[valid] = product(x[valid], params["w_ih"], equations.start(cell, params))
-        for t, b in _visits(valid, reverse):
+        for t in _order(steps, reverse):
             before, after = (t + 1, t) if reverse else (t, t + 1)
+            for slots in states:
+                slots[after, held[t]] = slots[before, held[t]]
+            y[t, held[t]] = states[0][after, held[t]]
+            b = np.flatnonzero(valid[t])
+            if not b.size:
+                continue
             new, gates = equations.forward(cell, params, zx[t, b], tuple(s[before, b] for s in states))
             for slots, value in zip(states, new, strict=True):
                 slots[after, b] = value
@@ -67,7 +75,9 @@ def forward(
             y[t, b] = new[0]
 
     final = _one_or_all([s[last, rows] for s in states])
-    record = Tape(cell, given.params.arrays, x, given.lengths, reverse, states, cached) if tape else None
+    if not tape:
+        return y, final, None
+    record = Tape(cell, given.params.arrays, x, given.lengths, reverse, states, cached, given.mask)
     return y, final, record
 
 
@@ -84,17 +94,18 @@ def backward(
     given = _checks.backward_arguments(cell, params, tape, dy, dstate)
     equations, params, dtype = EQUATIONS[cell.name], _with_biases(given.params), given.params.dtype
     steps, batch, _ = tape.x.shape
-    valid = _valid(steps, batch, tape.lengths)
+    valid, held = _counted(steps, batch, tape.lengths, tape.mask)
     shift = (1, 0) if tape.reverse else (0, 1)  # slots before and after step t, less t
     carry = tuple(d.copy() for d in given.dstate)
-    visits = _visits(valid, not tape.reverse)
+    visits = [(t, np.flatnonzero(valid[t])) for t in _order(steps, not tape.reverse) if valid[t].any()]
 
     with np.errstate(all="ignore"):
+        dy, dinitial = _collected(given.dy, valid, held, tape.reverse)
         visited = []
         for t, b in visits:
             before, after = (tuple(s[t + k, b] for s in tape.states) for k in shift)
             dh, *rest = (d[b] for d in carry)
-            dh = (dh.dtype.type(0) if given.dy is None else given.dy[t, b]) + dh
+            dh = (dh.dtype.type(0) if dy is None else dy[t, b]) + dh
             cached = _blocks(cell, tape.cached[t, b])
             dgates, dbefore = equations.backward(cell, params, before, after, cached, (dh, *rest))
             for d, value in zip(carry, dbefore, strict=True):
@@ -106,12 +117,15 @@ def backward(
         if visited:
             t = np.concatenate([np.full(len(b), t) for t, b in visits])
             b = np.concatenate([b for _, b in visits])
-            dgates = tuple(map(np.concatenate, zip(*visited, strict=True)))
+            order = _row_order(valid, t, b, tape.reverse)
+            t, b = t[order], b[order]
+            dgates = tuple(np.concatenate(d)[order] for d in zip(*visited, strict=True))
             before, after = (tuple(s[t + k, b] for s in tape.states) for k in shift)
             dx[t, b] = product(dgates[0], params["w_ih"].T)
             cached = _blocks(cell, tape.cached[t, b])
             grads = equations.gradients(cell, dgates, tape.x[t, b], before, after, cached)
 
+        carry[0][...] = dinitial + carry[0]
     if consume:
         tape.release()
     return dx, _one_or_all(carry), {n: grads[n] for n in given.params.arrays}
@@ -124,22 +138,46 @@ def _with_biases(params):
     return {"b_ih": zeros, "b_hh": zeros, **params.arrays}
 
 
-def _valid(steps, batch, lengths):
-    """Where a step lies within its row's length, (T, B)."""
-    lengths = np.full(batch, steps) if lengths is None else lengths
-    return np.arange(steps)[:, None] < lengths
+def _counted(steps, batch, lengths, mask):
+    """Where a step counts, and where it lies within its row's length but is masked, (T, B) each."""
+    inside = np.arange(steps)[:, None] < np.full(batch, steps if lengths is None else lengths)
+    mask = np.ones_like(inside) if mask is None else mask
+    return inside & mask, inside & ~mask
 
 
-def _ends(valid, reverse):
+def _ends(inside, reverse):
     """The slots of the initial and of the final state: a number, or one for each row."""
-    lengths = valid.sum(axis=0)
+    lengths = inside.sum(axis=0)
     return (lengths, 0) if reverse else (0, lengths)
 
 
-def _visits(valid, reverse):
-    """``(t, rows within their length)`` in the order of processing, steps without a row left out."""
-    steps = range(len(valid))
-    return [(t, np.flatnonzero(valid[t])) for t in (reversed(steps) if reverse else steps) if valid[t].any()]
+def _order(steps, reverse):
+    """The steps in the order of processing."""
+    return range(steps)[::-1] if reverse else range(steps)
+
+
+def _collected(dy, valid, held, reverse):
+    """dy (T, B, P) with that of masked steps added at the step whose h they repeat, and the sum of the rest.
+
+    The rest, (B, P), is that of masked steps which repeat the initial state. Sums run in the order of
+    processing; -0 changes nothing that is added to it.
+    """
+    if dy is None:
+        return None, -0.0
+    total, initial = dy.copy(), np.full(dy.shape[1:], -0.0, dy.dtype)
+    source = np.full(dy.shape[1], -1)  # the step whose h a row shows; -1: none so far
+    for t in _order(len(dy), reverse):
+        source[valid[t]] = t
+        for b in np.flatnonzero(held[t]):
+            repeated = initial[b] if source[b] < 0 else total[source[b], b]
+            repeated += dy[t, b]
+    return total, initial
+
+
+def _row_order(valid, t, b, reverse):
+    """The order of the rows (t, b) in sums over them: by the number of the step among those that count."""
+    number = np.cumsum(valid, axis=0)[t, b]
+    return np.lexsort((b, number if reverse else -number))
 
 
 def _blocks(cell, cached):

@@ -23,12 +23,14 @@ class Tape:
         Referred to, not copied: unchanged until backward.
     lengths : int64 ndarray, (B,), or None
     reverse : bool
+    mask : bool ndarray, (T, B), or None
+        Where it is False, a step within its row's length holds the state.
     states : tuple of ndarray, (T+1, B, width)
         One for each of ``cell.states``. Forward, slot t+1 is the state after step t of the input, slot 0 the
         initial state. With reverse, slot t is the state after step t, slot ``lengths[b]`` the initial state
-        of row b. Slots past ``lengths[b]`` are 0.
+        of row b. Slots past ``lengths[b]`` are 0. A masked step repeats the state before it.
     cached : ndarray, (T, B, C*H)
-        The arrays of ``cell.cached`` side by side, 0 past a length.
+        The arrays of ``cell.cached`` side by side, 0 past a length and at masked steps.
 
     Examples
     --------
@@ -36,7 +38,7 @@ class Tape:
     >>> tape.gates["f"].mean(axis=(0, 1))       # how open each forget gate was   # doctest: +SKIP
     """
 
-    __slots__ = ("cached", "cell", "lengths", "params", "reverse", "states", "x")
+    __slots__ = ("cached", "cell", "lengths", "mask", "params", "reverse", "states", "x")
 
     def __init__(
         self,
@@ -47,11 +49,13 @@ class Tape:
         reverse: bool,
         states: tuple[np.ndarray, ...],
         cached: np.ndarray,
+        mask: np.ndarray | None = None,
     ) -> None:
         self.cell = cell
         self.params = params
         self.x = _read_only(x)
         self.lengths = None if lengths is None else _read_only(lengths)
+        self.mask = None if mask is None else _read_only(mask)
         self.reverse = reverse
         self.states = tuple(map(_read_only, states))
         self.cached = _read_only(cached)
@@ -77,7 +81,8 @@ class Tape:
     def state(self) -> Mapping[str, np.ndarray]:
         """States after each step by name, (T, B, width) each, time as in the input.
 
-        Past a length they are 0, but for the step just past it with reverse: there stands the initial state.
+        A masked step has the state it holds. Past a length they are 0, but for the step just past it with
+        reverse: there stands the initial state.
         """
         steps = slice(None, -1) if self.reverse else slice(1, None)
         states = (array[steps] for array in self.states)
