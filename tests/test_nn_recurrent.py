@@ -175,9 +175,13 @@ def cell_params_of(grads, k, reverse):
 
 
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
-@pytest.mark.parametrize("dropout", [0.0, 0.4])
-def test_gradients_of_a_whole_stack_equal_central_differences(cell, lengths, dropout):
-    layer = make(cell, dropout=dropout)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"dropout": 0.4}, {"dropout": 0.2, "input_dropout": 0.4, "weight_dropout": 0.3}],
+    ids=["plain", "dropout", "all dropouts"],
+)
+def test_gradients_of_a_whole_stack_equal_central_differences(cell, lengths, options):
+    layer = make(cell, **options)
     x, state = sample(layer)
     y, after = layer(x, state, lengths=lengths)
     rng = np.random.default_rng(2)

@@ -11,7 +11,7 @@ from .. import _checks, functional
 from . import init
 from .module import Module, Tape
 
-__all__ = ["Dropout", "Embedding", "Linear", "apply_mask", "drop"]
+__all__ = ["Dropout", "Embedding", "Linear", "apply_mask", "draw_mask", "drop"]
 
 
 class Linear(Module):
@@ -246,8 +246,13 @@ class Dropout(Module):
 
 def drop(x: np.ndarray, p: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return x with elements dropped, and the mask of those kept (one byte an element)."""
-    keep = rng.random(x.shape, dtype=np.float32) >= p
+    keep = draw_mask(x.shape, p, rng)
     return apply_mask(x, keep, p), keep
+
+
+def draw_mask(shape: tuple[int, ...], p: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw which elements dropout keeps: each with probability 1-p."""
+    return rng.random(shape, dtype=np.float32) >= p
 
 
 def apply_mask(x: np.ndarray, keep: np.ndarray, p: float) -> np.ndarray:

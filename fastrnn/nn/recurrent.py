@@ -7,18 +7,36 @@ import itertools
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypedDict, Unpack
 
 import numpy as np
 
 from .. import _checks, cells, functional
 from . import init
-from .basic import apply_mask, drop
+from .basic import apply_mask, draw_mask, drop
 from .module import Module, Tape
 
 __all__ = ["GRU", "LSTM", "RNN", "Recurrent", "RecurrentTape"]
 
 State = Any  # an array, or a tuple of arrays for cells with several states: what the cell has
+
+
+class Options(TypedDict, total=False):
+    """What every recurrent layer takes by keyword: see `Recurrent`."""
+
+    input_dropout: float
+    weight_dropout: float
+    dtype: Any
+    rng: np.random.Generator | int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """Which elements dropout kept in one layer of one pass; None: no dropout."""
+
+    between: np.ndarray | None = None  # of the output of the layer below, (T, B, features)
+    inputs: np.ndarray | None = None  # of the input at every step, (B, features)
+    weights: tuple[np.ndarray, ...] | None = None  # of w_hh, for each direction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,8 +47,8 @@ class RecurrentTape(Tape):
     unbatched: bool = False
     #: One tape for each layer and direction, in the order of the states; consume=True empties it.
     passes: list[functional.Tape] = field(default_factory=list)
-    #: For each layer, which elements of its input dropout kept (None: no dropout).
-    masks: tuple[np.ndarray | None, ...] = ()
+    #: For each layer, what dropout kept.
+    kept: tuple[Kept, ...] = ()
 
     def layer(self, k: int, reverse: bool = False) -> functional.Tape:
         """Return the tape of layer `k` in one direction, with the gates and states of every step.
@@ -77,11 +95,19 @@ class Recurrent(Module):
         zeroed; the others are scaled by 1/(1-dropout). Every element of every step has a mask of its own.
     bidirectional : bool
         Run each layer in both directions (D = 2).
+    input_dropout : float
+        Variational dropout of the inputs (Gal and Ghahramani, 2016): probability with which, in `forward`,
+        each feature of the input of every layer is zeroed for a row, at all steps and in both directions;
+        the others are scaled by 1/(1-input_dropout). With `dropout`, that acts first.
+    weight_dropout : float
+        DropConnect on the recurrent weights (Wan et al., 2013; the "weight drop" of Merity et al., 2018):
+        probability with which, in `forward`, each element of ``weight_hh`` is zeroed for the whole call; the
+        others are scaled by 1/(1-weight_dropout).
     dtype : float32 or float64
         Of the parameters; inputs are cast to it.
     rng : numpy.random.Generator, int or None
-        Draws the initial values, in the order of `params`, from U(-1/sqrt(H), 1/sqrt(H)), and the masks of
-        dropout.
+        Draws the initial values, in the order of `params`, from U(-1/sqrt(H), 1/sqrt(H)), and in each
+        `forward` the masks of dropout: layer by layer that between the layers, of the inputs, of the weights.
 
     Attributes
     ----------
@@ -103,6 +129,12 @@ class Recurrent(Module):
     **Masks.** With ``mask``, booleans of the shape of x without its features, a step where it is False holds
     the state, and the output repeats h as it is held, as Keras's does: before the first step that counts the
     initial one. With ``lengths`` too, a step counts where both allow.
+
+    References
+    ----------
+    Wan et al., "Regularization of neural networks using DropConnect", 2013; Gal and Ghahramani, "A
+    theoretically grounded application of dropout in recurrent neural networks", 2016; Merity, Keskar and
+    Socher, "Regularizing and optimizing LSTM language models", 2018.
 
     Examples
     --------
@@ -135,6 +167,8 @@ class Recurrent(Module):
         dropout: float = 0.0,
         bidirectional: bool = False,
         *,
+        input_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
         dtype: Any = np.float32,
         rng: np.random.Generator | int | None = None,
     ) -> None:
@@ -148,6 +182,10 @@ class Recurrent(Module):
         self.batch_first = _checks.flag(name, "batch_first", batch_first)
         self.dropout = _checks.probability(name, "dropout", dropout)
         self.bidirectional = _checks.flag(name, "bidirectional", bidirectional)
+        self.input_dropout = _checks.probability(name, "input_dropout", input_dropout)
+        self.weight_dropout = _checks.probability(name, "weight_dropout", weight_dropout)
+        if self.weight_dropout and "w_hh" not in self.cell.parameters:
+            raise ValueError(f"{name}: weight_dropout acts on w_hh; {self.cell} has none")
         self.dtype = init.parameter_dtype(dtype)
         self.rng = init.generator(name, rng)
         if self.dropout and self.num_layers == 1:
@@ -255,8 +293,8 @@ class Recurrent(Module):
         """
         x, unbatched = self._time_major(x)
         mask = self._step_mask(mask, x.shape[:2], unbatched)
-        y, state, passes, masks = self._run(x, state, lengths, mask, unbatched, training=True)
-        tape = RecurrentTape(self, self.version, (), unbatched, passes, tuple(masks))
+        y, state, passes, kept = self._run(x, state, lengths, mask, unbatched, training=True)
+        tape = RecurrentTape(self, self.version, (), unbatched, passes, tuple(kept))
         return self._as_given(y, unbatched), state, tape
 
     def step(self, x_t: np.ndarray, state: State = None) -> tuple[np.ndarray, State]:
@@ -303,25 +341,25 @@ class Recurrent(Module):
         mask: np.ndarray | None,
         unbatched: bool,
         training: bool,
-    ) -> tuple[np.ndarray, State, list[Any], list[np.ndarray | None]]:
-        """Walk layers and directions with x (T, B, I); return y (T, B, D*P), state, tapes and masks."""
+    ) -> tuple[np.ndarray, State, list[Any], list[Kept]]:
+        """Walk layers and directions with x (T, B, I); return y (T, B, D*P), state, tapes, what was kept."""
         steps, batch, _ = x.shape
         first = self._states(state, "state", batch, unbatched)
         directions = self._directions()
         width = self.cell.output_size(self.hidden_size)
-        params = self._cells if training or self._packed is None else self._packed.passes
+        passes_params = self._cells if training or self._packed is None else self._packed.passes
         last: list[Sequence[np.ndarray]] = []
-        passes, masks = [], []
+        passes, kept = [], []
         for layer in range(self.num_layers):
-            kept = None
-            if training and layer and self.dropout:
-                x, kept = drop(x, self.dropout, self.rng)
-            masks.append(kept)
-            out = self._output(layer, steps, batch, width * len(directions))
             k = slice(layer * len(directions), (layer + 1) * len(directions))
+            params = passes_params[k]
+            if training:
+                x, params, what = self._drop(layer, x, self._cells[k])
+                kept.append(what)
+            out = self._output(layer, steps, batch, width * len(directions))
             results = functional.forward_directions(
                 self.cell,
-                params[k],
+                params,
                 x,
                 first[k],
                 lengths=lengths,
@@ -333,7 +371,26 @@ class Recurrent(Module):
             last += [self._split(after) for _, after, _ in results]
             y = results[0][0]
             x = y if out is None else out
-        return x, self._stack(last, unbatched), passes, masks
+        return x, self._stack(last, unbatched), passes, kept
+
+    def _drop(
+        self, layer: int, x: np.ndarray, params: list[_checks.Parameters]
+    ) -> tuple[np.ndarray, list[_checks.Parameters], Kept]:
+        """Return the input and the parameters of a layer with elements dropped, and which were kept."""
+        between = inputs = weights = None
+        if layer and self.dropout:
+            x, between = drop(x, self.dropout, self.rng)
+        if self.input_dropout:
+            inputs = draw_mask(x.shape[1:], self.input_dropout, self.rng)
+            x = apply_mask(x, np.broadcast_to(inputs, x.shape), self.input_dropout)
+        if self.weight_dropout:
+            dropped = [drop(each.arrays["w_hh"], self.weight_dropout, self.rng) for each in params]
+            weights = tuple(keep for _, keep in dropped)
+            params = [
+                each._replace(arrays={**each.arrays, "w_hh": w})
+                for each, (w, _) in zip(params, dropped, strict=True)
+            ]
+        return x, params, Kept(between, inputs, weights)
 
     def backward(
         self,
@@ -388,12 +445,16 @@ class Recurrent(Module):
         grads: dict[str, np.ndarray] = {}
         for layer in reversed(range(self.num_layers)):
             k = slice(layer * len(directions), (layer + 1) * len(directions))
-            tapes = tape.passes[k]
+            tapes, kept, params = tape.passes[k], tape.kept[layer], self._cells[k]
+            if kept.weights is not None:  # those of which elements were dropped
+                params = [
+                    each._replace(arrays=dict(one.params)) for each, one in zip(params, tapes, strict=True)
+                ]
             if consume:
                 del tape.passes[k]
             results = functional.backward_directions(
                 self.cell,
-                self._cells[k],
+                params,
                 tapes,
                 [None if dy is None else dy[..., d * width : (d + 1) * width] for d in directions],
                 after[k],
@@ -401,11 +462,15 @@ class Recurrent(Module):
             )
             for direction, (_, dstate0, dparams) in reversed(list(zip(directions, results, strict=True))):
                 before.append(self._split(dstate0))
+                if kept.weights is not None:
+                    keep = kept.weights[direction]
+                    dparams["w_hh"] = apply_mask(dparams["w_hh"], keep, self.weight_dropout)
                 for name, value in dparams.items():
                     grads[_torch_name(name, layer, direction)] = value
             dx = results[0][0] if len(results) == 1 else results[0][0] + results[1][0]
-            kept = tape.masks[layer]
-            dy = dx if kept is None else apply_mask(dx, kept, self.dropout)
+            if kept.inputs is not None:
+                dx = apply_mask(dx, np.broadcast_to(kept.inputs, dx.shape), self.input_dropout)
+            dy = dx if kept.between is None else apply_mask(dx, kept.between, self.dropout)
         grads = {name: grads[name] for name in self._own}
         return self._as_given(dx, tape.unbatched), self._stack(before[::-1], tape.unbatched), grads
 
@@ -533,6 +598,8 @@ class Recurrent(Module):
             "batch_first": False,
             "dropout": 0.0,
             "bidirectional": False,
+            "input_dropout": 0.0,
+            "weight_dropout": 0.0,
             "dtype": np.float32,
         }
         shown |= {
@@ -560,7 +627,7 @@ class RNN(Recurrent):
         them. PyTorch has "tanh" and "relu".
     clip : float, optional
         Cut what f is applied to to [-clip, clip].
-    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, rng
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is one array.
 
     References
@@ -590,12 +657,11 @@ class RNN(Recurrent):
         bidirectional: bool = False,
         *,
         clip: float | None = None,
-        dtype: Any = np.float32,
-        rng: np.random.Generator | int | None = None,
+        **options: Unpack[Options],
     ) -> None:
         cell = cells.RNN(activation=nonlinearity, clip=clip)
         arguments = (cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
-        super().__init__(*arguments, dtype=dtype, rng=rng)
+        super().__init__(*arguments, **options)
 
 
 class LSTM(Recurrent):
@@ -612,7 +678,7 @@ class LSTM(Recurrent):
     ----------
     proj_size : int
         P, the features of h, less than hidden_size; 0: no projection.
-    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, rng
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is the tuple (h,
         c).
 
@@ -642,13 +708,11 @@ class LSTM(Recurrent):
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int = 0,
-        *,
-        dtype: Any = np.float32,
-        rng: np.random.Generator | int | None = None,
+        **options: Unpack[Options],
     ) -> None:
         cell = cells.LSTM(proj_size=proj_size)
         arguments = (cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
-        super().__init__(*arguments, dtype=dtype, rng=rng)
+        super().__init__(*arguments, **options)
 
 
 class GRU(Recurrent):
@@ -667,7 +731,7 @@ class GRU(Recurrent):
     ----------
     reset : {"after", "before"}
         Where the reset gate acts: after the recurrent product (PyTorch, cuDNN), or before it.
-    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, rng
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is one array.
 
     References
@@ -697,9 +761,8 @@ class GRU(Recurrent):
         bidirectional: bool = False,
         *,
         reset: Literal["after", "before"] = "after",
-        dtype: Any = np.float32,
-        rng: np.random.Generator | int | None = None,
+        **options: Unpack[Options],
     ) -> None:
         cell = cells.GRU(reset=reset)
         arguments = (cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
-        super().__init__(*arguments, dtype=dtype, rng=rng)
+        super().__init__(*arguments, **options)
