@@ -13,6 +13,7 @@ import numpy as np
 from . import _checks, _config, _masks, _native, reference
 from .cells import Cell
 from .reference import Tape
+from .reference.arithmetic import bias_gradient
 
 __all__ = [
     "Packed",
@@ -444,6 +445,11 @@ def backward_directions(
         for tape in tapes:
             tape.release()
     return [result() for _, result in prepared]
+
+
+def repeated_gradient(d: np.ndarray) -> np.ndarray:
+    """The gradient (W,) of what every row repeats, from that of the rows (B, W), added up as for a bias."""
+    return bias_gradient(d)
 
 
 def linear(x: Any, w: Any, b: Any = None) -> np.ndarray:

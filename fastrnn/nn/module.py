@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,6 +18,8 @@ __all__ = ["IncompatibleKeys", "Module", "Tape", "join_grads"]
 
 #: What kernels and optimisers ask of the array of a parameter: C order, aligned, writeable.
 _LIVE: Final = ("C", "A", "W")
+#: Names of learned initial states, which PyTorch's layers have not: h0_l0, encoder.c0_l1_reverse.
+_LEARNED_STATE: Final = re.compile(r"(^|\.)[a-z]+0_l\d+(_reverse)?$")
 #: Attributes that are no modules, passed over at once: every training step looks for modules three times.
 _PLAIN: Final = frozenset({type(None), bool, int, float, str, dict})
 
@@ -317,16 +320,25 @@ def _match(
     prefixed = _checks.prefix(absent, given)
     near = {} if prefixed else absent or expected
 
+    def missing_hint(name: str) -> str:
+        if _LEARNED_STATE.search(name):
+            return ": a learned initial state (learn_state=True); strict=False leaves it as it is"
+        return ""
+
     def unexpected_hint(name: str) -> str:
         if name == _checks.HEADER:
             return ": this is a file of fastrnn.save; give fastrnn.load(path).arrays"
         if str(name).replace("bias", "weight", 1) in expected and name not in expected:
             return ": this layer has no bias; build it with bias=True"
+        if isinstance(name, str) and _LEARNED_STATE.search(name):
+            return ": this layer learns no initial state; build it with learn_state=True"
         return _checks.nearest(name, near)
 
     faults = [
         *prefixed,
-        *_checks.first_few(absent, lambda n: f"{n!r} is missing, shape {expected[n].shape}", "missing"),
+        *_checks.first_few(
+            absent, lambda n: f"{n!r} is missing, shape {expected[n].shape}{missing_hint(n)}", "missing"
+        ),
         *_checks.first_few(foreign, lambda n: f"{n!r} is unexpected{unexpected_hint(n)}", "unexpected"),
         *_checks.first_few(
             misshapen,

@@ -26,6 +26,7 @@ class Options(TypedDict, total=False):
 
     input_dropout: float
     weight_dropout: float
+    learn_state: bool
     dtype: Any
     rng: np.random.Generator | int | None
 
@@ -49,6 +50,8 @@ class RecurrentTape(Tape):
     passes: list[functional.Tape] = field(default_factory=list)
     #: For each layer, what dropout kept.
     kept: tuple[Kept, ...] = ()
+    #: For each state of the cell, whether it began as learned.
+    learned: tuple[bool, ...] = ()
 
     def layer(self, k: int, reverse: bool = False) -> functional.Tape:
         """Return the tape of layer `k` in one direction, with the gates and states of every step.
@@ -103,6 +106,9 @@ class Recurrent(Module):
         DropConnect on the recurrent weights (Wan et al., 2013; the "weight drop" of Merity et al., 2018):
         probability with which, in `forward`, each element of ``weight_hh`` is zeroed for the whole call; the
         others are scaled by 1/(1-weight_dropout).
+    learn_state : bool
+        The initial states are parameters, used for every row where no state is given, of all or of one of the
+        cell's states: ``state=(h, None)``. They begin as zeros.
     dtype : float32 or float64
         Of the parameters; inputs are cast to it.
     rng : numpy.random.Generator, int or None
@@ -115,7 +121,8 @@ class Recurrent(Module):
         ``weight_ih_l{k}`` (G*H, features of layer k's input), ``weight_hh_l{k}`` (G*H, P), ``bias_ih_l{k}``
         and ``bias_hh_l{k}`` (G*H,), with ``_reverse`` appended for the reverse direction; G is the number of
         the cell's gates (LSTM: i, f, g, o; GRU: r, z, n). An LSTM with a projection to P features has
-        ``weight_hr_l{k}`` (P, H) besides; else P = H.
+        ``weight_hr_l{k}`` (P, H) besides; else P = H. With `learn_state` there is one more for each state,
+        ``h0_l{k}`` (P,), of an LSTM ``c0_l{k}`` (H,) too.
 
     Notes
     -----
@@ -169,6 +176,7 @@ class Recurrent(Module):
         *,
         input_dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        learn_state: bool = False,
         dtype: Any = np.float32,
         rng: np.random.Generator | int | None = None,
     ) -> None:
@@ -184,6 +192,7 @@ class Recurrent(Module):
         self.bidirectional = _checks.flag(name, "bidirectional", bidirectional)
         self.input_dropout = _checks.probability(name, "input_dropout", input_dropout)
         self.weight_dropout = _checks.probability(name, "weight_dropout", weight_dropout)
+        self.learn_state = _checks.flag(name, "learn_state", learn_state)
         if self.weight_dropout and "w_hh" not in self.cell.parameters:
             raise ValueError(f"{name}: weight_dropout acts on w_hh; {self.cell} has none")
         self.dtype = init.parameter_dtype(dtype)
@@ -196,6 +205,9 @@ class Recurrent(Module):
             for parameter, shape in self._shapes(layer).items():
                 drawn = init.uniform(self.rng, shape, 1 / self.hidden_size**0.5, self.dtype)
                 self.add_parameter(_torch_name(parameter, layer, reverse), drawn)
+            if self.learn_state:
+                for state, width in self.cell.state_shapes(self.hidden_size).items():
+                    self.add_parameter(_state_name(state, layer, reverse), np.zeros(width, self.dtype))
         self._bind()
 
     def _directions(self) -> tuple[bool, ...]:
@@ -238,7 +250,8 @@ class Recurrent(Module):
         Parameters
         ----------
         x : array_like, (T, B, I), (B, T, I) with `batch_first`, or (T, I)
-        state : array (L*D, B, H), or a tuple of them for cells with several states; None: zeros
+        state : array (L*D, B, H), or a tuple of them for cells with several states
+            None: zeros, or as learned.
         lengths : sequence of B int, optional
         mask : bool array, (T, B), (B, T) with `batch_first`, or (T,), optional
 
@@ -254,7 +267,7 @@ class Recurrent(Module):
         TypeError
             x is not real floating-point, lengths are not integers, mask is not bool.
         """
-        plain = lengths is None and mask is None
+        plain = lengths is None and mask is None and not (self.learn_state and any(self._learned(state)))
         if plain and self._packed is not None and (done := self._packed.run(x, state)):
             return done
         x, unbatched = self._time_major(x)
@@ -293,8 +306,9 @@ class Recurrent(Module):
         """
         x, unbatched = self._time_major(x)
         mask = self._step_mask(mask, x.shape[:2], unbatched)
+        learned = self._learned(state)
         y, state, passes, kept = self._run(x, state, lengths, mask, unbatched, training=True)
-        tape = RecurrentTape(self, self.version, (), unbatched, passes, tuple(kept))
+        tape = RecurrentTape(self, self.version, (), unbatched, passes, tuple(kept), learned)
         return self._as_given(y, unbatched), state, tape
 
     def step(self, x_t: np.ndarray, state: State = None) -> tuple[np.ndarray, State]:
@@ -305,7 +319,7 @@ class Recurrent(Module):
         Parameters
         ----------
         x_t : array_like, (B, I) or (I,)
-        state : as returned by the last step; None: zeros
+        state : as returned by the last step; None: zeros, or as learned
 
         Returns
         -------
@@ -321,7 +335,8 @@ class Recurrent(Module):
             raise ValueError(
                 f"{type(self).__name__}.step: a bidirectional layer needs the whole sequence; call it instead"
             )
-        if self._packed is not None and (done := self._packed.run(x_t, state, step=True)):
+        plain = not (self.learn_state and any(self._learned(state)))
+        if plain and self._packed is not None and (done := self._packed.run(x_t, state, step=True)):
             return done
         name = f"{type(self).__name__}.step"
         x_t = _checks.real(name, "x_t", x_t, self.dtype)
@@ -462,6 +477,8 @@ class Recurrent(Module):
             )
             for direction, (_, dstate0, dparams) in reversed(list(zip(directions, results, strict=True))):
                 before.append(self._split(dstate0))
+                if self.learn_state:
+                    grads |= self._learned_gradients(tape.learned, before[-1], layer, direction)
                 if kept.weights is not None:
                     keep = kept.weights[direction]
                     dparams["w_hh"] = apply_mask(dparams["w_hh"], keep, self.weight_dropout)
@@ -478,6 +495,24 @@ class Recurrent(Module):
 
     def _split(self, state: State) -> Sequence[np.ndarray]:
         return (state,) if len(self.cell.states) == 1 else state
+
+    def _learned(self, state: State) -> tuple[bool, ...]:
+        """Return for each of the cell's states whether it begins as learned: it may be, and is not given."""
+        if not self.learn_state:
+            return ()
+        given = state if isinstance(state, (tuple, list)) else (state,)
+        return tuple(state is None or (k < len(given) and given[k] is None) for k in range(len(self._widths)))
+
+    def _learned_gradients(
+        self, learned: tuple[bool, ...], dstate0: Sequence[np.ndarray], layer: int, reverse: bool
+    ) -> dict[str, np.ndarray]:
+        """Return the gradients of the initial states of one layer and direction by their public names."""
+        return {
+            _state_name(name, layer, reverse): (
+                functional.repeated_gradient(d) if begins else np.zeros(d.shape[1:], d.dtype)
+            )
+            for name, begins, d in zip(self.cell.states, learned, dstate0, strict=True)
+        }
 
     def _join(self, arrays: Sequence[np.ndarray]) -> State:
         return arrays[0] if len(self.cell.states) == 1 else tuple(arrays)
@@ -533,16 +568,22 @@ class Recurrent(Module):
 
     def _states(self, state: State, what: str, batch: int, unbatched: bool) -> list[State]:
         """Return a state or its gradient, checked, as that of each pass."""
-        if state is None:
+        learn = self.learn_state and what == "state"
+        if state is None and not learn:
             return [None] * len(self._cells)
         who, names = type(self).__name__, self.cell.states
         axes = "(D*num_layers, H)" if unbatched else "(D*num_layers, B, H)"
-        values = _checks.by_state(who, what, state, names, axes)
+        none = (None,) * len(names)
+        values = none if state is None else _checks.by_state(who, what, state, names, axes)
         arrays = []
         for name, value, width in zip(names, values, self._widths, strict=True):
             shape = (len(self._cells), batch, width)
             if value is None:
-                arrays.append(np.zeros(shape, self.dtype))
+                rows = np.zeros(shape, self.dtype)
+                if learn:
+                    learned = [self._own[_state_name(name, *which)] for which in self._passes()]
+                    rows[...] = np.array(learned)[:, None]
+                arrays.append(rows)
                 continue
             called = _checks.state_name(what, name, names)
             value = _checks.real(who, called, value, self.dtype)
@@ -600,6 +641,7 @@ class Recurrent(Module):
             "bidirectional": False,
             "input_dropout": 0.0,
             "weight_dropout": 0.0,
+            "learn_state": False,
             "dtype": np.float32,
         }
         shown |= {
@@ -615,6 +657,11 @@ def _torch_name(name: str, layer: int, reverse: bool) -> str:
     """Return PyTorch's name of a cell's parameter: w_ih -> weight_ih_l0_reverse."""
     kind, _, rest = name.partition("_")
     return f"{ {'w': 'weight', 'b': 'bias'}[kind] }_{rest}_l{layer}{'_reverse' * reverse}"
+
+
+def _state_name(name: str, layer: int, reverse: bool) -> str:
+    """Return the name of a learned initial state: h -> h0_l0_reverse."""
+    return f"{name}0_l{layer}{'_reverse' * reverse}"
 
 
 class RNN(Recurrent):
