@@ -10,7 +10,16 @@ import pytest
 import fastrnn
 
 MODULES = [m.name for m in pkgutil.walk_packages(fastrnn.__path__, "fastrnn.") if "__main__" not in m.name]
-PUBLIC = [fastrnn, fastrnn.cells, fastrnn.functional, fastrnn.io, fastrnn.losses, fastrnn.nn, fastrnn.optim]
+PUBLIC = [
+    fastrnn,
+    fastrnn.cells,
+    fastrnn.functional,
+    fastrnn.io,
+    fastrnn.losses,
+    fastrnn.nn,
+    fastrnn.nn.init,
+    fastrnn.optim,
+]
 
 
 @pytest.mark.parametrize("name", ["fastrnn", *MODULES])

@@ -1,5 +1,6 @@
 """Modules: recurrent layers, and what stands around them."""
 
+from . import init
 from .basic import Dropout, Embedding, Linear
 from .module import IncompatibleKeys, Module, Tape, join_grads
 from .recurrent import GRU, LSTM, RNN, Recurrent, RecurrentTape
@@ -16,5 +17,6 @@ __all__ = [
     "Recurrent",
     "RecurrentTape",
     "Tape",
+    "init",
     "join_grads",
 ]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import itertools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypedDict, Unpack
 
 import numpy as np
 
 from .. import _checks, cells, functional
-from . import init
+from . import init as initial
 from .basic import apply_mask, draw_mask, drop
 from .module import Module, Tape
 
@@ -27,6 +27,7 @@ class Options(TypedDict, total=False):
     input_dropout: float
     weight_dropout: float
     learn_state: bool
+    init: initial.Options | None
     dtype: Any
     rng: np.random.Generator | int | None
 
@@ -109,6 +110,9 @@ class Recurrent(Module):
     learn_state : bool
         The initial states are parameters, used for every row where no state is given, of all or of one of the
         cell's states: ``state=(h, None)``. They begin as zeros.
+    init : mapping, optional
+        Arguments of `fastrnn.nn.init.recurrent`, which draws the values anew with them, such as
+        ``{"hidden": "orthogonal", "forget_bias": 1.0}``.
     dtype : float32 or float64
         Of the parameters; inputs are cast to it.
     rng : numpy.random.Generator, int or None
@@ -177,6 +181,7 @@ class Recurrent(Module):
         input_dropout: float = 0.0,
         weight_dropout: float = 0.0,
         learn_state: bool = False,
+        init: initial.Options | None = None,
         dtype: Any = np.float32,
         rng: np.random.Generator | int | None = None,
     ) -> None:
@@ -195,20 +200,27 @@ class Recurrent(Module):
         self.learn_state = _checks.flag(name, "learn_state", learn_state)
         if self.weight_dropout and "w_hh" not in self.cell.parameters:
             raise ValueError(f"{name}: weight_dropout acts on w_hh; {self.cell} has none")
-        self.dtype = init.parameter_dtype(dtype)
-        self.rng = init.generator(name, rng)
+        self.dtype = initial.parameter_dtype(dtype)
+        self.rng = initial.generator(name, rng)
         if self.dropout and self.num_layers == 1:
             warnings.warn(
                 f"{name}: dropout acts between layers; with num_layers=1 it does nothing", stacklevel=3
             )
         for layer, reverse in self._passes():
             for parameter, shape in self._shapes(layer).items():
-                drawn = init.uniform(self.rng, shape, 1 / self.hidden_size**0.5, self.dtype)
+                drawn = initial.uniform(self.rng, shape, 1 / self.hidden_size**0.5, self.dtype)
                 self.add_parameter(_torch_name(parameter, layer, reverse), drawn)
             if self.learn_state:
                 for state, width in self.cell.state_shapes(self.hidden_size).items():
                     self.add_parameter(_state_name(state, layer, reverse), np.zeros(width, self.dtype))
         self._bind()
+        if init is not None:
+            if not isinstance(init, Mapping):
+                raise TypeError(
+                    f"{name}: init is {init!r}; expected a mapping of arguments of nn.init.recurrent, such "
+                    "as {'hidden': 'orthogonal'}"
+                )
+            initial.recurrent(self, **init)
 
     def _directions(self) -> tuple[bool, ...]:
         return (False, True) if self.bidirectional else (False,)
