@@ -24,7 +24,7 @@ from kit import (
 )
 
 import fastrnn
-from fastrnn import _native, cells, functional, reference
+from fastrnn import _native, cells, functional, nn, reference
 
 CASES = int(os.environ.get("FASTRNN_BIT_CASES", "1000"))
 every_cell = pytest.mark.parametrize("cell", CELLS, ids=str)
@@ -93,6 +93,42 @@ def windows_of(operations):
 def test_random_cases_equal_the_reference(case, isa, threads, window):
     with windows_of(window):
         assert_native_equals_reference(case, isa, threads)
+
+
+@settings(max_examples=max(1, CASES // 10))
+@given(
+    cell=st.sampled_from(CELLS), isa=st.sampled_from(ISAS), threads=st.integers(1, 4),
+    seed=st.integers(0, 2**32 - 1), num_layers=st.integers(1, 3), data=st.data(),
+)  # fmt: skip
+def test_random_layers_equal_the_reference(cell, isa, threads, seed, num_layers, data):
+    """Layers with every option at once: masks, dropouts, learned states, directions."""
+    chance, flag = st.sampled_from([0.0, 0.0, 0.3, 1.0]), st.booleans()
+    options = {"dropout": data.draw(chance) if num_layers > 1 else 0.0}
+    options |= {name: data.draw(chance) for name in ("input_dropout", "weight_dropout")}
+    options |= {name: data.draw(flag) for name in ("bias", "batch_first", "bidirectional", "learn_state")}
+    options["dtype"] = data.draw(st.sampled_from([np.float32, np.float64]))
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(0, 6, 2))
+    x = rng.standard_normal((*shape, 3))
+    steps, batch = shape[::-1] if options["batch_first"] else shape
+    arguments = {
+        "lengths": rng.integers(0, steps + 1, batch) if data.draw(flag) else None,
+        "mask": rng.random(shape) < 0.6 if data.draw(flag) else None,
+    }
+
+    def run():
+        layer = nn.Recurrent(cell, 3, 7, num_layers, rng=seed, **options)
+        for name, value in layer.params.items():
+            if "0_l" in name:
+                value[...] = 0.3
+        y, state, tape = layer.forward(x, **arguments)
+        inferred = layer(x, **arguments)
+        return [y, state, *layer.backward(tape, y, state), *inferred, *layer.freeze()(x, **arguments)]
+
+    with fastrnn.backend("reference"):
+        expected = run()
+    with fastrnn.isa(isa), fastrnn.num_threads(threads):
+        assert_same_bits(run(), expected, f"{cell} {options} {arguments} {shape} {isa} {threads} {seed}")
 
 
 # Shapes at which each way through the kernels is taken: more rows than a chunk and no whole blocks of them;
