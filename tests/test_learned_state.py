@@ -6,7 +6,8 @@ import pickle
 import numpy as np
 import pytest
 from kit import ISAS, assert_same_bits, flat
-from test_reference_gradients import CELLS, differences
+from test_bits import CELLS
+from test_reference_gradients import differences
 
 import fastrnn
 from fastrnn import io, nn, optim, reference

@@ -9,7 +9,8 @@ from math import fsum
 import numpy as np
 import pytest
 from kit import ISAS, assert_same_bits, flat, make_case, one
-from test_reference_gradients import CELLS, differences
+from test_bits import CELLS
+from test_reference_gradients import differences
 
 import fastrnn
 from fastrnn import cells, functional, nn, reference

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from kit import assert_same_bits
-from test_reference_gradients import CELLS
+from test_bits import CELLS
 
 import fastrnn
 from fastrnn import cells, functional, io, nn
