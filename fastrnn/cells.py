@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -33,6 +33,10 @@ _ACTIVATIONS: dict[str, tuple[float, ...]] = {
 }
 _SPELLINGS = {name.replace("_", ""): name for name in _ACTIVATIONS}
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, repr=False)
@@ -142,7 +146,7 @@ class Activation:
 AnyActivation = Activation | str | tuple
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Cell:
     """Base of all cells: the questions that every cell answers.
 
@@ -234,13 +238,18 @@ class Cell:
         The layers ask; `fastrnn.functional` computes what the shapes of the parameters say.
         """
 
+    def __repr__(self) -> str:
+        """The options that are not the usual ones."""
+        given = (f for f in fields(self) if getattr(self, f.name) != f.default)
+        return f"{type(self).__name__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in given)})"
+
     def sizes(self, params: Mapping[str, np.ndarray]) -> tuple[int, int]:
         """``(input_size, hidden_size)`` read off the shape of ``w_ih``."""
         rows, input_size = np.shape(params["w_ih"])
         return input_size, rows // len(self.gates)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Gated(Cell):
     """Base of cells whose gates take any activation, and whose pre-activations may be limited.
 
@@ -297,7 +306,7 @@ class Gated(Cell):
         return tuple(self.activation(name).native for name in self.usual)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RNN(Cell):
     """Elman's recurrent network (1990), with any activation.
 
@@ -361,7 +370,7 @@ class RNN(Cell):
         return (self.activation.native,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LSTM(Gated):
     """Long short-term memory, gates in the order i, f, g, o, and what the literature has made of it.
 
@@ -595,7 +604,7 @@ _ODYSSEY: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GRU(Gated):
     """Gated recurrent unit, gates in the order r, z, n.
 
@@ -668,7 +677,7 @@ class GRU(Gated):
         return 0 if self._is_plain else ("after", "before").index(self.reset)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MGU(Gated):
     """Minimal gated unit, gates in the order f, n: one gate that forgets, resets and updates.
 
@@ -700,7 +709,7 @@ class MGU(Gated):
     usual: ClassVar[Mapping[str, Activation]] = {"f": Activation("sigmoid"), "n": Activation("tanh")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class IndRNN(Gated):
     """Independently recurrent network: each unit sees its own past alone.
 
@@ -736,7 +745,7 @@ class IndRNN(Gated):
         return (1,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MinGRU(Gated):
     """minGRU: a GRU whose gates see the input alone, in the order z, n.
 
@@ -765,7 +774,7 @@ class MinGRU(Gated):
     usual: ClassVar[Mapping[str, Activation]] = {"z": Activation("sigmoid"), "n": Activation("affine")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MinLSTM(Gated):
     """minLSTM: an LSTM whose gates see the input alone, in the order f, i, n, and share a whole.
 
@@ -797,14 +806,6 @@ class MinLSTM(Gated):
         "i": Activation("sigmoid"),
         "n": Activation("affine"),
     }
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def _limit(cell: str, argument: str, value: Any) -> float | None:

@@ -62,7 +62,7 @@ class Tape:
 
     @property
     def gates(self) -> Mapping[str, np.ndarray]:
-        """Gate activations by name, (T, B, H) each, time as in the input; 0 past a length."""
+        """Gate activations by name, (T, B, H) each, time as in the input; 0 past a length and where masked."""
         names = self.cell.cached
         blocks = np.split(self.cached, len(names), axis=-1) if names else ()
         gates = dict(zip(names, blocks, strict=True))
@@ -72,9 +72,13 @@ class Tape:
         return MappingProxyType(_ByName("gate", self.cell, gates.items()))
 
     def _within(self, gate: np.ndarray) -> np.ndarray:
-        """A gate (T, B, H) with 0 past the lengths; read-only as all of the tape."""
-        if self.lengths is not None:
-            gate[np.arange(len(gate))[:, None] >= self.lengths] = 0
+        """A gate (T, B, H) with 0 past the lengths and where masked; read-only as all of the tape."""
+        for counts in (
+            None if self.lengths is None else np.arange(len(gate))[:, None] < self.lengths,
+            self.mask,
+        ):
+            if counts is not None:
+                gate = np.where(counts[..., None], gate, gate.dtype.type(0))
         return _read_only(gate)
 
     @property
