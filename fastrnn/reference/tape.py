@@ -62,7 +62,7 @@ class Tape:
 
     @property
     def gates(self) -> Mapping[str, np.ndarray]:
-        """Gate activations by name, (T, B, H) each, time as in the input; 0 past a length and where masked."""
+        """Gate activations by name, (T, B, H), time as in the input; 0 past a length and where masked."""
         names = self.cell.cached
         blocks = np.split(self.cached, len(names), axis=-1) if names else ()
         gates = dict(zip(names, blocks, strict=True))
