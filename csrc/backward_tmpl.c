@@ -13,9 +13,10 @@ typedef struct FN(backward_call) {
     T *carry[FR_MAX_STATES];    /* of each state: (B, width) */
     ptrdiff_t width[FR_MAX_STATES];
     T *dm;                      /* (B, H) */
+    T *kept[2], *past;          /* of h and c: (B, width); of h; or NULL */
     ptrdiff_t capacity;         /* rows of a chunk */
     ptrdiff_t ld;               /* from a row of slopes to the next */
-    T *slopes, *q, *m, *dh, *c_new;     /* of a chunk's rows, in visiting order: q, m, c_new (H), dh (P) */
+    T *slopes, *q, *m, *dh, *c_new, *rec;   /* of a chunk's rows, in visiting order: q, m, c_new (H), dh, rec (P) */
     ptrdiff_t *t, *b;           /* where they belong */
     ptrdiff_t *at;              /* offsets of an operand's rows */
     FN(gradient_call) products;
@@ -75,6 +76,13 @@ static ptrdiff_t FN(rows_back_at)(const FN(backward_call) *c, ptrdiff_t t, ptrdi
         row->q = c->q ? c->q + i * H : NULL;
         row->m = c->m ? c->m + i * H : NULL;
         row->c_new = c->c_new ? c->c_new + i * H : NULL;
+        row->rec = c->rec ? c->rec + i * P : row->h_prev;
+        row->scale = c->rec ? (const T *)a->recurrent + b * P : NULL;
+        row->past = c->past ? c->past + b * P : NULL;
+        for (int k = 0; k < 2; k++) {
+            row->keep[k] = a->keep[k] ? a->keep[k] + (t * B + b) * c->width[k] : NULL;
+            row->kept[k] = c->kept[k] ? c->kept[k] + b * c->width[k] : NULL;
+        }
         n++;
     }
     return n;
@@ -136,6 +144,70 @@ static void FN(run_loop_product)(const fr_args *args, const FN(row) *rows, ptrdi
     }
 }
 
+/* The part of a gradient d of state i that is the cell's; the other goes to `kept`, if anything is kept. */
+FR_INLINE V FN(divide)(const fr_args *a, const FN(row) *row, int i, V d, ptrdiff_t u, ptrdiff_t lanes)
+{
+    if (!row->kept[i])
+        return d;
+    const V part = vset((T)a->zoneout[i]), keep = row->keep[i] ? FN(get_bytes)(row->keep[i] + u, lanes) : vset(0);
+    FN(put)(row->kept[i] + u, row->keep[i] ? vlt(vset(0), keep, d, vset(0)) : (V)(part * d), lanes);
+    return row->keep[i] ? vlt(vset(0), keep, vset(0), d) : (V)vfma(-part, d, d);
+}
+
+/* Before the cell's own backward, for units u0 .. u1-1: what the state before keeps of dh, with dy, and of dc; and the
+ * operand of the recurrent products. Where the layer projects, dh was divided already. */
+static void FN(divide_rows)(const fr_args *a, FN(row) *rows, ptrdiff_t n, ptrdiff_t u0, ptrdiff_t u1)
+{
+    for (FN(row) *row = rows; row < rows + n; row++)
+        for (ptrdiff_t u = u0, lanes = u1 - u0; u < u1; u += W, lanes -= W) {
+            if (row->kept[0] && !row->m) {
+                const V dy = row->dy ? FN(get)(row->dy + u, lanes) : vset(0);
+                FN(put)(row->dh + u, FN(divide)(a, row, 0, dy + FN(get)(row->dh + u, lanes), u, lanes), lanes);
+            }
+            if (row->kept[1])
+                FN(put)(row->dc + u, FN(divide)(a, row, 1, FN(get)(row->dc + u, lanes), u, lanes), lanes);
+        }
+    for (FN(row) *row = rows; row < rows + n; row++)
+        if (row->kept[0] && !row->m)
+            row->dy = NULL;
+}
+
+/* rec of rows, units u0 .. u1-1. */
+static void FN(operands)(const FN(row) *rows, ptrdiff_t n, ptrdiff_t u0, ptrdiff_t u1)
+{
+    for (const FN(row) *row = rows; row < rows + n; row++)
+        for (ptrdiff_t u = u0, lanes = u1 - u0; row->scale && u < u1; u += W, lanes -= W)
+            FN(put)((T *)row->rec + u, FN(flush)(FN(get)(row->h_prev + u, lanes) * FN(get)(row->scale + u, lanes)), lanes);
+}
+
+/* After it: c takes back what it kept; what a direct cell left in dh is put past the products. */
+static void FN(unite_cells)(const FN(row) *rows, ptrdiff_t n, int direct, ptrdiff_t u0, ptrdiff_t u1)
+{
+    for (const FN(row) *row = rows; row < rows + n; row++)
+        for (ptrdiff_t u = u0, lanes = u1 - u0; u < u1; u += W, lanes -= W) {
+            if (row->kept[1])
+                FN(put)(row->dc + u, FN(flush)(FN(get)(row->dc + u, lanes) + FN(get)(row->kept[1] + u, lanes)), lanes);
+            if (row->past && direct == 1) {
+                FN(put)(row->past + u, FN(get)(row->dh + u, lanes), lanes);
+                FN(put)(row->dh + u, vset(0), lanes);
+            }
+        }
+}
+
+/* After the products, outputs u0 .. u1-1: their sum is the gradient of rec. */
+static void FN(unite)(const FN(row) *rows, ptrdiff_t n, int direct, ptrdiff_t u0, ptrdiff_t u1)
+{
+    for (const FN(row) *row = rows; row < rows + n; row++)
+        for (ptrdiff_t u = u0, lanes = u1 - u0; (row->past || row->kept[0]) && u < u1; u += W, lanes -= W) {
+            V d = FN(get)(row->dh + u, lanes);
+            if (row->past)
+                d = FN(flush)(vfma(FN(get)(row->scale + u, lanes), d, direct == 1 ? FN(get)(row->past + u, lanes) : vset(0)));
+            if (row->kept[0])
+                d = FN(flush)(d + FN(get)(row->kept[0] + u, lanes));
+            FN(put)(row->dh + u, d, lanes);
+        }
+}
+
 /* One step of a group's member. */
 static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n, ptrdiff_t place, int back, int pu,
                           int Pu, fr_barrier *barrier)
@@ -151,8 +223,8 @@ static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n
         T *dh = c->dh + place * P;
         for (ptrdiff_t r = 0; r < n; r++)
             for (ptrdiff_t u = o0 * W; u < fr_min(o1 * W, P); u += W) {
-                V dy = rows[r].dy ? FN(get)(rows[r].dy + u, P - u) : vset(0);
-                FN(put)(dh + r * P + u, dy + FN(get)(rows[r].dh + u, P - u), P - u);
+                V dy = rows[r].dy ? FN(get)(rows[r].dy + u, P - u) : vset(0), d = dy + FN(get)(rows[r].dh + u, P - u);
+                FN(put)(dh + r * P + u, FN(divide)(a, rows + r, 0, d, u, P - u), P - u);
             }
         fr_barrier_wait(barrier, Pu);
         for (ptrdiff_t r = 0; r < n; r++)
@@ -161,8 +233,11 @@ static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n
                                                             .spans = {{P, 0, 0}}, .p0 = p0, .p1 = p1, .N = H,
                                                             .to = &rows->dh});
     }
+    FN(divide_rows)(a, rows, n, p0 * W, fr_min(p1 * W, H));
+    FN(operands)(rows, n, o0 * W, fr_min(o1 * W, P));
     if (p0 < p1)
         cell->backward(a, rows, n, NULL, 0, p0 * W, fr_min(p1 * W, H));
+    FN(unite_cells)(rows, n, cell->direct, p0 * W, fr_min(p1 * W, H));
     if (c->w_hr)
         for (ptrdiff_t r = 0; r < n; r++)
             rows[r].dh = c->carry[0] + (rows[r].dh - c->dm) / H * P;
@@ -179,6 +254,7 @@ static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n
         l.spans[k] = FN(span_of)(cell->carry[k], H);
     l.p0 = o0, l.p1 = o1, l.N = P, l.direct = cell->direct, l.to = &rows->dh;
     FN(run_loop_product)(a, rows, n, &l);
+    FN(unite)(rows, n, cell->direct, o0 * W, fr_min(o1 * W, P));
     if (c->w_gg) {
         FN(loop_product) g = {.a = slopes, .lda = c->ld, .weights = c->w_gg, .depth = c->width[2], .back = back,
                               .p0 = fr_part(c->r_panels, pu, Pu), .p1 = fr_part(c->r_panels, pu + 1, Pu),
@@ -225,6 +301,17 @@ static void FN(locate)(const FN(backward_call) *c, const fr_view *view, ptrdiff_
         c->at[r] = (c->t[r] + slot) * view->step + c->b[r] * view->row;
 }
 
+/* Offsets of the operands of the recurrent products, in rec or in the tape. */
+static void FN(locate_h)(const FN(backward_call) *c, ptrdiff_t rows)
+{
+    const ptrdiff_t P = c->a->outputs;
+    const fr_view h = {NULL, c->a->batch * P, P};
+    if (!c->rec)
+        FN(locate)(c, &h, c->a->reverse != 0, 0, rows);
+    for (ptrdiff_t i = 0; c->rec && i < rows; i++)
+        c->at[i] = i * P;
+}
+
 /* dx of rows r0 .. r1-1 of the chunk. */
 static fr_status FN(inputs_of_chunk)(FN(backward_call) *c, int team, fr_window *window, ptrdiff_t r0, ptrdiff_t r1)
 {
@@ -257,7 +344,7 @@ static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_windo
     const fr_args *a = c->a;
     const FN(cell) *cell = c->cell;
     const ptrdiff_t H = a->hidden, P = a->outputs, B = a->batch;
-    const fr_view h = {NULL, B * P, P}, r = {NULL, B * c->width[2], c->width[2]}, states = {NULL, B * H, H};
+    const fr_view r = {NULL, B * c->width[2], c->width[2]}, states = {NULL, B * H, H};
     fr_status status = FR_OK;
     for (const FN(rule) *rule = cell->rules; rule->count && status == FR_OK; rule++) {
         FN(gradient) *g = &c->products.gradient;
@@ -272,8 +359,8 @@ static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_windo
             g->N = a->inputs;
             break;
         case FR_OF_H:
-            FN(locate)(c, &h, a->reverse != 0, 0, rows);
-            g->x = a->tape_state[0];
+            FN(locate_h)(c, rows);
+            g->x = c->rec ? c->rec : a->tape_state[0];
             g->N = P;
             break;
         case FR_OF_R:
@@ -293,14 +380,17 @@ static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_windo
     }
     for (int k = 0; k < FN(DIAGONALS) && status == FR_OK; k++) {
         const FN(diagonal) *d = cell->diagonals + k;
-        const T *operand = d->operand == FR_OF_C ? a->tape_state[1] : d->operand == FR_OF_H ? a->tape_state[0] : c->c_new;
+        const T *operand = d->operand == FR_OF_C ? a->tape_state[1] : d->operand == FR_OF_C_NEW ? c->c_new
+                           : c->rec ? c->rec : a->tape_state[0];
         if (!FN(has_diagonal)(a, d))
             continue;
         if (d->operand == FR_OF_C_NEW)
             for (ptrdiff_t i = 0; i < rows; i++)
                 c->at[i] = i * H;
-        else
+        else if (d->operand == FR_OF_C)
             FN(locate)(c, &states, a->reverse != 0, 0, rows);
+        else
+            FN(locate_h)(c, rows);
         FN(diagonal_gradient)(&(FN(gradient)){c->slopes + d->from * H, c->ld, H, operand, c->at, 0,
                                               (T *)a->dparam[d->weight] + d->to * H, NULL}, rows, fresh);
     }
@@ -373,6 +463,10 @@ static void FN(backward_space)(fr_arena *arena, FN(backward_call) *c, const FN(b
     got.q = cell->mid_gates ? fr_take(arena, CR, H, sizeof(T)) : NULL;
     got.m = projects ? fr_take(arena, CR, H, sizeof(T)) : NULL;
     got.dh = projects ? fr_take(arena, CR, P, sizeof(T)) : NULL;
+    for (int i = 0; i < 2; i++)
+        got.kept[i] = FN(zones)(a, i) ? fr_take(arena, B, plan->width[i], sizeof(T)) : NULL;
+    got.past = a->recurrent ? fr_take(arena, B, P, sizeof(T)) : NULL;
+    got.rec = a->recurrent ? fr_take(arena, CR, P, sizeof(T)) : NULL;
     got.c_new = FN(keeps_c_new)(a) ? fr_take(arena, CR, H, sizeof(T)) : NULL;
     got.t = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
     got.b = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
@@ -473,6 +567,7 @@ static fr_status FN(backward)(const fr_args *a)
         FN(move_rows)(c->m, whole, left, H);
         FN(move_rows)(c->dh, whole, left, P);
         FN(move_rows)(c->c_new, whole, left, H);
+        FN(move_rows)(c->rec, whole, left, P);
         memmove(c->t, c->t + whole, (size_t)left * sizeof *c->t);
         memmove(c->b, c->b + whole, (size_t)left * sizeof *c->b);
         used = left;

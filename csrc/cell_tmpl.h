@@ -7,6 +7,10 @@ typedef struct FN(row) {
     const T *x;                 /* I wide */
     const T *h_prev, *c_prev, *r_prev;      /* states before the step */
     T *h, *c, *r;               /* after it; forward out (h is m where the layer projects), backward in */
+    const T *rec;               /* operand of the recurrent products: h_prev, or a multiple of it */
+    T *rec_next;                /* forward: that of the next step out, or NULL */
+    const T *scale;             /* the factors, or NULL */
+    const uint8_t *keep[FR_MAX_STATES];
     T *y;                       /* forward: a second copy of h, or NULL */
     T *cached;                  /* blocks of H in the order of cells.py; forward out, backward in; NULL: no tape */
     T *q;                       /* operand of the product in the middle of a step (forward and backward out) */
@@ -15,6 +19,8 @@ typedef struct FN(row) {
     T *dc, *dr;                 /* carries of c, in and out, and of r, in */
     T *slopes;                  /* gate gradients out, blocks of H */
     T *m;                       /* backward: o * tanh(c) out, where the layer projects, or NULL */
+    T *kept[2];                 /* backward: of dh and dc, what goes to the state before past the cell, or NULL */
+    T *past;                    /* backward: what a direct cell left in dh, where the rest is yet to be multiplied */
     T *c_new;                   /* backward: c as the step computed it, where a diagonal has it as operand, or NULL */
 } FN(row);
 
@@ -53,7 +59,7 @@ typedef struct FN(cell) {
     int cached, states, slopes; /* blocks a step leaves in the tape; states; gate gradients */
     FN(point_fn) *forward, *forward_mid;
     FN(point_fn) *backward, *backward_mid;  /* the latter with dq in z, one sum */
-    int direct;                 /* the carry begins at what backward left in dh */
+    int direct;                 /* the carry begins at what backward left in dh: 1, of h_prev, 2, of rec */
     FN(part) carry[2];          /* the products that make the carry */
     FN(part) mid_carry;         /* the one that makes dq */
     FN(part) r_carry[2];        /* the products that make dr; blocks of rows of w_gg */

@@ -79,6 +79,9 @@ typedef struct fr_args {
     ptrdiff_t steps, batch, inputs, hidden, outputs;
     const int64_t *lengths;                 /* (B), 0 <= length <= T; NULL: all T */
     const void *param[FR_PARAMS];           /* in the order of params.def; NULL where the layer has none */
+    const void *recurrent;                  /* (B, P): what h is multiplied with on its way into the products; NULL: 1 */
+    double zoneout[FR_MAX_STATES];          /* the part of the state before that each state keeps, */
+    const uint8_t *keep[FR_MAX_STATES];     /* or (T, B, width): what it keeps whole, 0 or 1; NULL: that part */
     const void *packed;                     /* what fr_pack wrote for these parameters, or NULL; forward only */
     fr_view x;                              /* (T, B, I) in */
 

@@ -104,6 +104,7 @@ typedef struct FN(forward_call) {
     T *states[FR_MAX_STATES];   /* slots of states: the tape's, or two of our own for h and one for c */
     ptrdiff_t slot[FR_MAX_STATES], width[FR_MAX_STATES];
     T *q, *m;                   /* (B, H): operand of the middle product; of the projection */
+    T *rec;                     /* two slots of (B, P): multiples of h, or NULL */
     T *z;                       /* sums that outlive a tile: (chunk steps * B, panels, sums, W), or NULL */
     ptrdiff_t chunk;            /* steps whose input product is taken at once, before them; 0: fused */
     ptrdiff_t ahead;            /* from the sums of a chunk to those of the next */
@@ -137,6 +138,11 @@ static ptrdiff_t FN(rows_at)(const FN(forward_call) *c, ptrdiff_t s, ptrdiff_t b
         row->h_prev = c->states[0] + before * c->slot[0] + b * c->width[0];
         row->h = c->states[0] + after * c->slot[0] + b * c->width[0];
         row->y = (T *)a->y.data + t * a->y.step + b * a->y.row;
+        row->rec = c->rec ? c->rec + ((s & 1) * a->batch + b) * a->outputs : row->h_prev;
+        row->rec_next = c->rec ? c->rec + (((s + 1) & 1) * a->batch + b) * a->outputs : NULL;
+        row->scale = c->rec ? (const T *)a->recurrent + b * a->outputs : NULL;
+        for (int i = 0; i < c->cell->states; i++)
+            row->keep[i] = a->keep[i] ? a->keep[i] + (t * a->batch + b) * c->width[i] : NULL;
         if (c->cell->states > 1) {
             row->c_prev = c->states[1] + before * c->slot[1] + b * c->width[1];
             row->c = c->states[1] + after * c->slot[1] + b * c->width[1];
@@ -209,7 +215,7 @@ static void FN(main_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdi
     FN(cut) cut = FN(cut_rows)(n, cell->gates);
     gather += n * FN(lead)(a->inputs);
     if (cell->h_gates)
-        h = FN(matrix)(&rows->h_prev, n, a->outputs, &ph.lda, gather);
+        h = FN(matrix)(&rows->rec, n, a->outputs, &ph.lda, gather);
     if (cell->r_gates)
         r = FN(matrix)(&rows->r_prev, n, pr.K, &pr.lda, gather + n * FN(lead)(a->outputs));
     memcpy(ph.to, cell->h_to, sizeof ph.to);
@@ -333,6 +339,42 @@ typedef struct FN(worker) {
     T *gather;
 } FN(worker);
 
+/* Whether a state keeps some of what it was. */
+static int FN(zones)(const fr_args *a, int state) { return a->keep[state] || a->zoneout[state] > 0; }
+
+/* 1 where a byte is not 0, of up to W bytes. */
+FR_INLINE V FN(get_bytes)(const uint8_t *p, ptrdiff_t n)
+{
+    typedef uint8_t bytes __attribute__((vector_size(W)));
+    bytes b = {0};
+    memcpy(&b, p, (size_t)fr_min(n, W));
+    return __builtin_convertvector(b, V);
+}
+
+/* Units u0 .. u1-1 of state i after a step: what it keeps of the state before, and, of h, the next step's operand. */
+static void FN(settle)(const fr_args *a, const FN(row) *rows, ptrdiff_t n, int i, ptrdiff_t u0, ptrdiff_t u1)
+{
+    const int zones = FN(zones)(a, i);
+    const V part = vset((T)a->zoneout[i]);
+    if (!zones && (i > 0 || !a->recurrent))
+        return;
+    for (const FN(row) *row = rows; row < rows + n; row++)
+        for (ptrdiff_t u = u0, lanes = u1 - u0; u < u1; u += W, lanes -= W) {
+            T *to = i == 0 ? row->h : row->c;
+            V v = FN(get)(to + u, lanes);
+            if (zones) {
+                const V was = FN(get)((i == 0 ? row->h_prev : row->c_prev) + u, lanes);
+                v = row->keep[i] ? vlt(vset(0), FN(get_bytes)(row->keep[i] + u, lanes), was, v)
+                                 : FN(flush)(vfma(part, was - v, v));
+                FN(put)(to + u, v, lanes);
+                if (i == 0 && row->y)
+                    FN(put)(row->y + u, v, lanes);
+            }
+            if (i == 0 && row->rec_next)
+                FN(put)(row->rec_next + u, FN(flush)(v * FN(get)(row->scale + u, lanes)), lanes);
+        }
+}
+
 /* Steps s0 .. s1-1. z: as main_stage takes it. */
 static void FN(run_steps)(const FN(worker) *k, ptrdiff_t s0, ptrdiff_t s1, T *z, int hoisted)
 {
@@ -353,6 +395,9 @@ static void FN(run_steps)(const FN(worker) *k, ptrdiff_t s0, ptrdiff_t s1, T *z,
             FN(mid_stage)(c, k->rows, n, k->p0, k->p1, z, k->gather);
         if (n > 0 && projects)
             FN(project_stage)(c, k->rows, n, k->o0, k->o1, k->gather);
+        FN(settle)(c->a, k->rows, n, 0, k->o0 * W, fr_min(k->o1 * W, c->a->outputs));
+        if (cell->states > 1)
+            FN(settle)(c->a, k->rows, n, 1, k->p0 * W, fr_min(k->p1 * W, c->a->hidden));
         fr_barrier_wait(barrier, k->grid.Pu);
         if (hoisted)
             z += n * c->w.panels * cell->sums * W;
@@ -480,6 +525,7 @@ static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(for
         got.states[i] = a->tape_state[i] ? a->tape_state[i]
                                          : fr_take(arena, plan->slot[i] ? 2 * B : B, plan->width[i], sizeof(T));
     got.q = cell->mid_gates ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
+    got.rec = a->recurrent ? fr_take(arena, 2 * B, a->outputs, sizeof(T)) : NULL;
     got.m = FN(projects)(a) ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
     got.ahead = sums * plan->w.panels * cell->sums * W;
     got.z = sums ? fr_take(arena, got.ahead, may_be && team > 1 ? 2 : 1, sizeof(T)) : NULL;
@@ -546,8 +592,8 @@ static fr_status FN(forward)(const fr_args *a)
     plan.width[0] = a->outputs;
     plan.width[1] = a->hidden;
     plan.width[2] = cell->r_gates * a->hidden;
-    plan.slot[0] = B * a->outputs;              /* h and r alternate between two slots where there is no tape, */
-    plan.slot[1] = taped ? B * a->hidden : 0;   /* c stays in one */
+    plan.slot[0] = B * a->outputs;              /* h and r alternate between two slots where there is no tape; */
+    plan.slot[1] = taped || FN(zones)(a, 1) ? B * a->hidden : 0;    /* c stays in one if it may */
     plan.slot[2] = B * plan.width[2];
 
     fr_take(&arena, 1, (ptrdiff_t)(sizeof *c + (size_t)team * sizeof(fr_group)), 1);
@@ -571,6 +617,13 @@ static fr_status FN(forward)(const fr_args *a)
             else
                 memset(to, 0, bytes);
         }
+    for (ptrdiff_t b = 0; c->rec && b < B; b++) {
+        const ptrdiff_t s = a->reverse ? a->steps - fr_length(a, b) : 0, P = a->outputs;
+        const T *h = c->states[0] + FN(slot)(a, s) * c->slot[0] + b * P, *scale = (const T *)a->recurrent + b * P;
+        for (ptrdiff_t u = 0; u < P; u += W)
+            FN(put)(c->rec + ((s & 1) * B + b) * P + u,
+                    FN(flush)(FN(get)(h + u, P - u) * FN(get)(scale + u, P - u)), P - u);
+    }
     fr_window_open(&window, &a->run);
     if (!a->packed)
         fr_parallel(team, FN(pack_window), c);

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastrnn.cells import Cell
+from fastrnn.cells import Cell, Noise
 
 if TYPE_CHECKING:
     from fastrnn.reference.tape import Tape
@@ -60,6 +60,7 @@ class Forward(NamedTuple):
     lengths: np.ndarray | None  # (B,), int64
     mask: np.ndarray | None  # (T, B), bool
     out: np.ndarray | None  # (T, B, P), last axis contiguous
+    noise: Noise | None
 
 
 class Backward(NamedTuple):
@@ -135,6 +136,7 @@ def forward_arguments(
     lengths: Any = None,
     mask: Any = None,
     out: Any = None,
+    noise: Any = None,
 ) -> Forward:
     """The arguments of ``forward``."""
     who = type(cell).__name__
@@ -155,7 +157,45 @@ def forward_arguments(
         out = _out(who, out, (steps, batch, cell.output_size(params.hidden_size)), params.dtype)
         if any(_overlap(out, a) for a in (x, *states, *params.arrays.values())):
             raise ValueError(f"{who}: out overlaps x, state or params; give it memory of its own")
-    return Forward(params, x, states, lengths, mask, out)
+    return Forward(params, x, states, lengths, mask, out, _noise(cell, params, noise, steps, batch))
+
+
+def _noise(cell: Cell, params: Parameters, noise: Any, steps: int, batch: int) -> Noise | None:
+    """What was drawn: recurrent (B, P) of the parameters' dtype, zoneout bool (T, B, width) or None each."""
+    who, names = type(cell).__name__, cell.states[: len(cell.zoneout)]
+    if noise is None:
+        return None
+    if not isinstance(noise, Noise):
+        raise TypeError(f"{who}: noise is {_kind(noise)}; expected a fastrnn.cells.Noise")
+    recurrent, zoneout = noise
+    widths = cell.state_shapes(params.hidden_size)
+    if recurrent is not None:
+        recurrent = _contiguous(real(who, "recurrent of noise", recurrent, params.dtype))
+        shape = (batch, widths["h"])
+        if recurrent.shape != shape:
+            raise ValueError(
+                f"{who}: recurrent of noise has shape {recurrent.shape}; expected {shape}, (B, P)"
+            )
+    if zoneout is not None:
+        if not names:
+            raise ValueError(f"{who}: noise has zoneout; {cell} has none. Build it with zoneout=p")
+        if not isinstance(zoneout, (tuple, list)) or len(zoneout) != len(names):
+            raise ValueError(
+                f"{who}: zoneout of noise is {_kind(zoneout)}; expected a tuple for {_names(names)}"
+            )
+        kept = []
+        for name, keep in zip(names, zoneout, strict=True):
+            if keep is not None:
+                keep = np.ascontiguousarray(keep)
+                expected = (steps, batch, widths[name])
+                if keep.dtype != bool or keep.shape != expected:
+                    raise ValueError(
+                        f"{who}: zoneout of noise for {name} is {keep.dtype} of shape {keep.shape}; "
+                        f"expected bool {expected}"
+                    )
+            kept.append(keep)
+        zoneout = tuple(kept)
+    return Noise(recurrent, zoneout)
 
 
 def backward_arguments(

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from .cells import Cell
+from .cells import Cell, Noise
 
 FUNCTIONS: dict[str, int]
 ISAS: tuple[str, ...]
@@ -38,6 +38,7 @@ class Bound:
         x: np.ndarray,
         lengths: np.ndarray | None,
         reverse: bool,
+        noise: Noise | None,
         state0: Sequence[np.ndarray | None],
         y: np.ndarray,
         state: Sequence[np.ndarray],
@@ -51,6 +52,7 @@ class Bound:
         x: np.ndarray,
         lengths: np.ndarray | None,
         reverse: bool,
+        noise: Noise | None,
         tape_states: Sequence[np.ndarray],
         cached: np.ndarray,
         dy: np.ndarray | None,

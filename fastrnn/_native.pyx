@@ -12,7 +12,7 @@ import threading
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
 
 
@@ -70,6 +70,9 @@ cdef extern from "fastrnn.h" nogil:
         ptrdiff_t outputs
         const int64_t *lengths
         const void **param
+        const void *recurrent
+        double *zoneout
+        const uint8_t **keep
         const void *packed
         fr_view x
         const void **state0
@@ -275,6 +278,8 @@ cdef class Bound:
         a.form = cell.native_form
         for i, option in enumerate(cell.native_options):
             a.option[i] = option
+        for i, part in enumerate(cell.zoneout):
+            a.zoneout[i] = part
         for i, number in enumerate(cell.native_numbers):
             a.number[i] = number
         for i, (kind, alpha, beta) in enumerate(cell.native_activations):
@@ -292,9 +297,10 @@ cdef class Bound:
         self.common.packed = memory.data
         return memory
 
-    cdef Call call(self, bint back, x, lengths, bint reverse, int threads):
+    cdef Call call(self, bint back, x, lengths, bint reverse, noise, int threads):
         cdef Call call = Call()
         cdef fr_args *a = &call.args
+        cdef int i
         a[0] = self.common
         set_poll(&a.run)
         a.run.threads = threads
@@ -302,12 +308,16 @@ cdef class Bound:
         a.reverse = reverse
         a.lengths = <const int64_t *>pointer(lengths)
         fill_view(&a.x, x)
+        if noise is not None:
+            a.recurrent = pointer(noise.recurrent)
+            for i, keep in enumerate(noise.zoneout or ()):
+                a.keep[i] = <const uint8_t *>pointer(keep)
         call.back = back
         return call
 
-    def forward(self, *, x, lengths, reverse, state0, y, state, tape_states, cached, threads):
+    def forward(self, *, x, lengths, reverse, noise, state0, y, state, tape_states, cached, threads):
         """A call that fills ``y``, ``state`` and the tape's arrays, which may be None."""
-        cdef Call call = self.call(False, x, lengths, reverse, threads)
+        cdef Call call = self.call(False, x, lengths, reverse, noise, threads)
         cdef fr_args *a = &call.args
         cdef int i
         fill_view(&a.y, y)
@@ -317,16 +327,16 @@ cdef class Bound:
             if tape_states is not None:
                 a.tape_state[i] = pointer(tape_states[i])
         a.tape_cached = pointer(cached)
-        call.owners = self, x, lengths, state0, y, state, tape_states, cached
+        call.owners = self, x, lengths, noise, state0, y, state, tape_states, cached
         return call
 
-    def backward(self, *, x, lengths, reverse, tape_states, cached, dy, dstate, dx, dstate0, dparams,
+    def backward(self, *, x, lengths, reverse, noise, tape_states, cached, dy, dstate, dx, dstate0, dparams,
                  threads):
         """A call that fills ``dx``, ``dstate0`` and ``dparams``, by name.
 
         All but ``x``, the tape, ``dx`` and ``dparams`` may be None, or hold None.
         """
-        cdef Call call = self.call(True, x, lengths, reverse, threads)
+        cdef Call call = self.call(True, x, lengths, reverse, noise, threads)
         cdef fr_args *a = &call.args
         cdef int i
         fill_view(&a.dy, dy)
@@ -338,7 +348,7 @@ cdef class Bound:
         a.tape_cached = pointer(cached)
         for name, array in dparams.items():
             a.dparam[fr_param_index(name.encode())] = pointer(array)
-        call.owners = self, x, lengths, tape_states, cached, dy, dstate, dx, dstate0, dparams
+        call.owners = self, x, lengths, noise, tape_states, cached, dy, dstate, dx, dstate0, dparams
         return call
 
 

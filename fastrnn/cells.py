@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
-__all__ = ["GRU", "LSTM", "MGU", "RNN", "Activation", "Cell", "Gated", "IndRNN", "MinGRU", "MinLSTM"]
+__all__ = ["GRU", "LSTM", "MGU", "RNN", "Activation", "Cell", "Gated", "IndRNN", "MinGRU", "MinLSTM", "Noise"]
 
 
 # The activations, in the order of csrc/activations.def: the defaults of alpha and beta where they take them.
@@ -146,6 +146,24 @@ class Activation:
 AnyActivation = Activation | str | tuple
 
 
+class Noise(NamedTuple):
+    """What is drawn at random for one pass of a cell over a batch.
+
+    Attributes
+    ----------
+    recurrent : array, (B, P), or None
+        Factors of h on its way into the recurrent products, the same at every step: variational dropout has
+        0 and 1/(1-p) (Gal and Ghahramani 2016).
+    zoneout : tuple of bool arrays, (T, B, width), or None
+        For h, and for c where the cell has it: where the state of the step before is kept (Krueger et al.
+        2017). None, for all or for one of them: the state keeps the cell's ``zoneout`` of what it was, the
+        expectation.
+    """
+
+    recurrent: Any = None
+    zoneout: tuple[Any, ...] | None = None
+
+
 @dataclass(frozen=True, repr=False)
 class Cell:
     """Base of all cells: the questions that every cell answers.
@@ -188,6 +206,11 @@ class Cell:
     @property
     def parameters(self) -> tuple[str, ...]:
         return ("w_ih", "w_hh", "b_ih", "b_hh")
+
+    @property
+    def zoneout(self) -> tuple[float, ...]:
+        """The part of the state before that h, and c, keep; () for none."""
+        return ()
 
     @property
     def native_form(self) -> int:
@@ -260,11 +283,15 @@ class Gated(Cell):
         `Activation`. Kept as a tuple of pairs, without those that are the usual ones.
     clip : float or None
         Every pre-activation is cut to [-clip, clip]; the gradient of one that is cut is 0.
+    zoneout : float, or tuple of them
+        Probability with which each unit of h, or of h and of c, keeps its value of the step before in
+        training; in inference it keeps that part of it. Kept as a tuple, empty for none.
     """
 
     _: KW_ONLY
     activations: Any = ()
     clip: float | None = None
+    zoneout: Any = ()
 
     #: The activation of each gate, and of what else has one, in the order of the native kernels.
     usual: ClassVar[Mapping[str, Activation]]
@@ -287,6 +314,7 @@ class Gated(Cell):
         kept = tuple((n, read[n]) for n, usual in self.usual.items() if read.get(n, usual) != usual)
         object.__setattr__(self, "activations", kept)
         object.__setattr__(self, "clip", _limit(who, "clip", self.clip))
+        object.__setattr__(self, "zoneout", _zoneout(who, self.zoneout, "hc" if who == "LSTM" else "h"))
 
     def activation(self, gate: str) -> Activation:
         """The activation of a gate."""
@@ -338,17 +366,21 @@ class RNN(Cell):
 
     activation: Activation = Activation("tanh")
     clip: float | None = None
+    zoneout: Any = ()
 
     gates: ClassVar[tuple[str, ...]] = ("n",)
 
-    def __init__(self, activation: AnyActivation = "tanh", clip: float | None = None) -> None:
+    def __init__(
+        self, activation: AnyActivation = "tanh", clip: float | None = None, zoneout: Any = ()
+    ) -> None:
         object.__setattr__(self, "activation", Activation.read(activation, "RNN: activation"))
         object.__setattr__(self, "clip", _limit("RNN", "clip", clip))
+        object.__setattr__(self, "zoneout", _zoneout("RNN", zoneout, "h"))
 
     @property
     def name(self) -> str:
-        """``"rnn"`` for tanh and relu without clip, ``"rnn_general"`` for the rest."""
-        plain = self.activation.name in ("tanh", "relu") and self.clip is None
+        """``"rnn"`` for tanh and relu without other options, ``"rnn_general"`` for the rest."""
+        plain = self.activation.name in ("tanh", "relu") and self.clip is None and not self.zoneout
         return "rnn" if plain else "rnn_general"
 
     @property
@@ -655,7 +687,7 @@ class GRU(Gated):
 
     @property
     def _is_plain(self) -> bool:
-        return not self.activations and self.clip is None
+        return not (self.activations or self.clip or self.zoneout)
 
     @property
     def name(self) -> str:
@@ -806,6 +838,19 @@ class MinLSTM(Gated):
         "i": Activation("sigmoid"),
         "n": Activation("affine"),
     }
+
+
+def _zoneout(cell: str, value: Any, states: str) -> tuple[float, ...]:
+    """The probability for each of the states; () where all are 0."""
+    given = (value,) * len(states) if _is_number(value) else value
+    if (
+        not isinstance(given, (tuple, list))
+        or len(given) not in (0, len(states))
+        or not all(_is_number(p) and 0 <= p <= 1 for p in given)
+    ):
+        each = " or one for each of " + ", ".join(states) if len(states) > 1 else ""
+        raise ValueError(f"{cell}: zoneout is {value!r}; expected a probability, 0 to 1{each}")
+    return tuple(map(float, given)) if any(given) else ()
 
 
 def _limit(cell: str, argument: str, value: Any) -> float | None:

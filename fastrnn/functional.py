@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import _checks, _config, _masks, _native, reference
-from .cells import Cell
+from .cells import Cell, Noise
 from .reference import Tape
 from .reference.arithmetic import bias_gradient
 
@@ -142,6 +142,7 @@ def forward(
     reverse: bool = False,
     tape: bool = True,
     out: np.ndarray | None = None,
+    noise: Noise | None = None,
 ) -> ForwardResult:
     """Run a cell over a batch of sequences.
 
@@ -168,6 +169,8 @@ def forward(
     out : array, (T, B, P), optional
         Where y goes; its last axis contiguous. It may be a slice of a wider array. After an exception, Ctrl-C
         for one, it may be filled in part.
+    noise : cells.Noise, optional
+        What was drawn at random for the pass: factors of variational dropout, and what zoneout keeps.
 
     Returns
     -------
@@ -197,9 +200,20 @@ def forward(
     if on_reference:
         plain = _plain(params)
         return reference.forward(
-            cell, plain, x, state, lengths=lengths, mask=mask, reverse=reverse, tape=tape, out=out
+            cell,
+            plain,
+            x,
+            state,
+            lengths=lengths,
+            mask=mask,
+            reverse=reverse,
+            tape=tape,
+            out=out,
+            noise=noise,
         )
-    call, result = _forward_call(cell, params, x, state, lengths, mask, reverse, tape, out, isa, threads)
+    call, result = _forward_call(
+        cell, params, x, state, lengths, mask, reverse, tape, out, noise, isa, threads
+    )
     _native.run(call)
     return result()
 
@@ -214,11 +228,12 @@ def _forward_call(
     reverse: bool,
     tape: bool,
     out: np.ndarray | None,
+    noise: Noise | None,
     isa: int,
     threads: int,
 ) -> tuple[_native.Call, Callable[[], ForwardResult]]:
     """Check the arguments of `forward`; return the call, and what gives its result after it."""
-    given = _checks.forward_arguments(cell, _plain(params), x, state, lengths, mask, out)
+    given = _checks.forward_arguments(cell, _plain(params), x, state, lengths, mask, out, noise)
     reverse = _checks.flag("forward", "reverse", reverse)
     if given.mask is not None:
         return _masked_forward_call(cell, params, given, given.mask, reverse, tape, isa, threads)
@@ -231,12 +246,15 @@ def _forward_call(
     if tape:
         states = tuple([_native.empty((steps + 1, batch, width), dtype) for width in widths])
         cached = _native.empty((steps, batch, len(cell.cached) * given.params.hidden_size), dtype)
-        record = Tape(cell, given.params.arrays, given.x, given.lengths, reverse, states, cached)
+        record = Tape(
+            cell, given.params.arrays, given.x, given.lengths, reverse, states, cached, None, given.noise
+        )
     bound = params.layout(isa) if isinstance(params, Packed) else _bound(cell, given.params, isa)
     call = bound.forward(
         x=given.x,
         lengths=given.lengths,
         reverse=reverse,
+        noise=given.noise,
         state0=given.state,
         y=y,
         state=final,
@@ -262,7 +280,10 @@ def _masked_forward_call(
     x, h = steps.pack(given.x), given.state[0]
     slots = _native.empty((len(x) + 1, *h.shape), h.dtype)  # of h: outputs, and the initial state
     out, state = steps.outputs(slots, reverse), _one_or_all(given.state)
-    call, packed = _forward_call(cell, params, x, state, steps.counts, None, reverse, tape, out, isa, threads)
+    noise = _packed_noise(steps, given.noise)
+    call, packed = _forward_call(
+        cell, params, x, state, steps.counts, None, reverse, tape, out, noise, isa, threads
+    )
 
     def result() -> ForwardResult:
         _, final, record = packed()
@@ -274,10 +295,18 @@ def _masked_forward_call(
         if record is not None:
             states = tuple(steps.unpack_slots(s) for s in record.states)
             cached = steps.unpack(record.cached)
-            record = Tape(cell, record.params, given.x, given.lengths, reverse, states, cached, mask)
+            record = Tape(
+                cell, record.params, given.x, given.lengths, reverse, states, cached, mask, given.noise
+            )
         return y, final, record
 
     return call, result
+
+
+def _packed_noise(steps: _masks.Steps, noise: Noise | None) -> Noise | None:
+    if noise is None or noise.zoneout is None:
+        return noise
+    return noise._replace(zoneout=tuple(None if keep is None else steps.pack(keep) for keep in noise.zoneout))
 
 
 def forward_directions(
@@ -290,18 +319,30 @@ def forward_directions(
     mask: Any,
     tape: bool,
     outs: Sequence[np.ndarray | None],
+    noises: Sequence[Noise | None],
 ) -> list[ForwardResult]:
     """`forward` over the same sequences in the first or in both directions, at once where that is faster."""
     on_reference, isa, threads = _config.settings()
-    each = list(enumerate(zip(params, states, outs, strict=True)))
+    each = list(enumerate(zip(params, states, outs, noises, strict=True)))
     if on_reference:
         return [
-            forward(cell, p, x, state, lengths=lengths, mask=mask, reverse=bool(reverse), tape=tape, out=out)
-            for reverse, (p, state, out) in each
+            forward(
+                cell,
+                p,
+                x,
+                state,
+                lengths=lengths,
+                mask=mask,
+                reverse=bool(reverse),
+                tape=tape,
+                out=out,
+                noise=noise,
+            )
+            for reverse, (p, state, out, noise) in each
         ]
     prepared = [
-        _forward_call(cell, p, x, state, lengths, mask, bool(reverse), tape, out, isa, threads)
-        for reverse, (p, state, out) in each
+        _forward_call(cell, p, x, state, lengths, mask, bool(reverse), tape, out, noise, isa, threads)
+        for reverse, (p, state, out, noise) in each
     ]
     _native.run(*[call for call, _ in prepared])
     return [result() for _, result in prepared]
@@ -382,6 +423,7 @@ def _backward_call(
         x=tape.x,
         lengths=tape.lengths,
         reverse=tape.reverse,
+        noise=tape.noise,
         tape_states=tape.states,
         cached=tape.cached,
         dy=given.dy,
@@ -407,6 +449,8 @@ def _masked_backward_call(
         reverse,
         tuple(steps.pack_slots(s, reverse) for s in tape.states),
         steps.pack(tape.cached),
+        None,
+        _packed_noise(steps, tape.noise),
     )
     slots = None if given.dy is None else steps.collect(given.dy, reverse)  # the gradient of those of h
     dy = None if slots is None else steps.outputs(slots, reverse)

@@ -61,7 +61,7 @@ FR_POINT(gru_general_before_forward)
     FR_EACH(row) {
         const T *s = FR_SUMS(row, 3);
         const V r = FN(gate)(args->activation, vset((T)args->number[0]), vload(s));
-        FN(put)(row->q + u, FN(flush)(r * FN(get)(row->h_prev + u, lanes)), lanes);
+        FN(put)(row->q + u, FN(flush)(r * FN(get)(row->rec + u, lanes)), lanes);
         if (row->cached)
             FN(put)(row->cached + u, vload(s), lanes);
     }
@@ -80,7 +80,7 @@ FR_POINT(gru_general_before_backward)
     FR_EACH(row) {
         const V r = FN(gate)(args->activation, vset((T)args->number[0]), FN(get)(row->cached + u, lanes));
         FN(gru_general_slopes)(args, row, u, lanes);
-        FN(put)(row->q + u, FN(flush)(r * FN(get)(row->h_prev + u, lanes)), lanes);
+        FN(put)(row->q + u, FN(flush)(r * FN(get)(row->rec + u, lanes)), lanes);
     }
 }
 
@@ -92,7 +92,7 @@ FR_POINT(gru_general_before_backward_mid)
         const T *s = FR_SUMS(row, 1);
         const V zr = FN(get)(row->cached + u, lanes), dq = FN(flush)(vload(s));
         const V r = FN(gate)(args->activation, limit, zr);
-        FN(put)(row->slopes + u, FN(gate_slope)(args->activation, limit, zr, r, dq * FN(get)(row->h_prev + u, lanes)), lanes);
+        FN(put)(row->slopes + u, FN(gate_slope)(args->activation, limit, zr, r, dq * FN(get)(row->rec + u, lanes)), lanes);
         FN(put)(row->dh + u, vfma(dq, r, FN(get)(row->dh + u, lanes)), lanes);
     }
 }

@@ -83,7 +83,7 @@ static void FN(gru_before_forward)(const fr_args *args, const FN(row) *rows, ptr
             ptrdiff_t lanes = u1 - u;
             V r = FN(sigmoid)(vload(s)), z = FN(sigmoid)(vload(s + W));
             vstore(s + W, z);
-            FN(put)(row->q + u, FN(flush)(r * FN(get)(row->h_prev + u, lanes)), lanes);
+            FN(put)(row->q + u, FN(flush)(r * FN(get)(row->rec + u, lanes)), lanes);
             if (row->cached) {
                 FN(put)(row->cached + u, r, lanes);
                 FN(put)(row->cached + H + u, z, lanes);
@@ -117,7 +117,7 @@ static void FN(gru_before_backward)(const fr_args *args, const FN(row) *rows, pt
             ptrdiff_t lanes = u1 - u;
             V r = FN(get)(row->cached + u, lanes), direct;
             FN(gru_slopes)(row, H, u, lanes, &direct);
-            FN(put)(row->q + u, FN(flush)(r * FN(get)(row->h_prev + u, lanes)), lanes);
+            FN(put)(row->q + u, FN(flush)(r * FN(get)(row->rec + u, lanes)), lanes);
             FN(put)(row->dh + u, direct, lanes);
         }
 }
@@ -132,7 +132,7 @@ static void FN(gru_before_backward_mid)(const fr_args *args, const FN(row) *rows
             const FN(row) *row = rows + i;
             ptrdiff_t lanes = u1 - u;
             V r = FN(get)(row->cached + u, lanes), dq = FN(flush)(vload(sums + i * zrow + (u - u0)));
-            FN(put)(row->slopes + u, FN(flush)((dq * FN(get)(row->h_prev + u, lanes)) * vfma(-r, r, r)), lanes);
+            FN(put)(row->slopes + u, FN(flush)((dq * FN(get)(row->rec + u, lanes)) * vfma(-r, r, r)), lanes);
             FN(put)(row->dh + u, vfma(dq, r, FN(get)(row->dh + u, lanes)), lanes);
         }
 }

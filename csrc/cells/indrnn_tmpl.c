@@ -6,7 +6,7 @@ FR_POINT(indrnn_forward)
     FR_EACH(row) {
         const T *s = FR_SUMS(row, 1);
         const V w = FN(get)((const T *)args->param[FR_W_HH] + u, lanes);
-        const V v = vfma(w, FN(get)(row->h_prev + u, lanes), vload(s));
+        const V v = vfma(w, FN(get)(row->rec + u, lanes), vload(s));
         FN(put_h)(row, u, FN(flush)(FN(gate)(args->activation, vset((T)args->number[0]), v)), lanes);
         if (row->cached)
             FN(put)(row->cached + u, v, lanes);
@@ -29,7 +29,7 @@ static const FN(cell) FN(cell_indrnn)[] = {{
     .bias_ih = {0}, .bias_hh = {0},
     .cached = 1, .states = 1, .slopes = 1,
     .forward = FN(indrnn_forward), .backward = FN(indrnn_backward),
-    .direct = 1,
+    .direct = 2,
     .rules = {{1, 0, FR_OF_X, FR_W_IH, FR_B_IH, 0}, {1, 0, FR_OF_X, -1, FR_B_HH, 0}},
     .diagonals = {{0, FR_OF_H, FR_W_HH, 0}},
 }};

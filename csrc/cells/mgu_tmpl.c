@@ -6,7 +6,7 @@ FR_POINT(mgu_forward)
     FR_EACH(row) {
         const T *s = FR_SUMS(row, 2);
         const V f = FN(gate)(args->activation, vset((T)args->number[0]), vload(s));
-        FN(put)(row->q + u, FN(flush)(f * FN(get)(row->h_prev + u, lanes)), lanes);
+        FN(put)(row->q + u, FN(flush)(f * FN(get)(row->rec + u, lanes)), lanes);
         if (row->cached)
             FN(put)(row->cached + u, vload(s), lanes);
     }
@@ -36,7 +36,7 @@ FR_POINT(mgu_backward)
         const V n = FN(gate)(args->activation + 1, limit, zn), dh = FN(dh_of)(row, u, lanes);
         FN(put)(row->slopes + u, dh * (n - h_prev), lanes);
         FN(put)(row->slopes + H + u, FN(gate_slope)(args->activation + 1, limit, zn, n, dh * f), lanes);
-        FN(put)(row->q + u, FN(flush)(f * h_prev), lanes);
+        FN(put)(row->q + u, FN(flush)(f * FN(get)(row->rec + u, lanes)), lanes);
         FN(put)(row->dh + u, vfma(-dh, f, dh), lanes);
     }
 }
@@ -48,7 +48,7 @@ FR_POINT(mgu_backward_mid)
     FR_EACH(row) {
         const T *s = FR_SUMS(row, 1);
         const V zf = FN(get)(row->cached + u, lanes), f = FN(gate)(args->activation, limit, zf), dq = FN(flush)(vload(s));
-        const V df = vfma(dq, FN(get)(row->h_prev + u, lanes), FN(get)(row->slopes + u, lanes));
+        const V df = vfma(dq, FN(get)(row->rec + u, lanes), FN(get)(row->slopes + u, lanes));
         FN(put)(row->slopes + u, FN(gate_slope)(args->activation, limit, zf, f, df), lanes);
         FN(put)(row->dh + u, vfma(dq, f, FN(get)(row->dh + u, lanes)), lanes);
     }

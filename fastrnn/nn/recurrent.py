@@ -25,6 +25,7 @@ class Options(TypedDict, total=False):
     """What every recurrent layer takes by keyword: see `Recurrent`."""
 
     input_dropout: float
+    recurrent_dropout: float
     weight_dropout: float
     learn_state: bool
     init: initial.Options | None
@@ -103,6 +104,10 @@ class Recurrent(Module):
         Variational dropout of the inputs (Gal and Ghahramani, 2016): probability with which, in `forward`,
         each feature of the input of every layer is zeroed for a row, at all steps and in both directions;
         the others are scaled by 1/(1-input_dropout). With `dropout`, that acts first.
+    recurrent_dropout : float
+        Variational dropout of the recurrent connection: in `forward`, each unit of h is zeroed with this
+        probability on its way into the recurrent products, the others scaled by 1/(1-recurrent_dropout); one
+        mask (B, P) for all steps, layer by layer and direction by direction (Gal and Ghahramani 2016).
     weight_dropout : float
         DropConnect on the recurrent weights (Wan et al., 2013; the "weight drop" of Merity et al., 2018):
         probability with which, in `forward`, each element of ``weight_hh`` is zeroed for the whole call; the
@@ -179,6 +184,7 @@ class Recurrent(Module):
         bidirectional: bool = False,
         *,
         input_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
         weight_dropout: float = 0.0,
         learn_state: bool = False,
         init: initial.Options | None = None,
@@ -196,10 +202,12 @@ class Recurrent(Module):
         self.dropout = _checks.probability(name, "dropout", dropout)
         self.bidirectional = _checks.flag(name, "bidirectional", bidirectional)
         self.input_dropout = _checks.probability(name, "input_dropout", input_dropout)
+        self.recurrent_dropout = _checks.probability(name, "recurrent_dropout", recurrent_dropout)
         self.weight_dropout = _checks.probability(name, "weight_dropout", weight_dropout)
         self.learn_state = _checks.flag(name, "learn_state", learn_state)
-        if self.weight_dropout and "w_hh" not in self.cell.parameters:
-            raise ValueError(f"{name}: weight_dropout acts on w_hh; {self.cell} has none")
+        for option in ("recurrent_dropout", "weight_dropout"):
+            if getattr(self, option) and "w_hh" not in self.cell.parameters:
+                raise ValueError(f"{name}: {option} acts on w_hh; {self.cell} has none")
         self.dtype = initial.parameter_dtype(dtype)
         self.rng = initial.generator(name, rng)
         if self.dropout and self.num_layers == 1:
@@ -393,12 +401,31 @@ class Recurrent(Module):
                 mask=mask,
                 tape=training,
                 outs=[None if out is None else out[..., d * width : (d + 1) * width] for d in directions],
+                noises=[self._noise(steps, batch) if training else None for _ in directions],
             )
             passes += [tape for _, _, tape in results]
             last += [self._split(after) for _, after, _ in results]
             y = results[0][0]
             x = y if out is None else out
         return x, self._stack(last, unbatched), passes, kept
+
+    def _noise(self, steps: int, batch: int) -> cells.Noise | None:
+        """Draw what one pass of training needs: factors of h, and what zoneout keeps."""
+        if not self.recurrent_dropout and not self.cell.zoneout:
+            return None
+        recurrent = None
+        if self.recurrent_dropout:
+            shape = (batch, self.cell.output_size(self.hidden_size))
+            keep = draw_mask(shape, self.recurrent_dropout, self.rng)
+            recurrent = apply_mask(np.ones(shape, self.dtype), keep, self.recurrent_dropout)
+        return cells.Noise(
+            recurrent,
+            tuple(
+                draw_mask((steps, batch, width), 1 - part, self.rng) if part else None
+                for part, width in zip(self.cell.zoneout, self._widths, strict=False)
+            )
+            or None,
+        )
 
     def _drop(
         self, layer: int, x: np.ndarray, params: list[_checks.Parameters]
@@ -652,6 +679,7 @@ class Recurrent(Module):
             "dropout": 0.0,
             "bidirectional": False,
             "input_dropout": 0.0,
+            "recurrent_dropout": 0.0,
             "weight_dropout": 0.0,
             "learn_state": False,
             "dtype": np.float32,

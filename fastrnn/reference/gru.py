@@ -5,7 +5,16 @@
 
 import numpy as np
 
-from fastrnn.reference.arithmetic import bias_gradient, flush, fma, product, sigmoid, tanh, weight_gradient
+from fastrnn.reference.arithmetic import (
+    bias_gradient,
+    carried,
+    flush,
+    fma,
+    product,
+    sigmoid,
+    tanh,
+    weight_gradient,
+)
 
 
 def start(cell, params):
@@ -14,17 +23,17 @@ def start(cell, params):
     return np.concatenate((b_ih[:rz] + b_hh[:rz], b_ih[rz:]))
 
 
-def forward(cell, params, zx, before):
+def forward(cell, params, zx, before, rec):
     (h_,) = before  # (N, H)
     rz = 2 * h_.shape[1]
     w_hh, b_nh = params["w_hh"], params["b_hh"][rz:]
-    r, z = np.split(sigmoid(product(h_, w_hh[:rz], zx[:, :rz])), 2, axis=1)
-    nh = product(h_, w_hh[rz:], b_nh)
+    r, z = np.split(sigmoid(product(rec, w_hh[:rz], zx[:, :rz])), 2, axis=1)
+    nh = product(rec, w_hh[rz:], b_nh)
     n = tanh(fma(r, nh, zx[:, rz:]))
     return (flush(fma(z, h_ - n, n)),), (r, z, n, nh)
 
 
-def backward(cell, params, before, after, cached, dstate):
+def backward(cell, params, before, after, cached, dstate, rec, scale):
     (h_,), (r, z, n, nh), (dh,) = before, cached, dstate
     rz = 2 * h_.shape[1]
     w_hh = params["w_hh"]
@@ -33,15 +42,15 @@ def backward(cell, params, before, after, cached, dstate):
     dnh = flush(dnx * r)
     dr = flush((dnx * nh) * fma(-r, r, r))
     drz = np.concatenate((dr, dz), axis=1)
-    carry = product(dnh, w_hh[rz:].T, product(drz, w_hh[:rz].T, dh * z))
-    return (np.concatenate((drz, dnx), axis=1), np.concatenate((drz, dnh), axis=1)), (flush(carry),)
+    carry = carried([(drz, w_hh[:rz]), (dnh, w_hh[rz:])], direct=dh * z, scale=scale)
+    return (np.concatenate((drz, dnx), axis=1), np.concatenate((drz, dnh), axis=1)), (carry,)
 
 
-def gradients(cell, dgates, x, before, after, cached):
-    (dx_side, dh_side), (h_,) = dgates, before
+def gradients(cell, dgates, x, before, after, cached, rec):
+    dx_side, dh_side = dgates
     return {
         "w_ih": weight_gradient(dx_side, x),
-        "w_hh": weight_gradient(dh_side, h_),
+        "w_hh": weight_gradient(dh_side, rec),
         "b_ih": bias_gradient(dx_side),
         "b_hh": bias_gradient(dh_side),
     }

@@ -5,39 +5,48 @@
 
 import numpy as np
 
-from fastrnn.reference.arithmetic import bias_gradient, flush, fma, product, sigmoid, tanh, weight_gradient
+from fastrnn.reference.arithmetic import (
+    bias_gradient,
+    carried,
+    flush,
+    fma,
+    product,
+    sigmoid,
+    tanh,
+    weight_gradient,
+)
 
 
 def start(cell, params):
     return params["b_ih"] + params["b_hh"]
 
 
-def forward(cell, params, zx, before):
+def forward(cell, params, zx, before, rec):
     (h_,) = before  # (N, H)
     rz = 2 * h_.shape[1]
     w_hh = params["w_hh"]
-    r, z = np.split(sigmoid(product(h_, w_hh[:rz], zx[:, :rz])), 2, axis=1)
-    q = flush(r * h_)
+    r, z = np.split(sigmoid(product(rec, w_hh[:rz], zx[:, :rz])), 2, axis=1)
+    q = flush(r * rec)
     n = tanh(product(q, w_hh[rz:], zx[:, rz:]))
     return (flush(fma(z, h_ - n, n)),), (r, z, n)
 
 
-def backward(cell, params, before, after, cached, dstate):
+def backward(cell, params, before, after, cached, dstate, rec, scale):
     (h_,), (r, z, n), (dh,) = before, cached, dstate
     rz = 2 * h_.shape[1]
     w_hh = params["w_hh"]
     dz = flush((dh * (h_ - n)) * fma(-z, z, z))
     dn = flush(fma(-dh, z, dh) * fma(-n, n, n.dtype.type(1)))
     dq = flush(product(dn, w_hh[rz:].T))
-    dr = flush((dq * h_) * fma(-r, r, r))
+    dr = flush((dq * rec) * fma(-r, r, r))
     drz = np.concatenate((dr, dz), axis=1)
-    carry = product(drz, w_hh[:rz].T, fma(dq, r, dh * z))
-    return (np.concatenate((drz, dn), axis=1),), (flush(carry),)
+    carry = carried([(drz, w_hh[:rz])], direct=dh * z, plus=(dq, r), scale=scale)
+    return (np.concatenate((drz, dn), axis=1),), (carry,)
 
 
-def gradients(cell, dgates, x, before, after, cached):
-    (d,), (h_,), (r, *_) = dgates, before, cached
-    rz = 2 * h_.shape[1]
+def gradients(cell, dgates, x, before, after, cached, rec):
+    (d,), (r, *_) = dgates, cached
+    rz = 2 * rec.shape[1]
     db = bias_gradient(d)
-    w_hh = np.concatenate((weight_gradient(d[:, :rz], h_), weight_gradient(d[:, rz:], flush(r * h_))))
+    w_hh = np.concatenate((weight_gradient(d[:, :rz], rec), weight_gradient(d[:, rz:], flush(r * rec))))
     return {"w_ih": weight_gradient(d, x), "w_hh": w_hh, "b_ih": db, "b_hh": db.copy()}

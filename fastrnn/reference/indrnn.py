@@ -1,29 +1,35 @@
 """Independently recurrent: ``h = act(W_ih x + b_ih + w_hh * h' + b_hh)``.  H units, N rows at a step."""
 
 from fastrnn.reference.activations import gate, gate_slope
-from fastrnn.reference.arithmetic import bias_gradient, diagonal_gradient, flush, fma, weight_gradient
+from fastrnn.reference.arithmetic import (
+    bias_gradient,
+    carried,
+    diagonal_gradient,
+    flush,
+    fma,
+    weight_gradient,
+)
 
 
 def start(cell, params):
     return params["b_ih"] + params["b_hh"]
 
 
-def forward(cell, params, zx, before):
-    (h_,) = before  # (N, H)
-    z = fma(params["w_hh"], h_, zx)
+def forward(cell, params, zx, before, rec):
+    z = fma(params["w_hh"], rec, zx)
     return (flush(gate(cell, "n", z)),), (z,)
 
 
-def backward(cell, params, before, after, cached, dstate):
+def backward(cell, params, before, after, cached, dstate, rec, scale):
     (z,), (dh,) = cached, dstate
     dz = gate_slope(cell, "n", z, gate(cell, "n", z), dh)
-    return (dz,), (flush(dz * params["w_hh"]),)
+    return (dz,), (carried([], start=dz * params["w_hh"], scale=scale),)
 
 
-def gradients(cell, dgates, x, before, after, cached):
-    (dz,), (h_,) = dgates, before
+def gradients(cell, dgates, x, before, after, cached, rec):
+    (dz,) = dgates
     db = bias_gradient(dz)
-    return {"w_ih": weight_gradient(dz, x), "w_hh": diagonal_gradient(dz, h_), "b_ih": db, "b_hh": db.copy()}
+    return {"w_ih": weight_gradient(dz, x), "w_hh": diagonal_gradient(dz, rec), "b_ih": db, "b_hh": db.copy()}
 
 
 def gates(cell, cached):

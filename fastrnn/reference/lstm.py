@@ -6,16 +6,25 @@
 
 import numpy as np
 
-from fastrnn.reference.arithmetic import bias_gradient, flush, fma, product, sigmoid, tanh, weight_gradient
+from fastrnn.reference.arithmetic import (
+    bias_gradient,
+    carried,
+    flush,
+    fma,
+    product,
+    sigmoid,
+    tanh,
+    weight_gradient,
+)
 
 
 def start(cell, params):
     return params["b_ih"] + params["b_hh"]
 
 
-def forward(cell, params, zx, before):
-    h_, c_ = before  # (N, P), (N, H)
-    zi, zf, zg, zo = np.split(product(h_, params["w_hh"], zx), 4, axis=1)
+def forward(cell, params, zx, before, rec):
+    _, c_ = before  # (N, P), (N, H)
+    zi, zf, zg, zo = np.split(product(rec, params["w_hh"], zx), 4, axis=1)
     i, f, g, o = sigmoid(zi), sigmoid(zf), tanh(zg), sigmoid(zo)
     c = flush(fma(f, c_, i * g))
     h = flush(o * tanh(c))
@@ -24,7 +33,7 @@ def forward(cell, params, zx, before):
     return (h, c), (i, f, g, o)
 
 
-def backward(cell, params, before, after, cached, dstate):
+def backward(cell, params, before, after, cached, dstate, rec, scale):
     (_, c_), (_, c), (i, f, g, o), (dh, dc) = before, after, cached, dstate
     one = c.dtype.type(1)
     dm = flush(product(dh, params["w_hr"].T)) if cell.proj_size else dh
@@ -35,13 +44,13 @@ def backward(cell, params, before, after, cached, dstate):
     dg = flush((d * i) * fma(-g, g, one))
     do = flush((dm * t) * fma(-o, o, o))
     dz = np.concatenate((di, df, dg, do), axis=1)
-    return (dz, dh), (flush(product(dz, params["w_hh"].T)), flush(d * f))
+    return (dz, dh), (carried([(dz, params["w_hh"])], scale=scale), flush(d * f))
 
 
-def gradients(cell, dgates, x, before, after, cached):
-    (dz, dh), (h_, _), (_, c), (*_, o) = dgates, before, after, cached
+def gradients(cell, dgates, x, before, after, cached, rec):
+    (dz, dh), (_, c), (*_, o) = dgates, after, cached
     db = bias_gradient(dz)
-    grads = {"w_ih": weight_gradient(dz, x), "w_hh": weight_gradient(dz, h_), "b_ih": db, "b_hh": db.copy()}
+    grads = {"w_ih": weight_gradient(dz, x), "w_hh": weight_gradient(dz, rec), "b_ih": db, "b_hh": db.copy()}
     if cell.proj_size:
         grads["w_hr"] = weight_gradient(dh, flush(o * tanh(c)))
     return grads

@@ -15,6 +15,7 @@ import numpy as np
 from fastrnn.reference.activations import activate, clip, gate, gate_slope, slope, unless_clipped
 from fastrnn.reference.arithmetic import (
     bias_gradient,
+    carried,
     diagonal_gradient,
     flush,
     fma,
@@ -27,9 +28,9 @@ def start(cell, params):
     return params["b_ih"] + params["b_hh"]
 
 
-def forward(cell, params, zx, before):
-    h_, c_, *r_ = before  # (N, P), (N, H), and with full gate recurrence (N, R)
-    z = _by_gate(cell, product(h_, params["w_hh"], zx))
+def forward(cell, params, zx, before, rec):
+    _, c_, *r_ = before  # (N, P), (N, H), and with full gate recurrence (N, R)
+    z = _by_gate(cell, product(rec, params["w_hh"], zx))
     fed = [n for n in cell.gates if n != "g"]
     if r_:
         own = np.concatenate([z[n] for n in fed], axis=1)
@@ -50,7 +51,7 @@ def forward(cell, params, zx, before):
     return (h, c, *r), tuple(z[n] for n in cell.gates)
 
 
-def backward(cell, params, before, after, cached, dstate):
+def backward(cell, params, before, after, cached, dstate, rec, scale):
     (_, c_, *_), (dh, dc, *dr) = before, dstate
     z = dict(zip(cell.gates, cached, strict=True))
     i, f, g, whole, c = _cell(cell, z, c_)
@@ -81,16 +82,16 @@ def backward(cell, params, before, after, cached, dstate):
             dc = fma(dz[n], p[n], dc)
     dr = [_fed_back(cell, dz, params["w_gg"])] if dr else []
     dz = np.concatenate([dz[n] for n in cell.gates], axis=1)
-    return (dz, dh), (flush(product(dz, params["w_hh"].T)), flush(dc), *dr)
+    return (dz, dh), (carried([(dz, params["w_hh"])], scale=scale), flush(dc), *dr)
 
 
-def gradients(cell, dgates, x, before, after, cached):
-    (dz, dh), (h_, c_, *r_) = dgates, before
+def gradients(cell, dgates, x, before, after, cached, rec):
+    (dz, dh), (_, c_, *r_) = dgates, before
     z = dict(zip(cell.gates, cached, strict=True))
     by_gate = _by_gate(cell, dz)
     c = _cell(cell, z, c_).c
     db = bias_gradient(dz)
-    grads = {"w_ih": weight_gradient(dz, x), "w_hh": weight_gradient(dz, h_), "b_ih": db, "b_hh": db.copy()}
+    grads = {"w_ih": weight_gradient(dz, x), "w_hh": weight_gradient(dz, rec), "b_ih": db, "b_hh": db.copy()}
     if cell.proj_size:
         o, t = _output(cell, z, c)
         grads["w_hr"] = weight_gradient(dh, flush(o * t))

@@ -3,28 +3,28 @@
 import numpy as np
 
 from fastrnn.reference.activations import gate, gate_slope
-from fastrnn.reference.arithmetic import bias_gradient, flush, fma, weight_gradient
+from fastrnn.reference.arithmetic import bias_gradient, carried, flush, fma, weight_gradient
 
 
 def start(cell, params):
     return params["b_ih"]
 
 
-def forward(cell, params, zx, before):
+def forward(cell, params, zx, before, rec):
     (h_,) = before  # (N, H)
     zz, zn = np.split(zx, 2, axis=1)
     return (flush(fma(gate(cell, "z", zz), gate(cell, "n", zn) - h_, h_)),), (zz, zn)
 
 
-def backward(cell, params, before, after, cached, dstate):
+def backward(cell, params, before, after, cached, dstate, rec, scale):
     (h_,), (zz, zn), (dh,) = before, cached, dstate
     z, n = gate(cell, "z", zz), gate(cell, "n", zn)
     dz = gate_slope(cell, "z", zz, z, dh * (n - h_))
     dn = gate_slope(cell, "n", zn, n, dh * z)
-    return (np.concatenate((dz, dn), axis=1),), (flush(fma(-dh, z, dh)),)
+    return (np.concatenate((dz, dn), axis=1),), (carried([], direct=fma(-dh, z, dh), scale=scale),)
 
 
-def gradients(cell, dgates, x, before, after, cached):
+def gradients(cell, dgates, x, before, after, cached, rec):
     (d,) = dgates
     return {"w_ih": weight_gradient(d, x), "b_ih": bias_gradient(d)}
 

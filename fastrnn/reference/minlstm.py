@@ -6,31 +6,31 @@
 import numpy as np
 
 from fastrnn.reference.activations import gate, gate_slope
-from fastrnn.reference.arithmetic import bias_gradient, flush, fma, weight_gradient
+from fastrnn.reference.arithmetic import bias_gradient, carried, flush, fma, weight_gradient
 
 
 def start(cell, params):
     return params["b_ih"]
 
 
-def forward(cell, params, zx, before):
+def forward(cell, params, zx, before, rec):
     (h_,) = before  # (N, H)
     cached = np.split(zx, 3, axis=1)
     *_, n, _, a, b = _shares(cell, cached)
     return (flush(fma(a, h_, b * n)),), tuple(cached)
 
 
-def backward(cell, params, before, after, cached, dstate):
+def backward(cell, params, before, after, cached, dstate, rec, scale):
     (h_,), (zf, zi, zn), (dh,) = before, cached, dstate
     f, i, n, total, a, b = _shares(cell, cached)
     da = np.where(np.abs(total) <= 0, dh.dtype.type(0), (dh * (h_ - n)) / total)
     df = gate_slope(cell, "f", zf, f, da * b)
     di = gate_slope(cell, "i", zi, i, -da * a)
     dn = gate_slope(cell, "n", zn, n, dh * b)
-    return (np.concatenate((df, di, dn), axis=1),), (flush(dh * a),)
+    return (np.concatenate((df, di, dn), axis=1),), (carried([], direct=dh * a, scale=scale),)
 
 
-def gradients(cell, dgates, x, before, after, cached):
+def gradients(cell, dgates, x, before, after, cached, rec):
     (d,) = dgates
     return {"w_ih": weight_gradient(d, x), "b_ih": bias_gradient(d)}
 

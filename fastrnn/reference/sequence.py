@@ -3,16 +3,16 @@
 A cell's file holds these functions::
 
     start(cell, params)                                     where the input product starts, (G*H,)
-    forward(cell, params, zx, before)                       -> after, cached
-    backward(cell, params, before, after, cached, dstate)   -> dgates, dbefore
-    gradients(cell, dgates, x, before, after, cached)       -> gradient of each parameter
+    forward(cell, params, zx, before, rec)                  -> after, cached
+    backward(cell, params, before, after, cached, dstate, rec, scale)   -> dgates, dbefore
+    gradients(cell, dgates, x, before, after, cached, rec)  -> gradient of each parameter
     gates(cell, cached)                                     -> gate activations by name, for `Tape.gates`;
                                                                only where they are not what is cached
 
 ``zx`` (N, G*H) is the input product; N is the number of rows for which this step counts, as it lies within
 their length and is not masked (in gradients: at all steps). ``before`` and ``after`` are the states around
 the step, ``cached`` the arrays of ``cell.cached``, as tuples; ``dgates`` is a tuple of arrays (N, .), the
-first one the gradient of ``zx``.
+first one the gradient of ``zx``. ``rec`` is the operand of the recurrent products, h' or ``scale`` times h'.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from fastrnn import _checks
-from fastrnn.cells import Cell
-from fastrnn.reference.arithmetic import product
+from fastrnn.cells import Cell, Noise
+from fastrnn.reference.arithmetic import flush, fma, product
 from fastrnn.reference.equations import EQUATIONS
 from fastrnn.reference.tape import Tape
 
@@ -40,9 +40,10 @@ def forward(
     reverse: bool = False,
     tape: bool = True,
     out: np.ndarray | None = None,
+    noise: Noise | None = None,
 ) -> tuple[np.ndarray, Any, Tape | None]:
     """Run a cell over time: the same arguments and bits as `fastrnn.functional.forward`."""
-    given = _checks.forward_arguments(cell, params, x, state, lengths, mask, out)
+    given = _checks.forward_arguments(cell, params, x, state, lengths, mask, out, noise)
     equations, params, dtype = EQUATIONS[cell.name], _with_biases(given.params), given.params.dtype
     (steps, batch, _), x = given.x.shape, given.x
     valid, held = _counted(steps, batch, given.lengths, given.mask)
@@ -67,7 +68,10 @@ def forward(
             b = np.flatnonzero(valid[t])
             if not b.size:
                 continue
-            new, gates = equations.forward(cell, params, zx[t, b], tuple(s[before, b] for s in states))
+            old = tuple(s[before, b] for s in states)
+            rec, _ = _recurrent(given.noise, old[0], b)
+            new, gates = equations.forward(cell, params, zx[t, b], old, rec)
+            new = _zoned(cell, given.noise, t, b, old, new)
             for slots, value in zip(states, new, strict=True):
                 slots[after, b] = value
             if gates:
@@ -77,7 +81,9 @@ def forward(
     final = _one_or_all([s[last, rows] for s in states])
     if not tape:
         return y, final, None
-    record = Tape(cell, given.params.arrays, x, given.lengths, reverse, states, cached, given.mask)
+    record = Tape(
+        cell, given.params.arrays, x, given.lengths, reverse, states, cached, given.mask, given.noise
+    )
     return y, final, record
 
 
@@ -107,7 +113,10 @@ def backward(
             dh, *rest = (d[b] for d in carry)
             dh = (dh.dtype.type(0) if dy is None else dy[t, b]) + dh
             cached = _blocks(cell, tape.cached[t, b])
-            dgates, dbefore = equations.backward(cell, params, before, after, cached, (dh, *rest))
+            ours, kept = _divided(cell, tape.noise, t, b, (dh, *rest))
+            rec, scale = _recurrent(tape.noise, before[0], b)
+            dgates, dbefore = equations.backward(cell, params, before, after, cached, ours, rec, scale)
+            dbefore = _united(dbefore, kept)
             for d, value in zip(carry, dbefore, strict=True):
                 d[b] = value
             visited.append(dgates)
@@ -123,12 +132,56 @@ def backward(
             before, after = (tuple(s[t + k, b] for s in tape.states) for k in shift)
             dx[t, b] = product(dgates[0], params["w_ih"].T)
             cached = _blocks(cell, tape.cached[t, b])
-            grads = equations.gradients(cell, dgates, tape.x[t, b], before, after, cached)
+            rec, _ = _recurrent(tape.noise, before[0], b)
+            grads = equations.gradients(cell, dgates, tape.x[t, b], before, after, cached, rec)
 
         carry[0][...] = dinitial + carry[0]
     if consume:
         tape.release()
     return dx, _one_or_all(carry), {n: grads[n] for n in given.params.arrays}
+
+
+def _recurrent(noise, h, b):
+    """The operand of the recurrent products for rows b whose state is h, and the factors it has, or None."""
+    if noise is None or noise.recurrent is None:
+        return h, None
+    return flush(h * noise.recurrent[b]), noise.recurrent[b]
+
+
+def _zones(cell, noise, t, b):
+    """For each state that zoneout acts on: the part it keeps, and which units of rows b it keeps, or None."""
+    drawn = noise.zoneout if noise is not None and noise.zoneout is not None else [None] * len(cell.zoneout)
+    for part, keep in zip(cell.zoneout, drawn, strict=True):
+        yield part, None if keep is None else keep[t, b]
+
+
+def _zoned(cell, noise, t, b, old, new):
+    """The states after a step, of which zoneout keeps some of what they were."""
+    new = list(new)
+    for i, (part, keep) in enumerate(_zones(cell, noise, t, b)):
+        if keep is not None:
+            new[i] = np.where(keep, old[i], new[i])
+        elif part:
+            new[i] = flush(fma(new[i].dtype.type(part), old[i] - new[i], new[i]))
+    return tuple(new)
+
+
+def _divided(cell, noise, t, b, d):
+    """The gradients of the states after a step: the part that is the cell's, and the part they keep."""
+    ours, kept = list(d), [None] * len(d)
+    for i, (part, keep) in enumerate(_zones(cell, noise, t, b)):
+        zero, part = d[i].dtype.type(0), d[i].dtype.type(part)
+        if keep is not None:
+            ours[i], kept[i] = np.where(keep, zero, d[i]), np.where(keep, d[i], zero)
+        elif part:
+            ours[i], kept[i] = fma(-part, d[i], d[i]), part * d[i]
+        if kept[0] is not None:
+            ours[0] = zero + ours[0]
+    return tuple(ours), kept
+
+
+def _united(dbefore, kept):
+    return [d if k is None else flush(d + k) for d, k in zip(dbefore, kept, strict=True)]
 
 
 def _with_biases(params):

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from fastrnn.cells import Cell
+from fastrnn.cells import Cell, Noise
 from fastrnn.reference.equations import EQUATIONS
 
 
@@ -31,6 +31,8 @@ class Tape:
         of row b. Slots past ``lengths[b]`` are 0. A masked step repeats the state before it.
     cached : ndarray, (T, B, C*H)
         The arrays of ``cell.cached`` side by side, 0 past a length and at masked steps.
+    noise : Noise or None
+        What was drawn at random for the pass.
 
     Examples
     --------
@@ -38,7 +40,7 @@ class Tape:
     >>> tape.gates["f"].mean(axis=(0, 1))       # how open each forget gate was   # doctest: +SKIP
     """
 
-    __slots__ = ("cached", "cell", "lengths", "mask", "params", "reverse", "states", "x")
+    __slots__ = ("cached", "cell", "lengths", "mask", "noise", "params", "reverse", "states", "x")
 
     def __init__(
         self,
@@ -50,12 +52,14 @@ class Tape:
         states: tuple[np.ndarray, ...],
         cached: np.ndarray,
         mask: np.ndarray | None = None,
+        noise: Noise | None = None,
     ) -> None:
         self.cell = cell
         self.params = params
         self.x = _read_only(x)
         self.lengths = None if lengths is None else _read_only(lengths)
         self.mask = None if mask is None else _read_only(mask)
+        self.noise = noise
         self.reverse = reverse
         self.states = tuple(map(_read_only, states))
         self.cached = _read_only(cached)
