@@ -1,5 +1,7 @@
 """Initial values of recurrent layers, as PyTorch, Keras and the papers have them."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from kit import ISAS, assert_same_bits
@@ -171,6 +173,31 @@ def test_the_values_are_those_that_run():
     assert not layer(np.ones((3, 2, I)))[0].any()
 
 
+def odd(b=2, gates=("n",), w_hh=(3, 3)):
+    """A layer of a cell that is none of ours: fewer biases, other gates, recurrent weights of other shape."""
+
+    @dataclass(frozen=True)
+    class Odd(cells.RNN):
+        @property
+        def parameters(self):
+            return ("w_ih", *["w_hh"] * (w_hh is not None), *("b_ih", "b_hh")[:b])
+
+        def parameter_shapes(self, input_size, hidden_size):
+            shapes = super().parameter_shapes(input_size, hidden_size)
+            return {name: w_hh if name == "w_hh" else shapes[name] for name in self.parameters}
+
+    Odd.gates = gates
+    if w_hh is not None and len(w_hh) == 2:
+        w_hh = (3 * len(gates), 3)
+    return nn.Recurrent(Odd(), 2, 3, rng=0)
+
+
+def test_a_cell_of_one_bias_has_the_whole_forget_bias_there():
+    layer = init.recurrent(odd(b=1, gates=("f", "i", "n")), bias="zeros", forget_bias=2)
+    assert layer.params["bias_ih_l0"].tolist() == [2, 2, 2, 0, 0, 0, 0, 0, 0]
+    assert "bias_hh_l0" not in layer.params
+
+
 @pytest.mark.parametrize(
     ("layer", "arguments", "error", "message"),
     [
@@ -181,10 +208,10 @@ def test_the_values_are_those_that_run():
         (nn.LSTM(3, 3, 2, bidirectional=True), {"input": "identity"}, ValueError, r"w_ih has \(3, 6\)"),
         (nn.LSTM(2, 3, proj_size=2), {"hidden": "identity"}, ValueError, r"w_hh has \(3, 2\)"),
         (nn.LSTM(2, 3), {"each_gate": 1}, TypeError, "each_gate is 1; expected True or False"),
-        (nn.LSTM(2, 3, bias=False), {"bias": "zeros"}, ValueError, "no b_ih; build it with bias=True"),
+        (nn.LSTM(2, 3, bias=False), {"bias": "zeros"}, ValueError, "has none; build it with bias=True"),
         (nn.LSTM(2, 3, bias=False), {"forget_bias": 1}, ValueError, "forget_bias needs biases; build"),
-        (nn.GRU(2, 3), {"forget_bias": 1}, ValueError, r"needs a gate f; GRU.* has 'r', 'z', 'n'"),
-        (nn.RNN(2, 3), {"chrono": 10}, ValueError, "chrono needs a gate f or z; RNN.* has 'n'"),
+        (nn.GRU(2, 3), {"forget_bias": 1}, ValueError, r"needs the gate f of an LSTM; GRU.* has 'r'"),
+        (nn.RNN(2, 3), {"chrono": 10}, ValueError, "chrono needs .* f of .* or z of a GRU; RNN.* 'n'"),
         (nn.LSTM(2, 3), {"forget_bias": True}, TypeError, "forget_bias is True; expected a number"),
         (nn.LSTM(2, 3), {"forget_bias": np.nan}, ValueError, "forget_bias is nan; expected a finite number"),
         (nn.LSTM(2, 3), {"chrono": 2}, ValueError, "chrono is 2; expected a number of steps, more than 2"),
@@ -192,12 +219,16 @@ def test_the_values_are_those_that_run():
         (nn.LSTM(2, 3), {"chrono": 9, "forget_bias": 1}, ValueError, "both set the bias .*; give one"),
         (nn.LSTM(2, 3), {"rng": "a"}, TypeError, "init.recurrent: rng is 'a'"),
         (nn.LSTM(2, 3).freeze(), {"bias": "zeros"}, RuntimeError, "init.recurrent: .* frozen; call thaw"),
+        (odd(b=1, gates=("f", "n")), {"forget_bias": 1}, ValueError, "the gate f of .*; .* has 'f', 'n'"),
+        (odd(b=1, gates=("z", "n")), {"chrono": 9}, ValueError, "chrono needs the gate f of an LSTM or z"),
+        (odd(w_hh=(3,)), {"hidden": "orthogonal"}, ValueError, r"expected a matrix, w_hh has shape \(3,\)"),
+        (odd(w_hh=None), {"hidden": "uniform"}, ValueError, "hidden is 'uniform'; this layer has no w_hh"),
         (nn.Linear(2, 3), {"bias": "zeros"}, TypeError, "layer is a Linear; expected a recurrent layer"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_and_changes_nothing(layer, arguments, error, message):
     before = layer.state_dict()
-    rest = {} if isinstance(layer, nn.Linear) else {"hidden": "zeros"}
+    rest = {} if isinstance(layer, nn.Linear) else {"input": "zeros"}
     with pytest.raises(error, match=message):
         init.recurrent(layer, **(rest | arguments))
     assert_same_bits(dict(layer.params), before)

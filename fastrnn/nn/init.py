@@ -98,7 +98,7 @@ def recurrent(
         Take ``"glorot"`` and ``"orthogonal"`` for the (H, features) of each gate alone, not for all gates
         together.
     forget_bias : float, optional
-        The sum of both biases of the gate f (Jozefowicz et al., 2015).
+        The sum of both biases of the gate f of an LSTM (Jozefowicz et al., 2015).
     chrono : float, optional
         The longest time in steps, more than 2, over which the layer is to remember (Tallec and Ollivier,
         2018). With :math:`u \sim U(1, chrono - 1)` for each unit, the sum of both biases of the gate that
@@ -150,16 +150,19 @@ def recurrent(
     if not hasattr(layer, "cell"):
         raise TypeError(f"{who}: layer is a {type(layer).__name__}; expected a recurrent layer, such as LSTM")
     layer.check_not_frozen(who)
-    kinds = {"w_ih": input, "w_hh": hidden, "b_ih": bias, "b_hh": bias}
     _check_kind(who, "input", input, get_args(Weights))
     _check_kind(who, "hidden", hidden, get_args(Weights))
     _check_kind(who, "bias", bias, get_args(Biases))
     each_gate = _checks.flag(who, "each_gate", each_gate)
     rng = layer.rng if rng is None else generator(who, rng)
     keeps = _keeping_gate(who, layer, forget_bias, chrono)
+    kinds = {"w_ih": input, "w_hh": hidden, **dict.fromkeys(_biases(layer), bias)}
+    if bias is not None and not layer.bias:
+        raise ValueError(f"{who}: bias is {bias!r}; this layer has none; build it with bias=True")
     passes = [params.arrays for params in layer._cells]
     for arrays in passes:
-        _check_pass(who, layer, arrays, kinds)
+        _check_weight(who, "input", input, "w_ih", arrays, layer.hidden_size)
+        _check_weight(who, "hidden", hidden, "w_hh", arrays, layer.hidden_size)
 
     gates, bound = layer.cell.gates, 1 / sqrt(layer.hidden_size)
     blocks = len(gates) if each_gate else 1
@@ -175,7 +178,8 @@ def recurrent(
             sums = {keeps: log_u, "i": -log_u} if "i" in gates else {keeps: log_u}
         for gate, value in sums.items():
             rows = slice(gates.index(gate) * layer.hidden_size, (gates.index(gate) + 1) * layer.hidden_size)
-            arrays["b_ih"][rows], arrays["b_hh"][rows] = value, 0
+            for name in _biases(layer):
+                arrays[name][rows] = value if name == "b_ih" else 0
     layer.mark_changed()
     return layer
 
@@ -195,14 +199,18 @@ def _keeping_gate(who: str, layer: Recurrent, forget_bias: float | None, chrono:
         raise ValueError(f"{who}: {argument} is {value}; expected {wanted}")
     if not layer.bias:
         raise ValueError(f"{who}: {argument} needs biases; build the layer with bias=True")
-    able = ("f",) if argument == "forget_bias" else ("f", "z")
-    for gate in able:
-        if gate in layer.cell.gates:
-            return gate
-    raise ValueError(
-        f"{who}: {argument} needs a gate {' or '.join(able)}; {layer.cell} has "
-        f"{', '.join(map(repr, layer.cell.gates))}"
-    )
+    gates, states = layer.cell.gates, layer.cell.states
+    if "f" in gates and ("i" in gates or "c" in states):  # without them f lets in, as in minimal gated units
+        return "f"
+    if argument == "chrono" and "z" in gates and "r" in gates:
+        return "z"
+    able = "the gate f of an LSTM" + " or z of a GRU" * (argument == "chrono")
+    raise ValueError(f"{who}: {argument} needs {able}; {layer.cell} has {', '.join(map(repr, gates))}")
+
+
+def _biases(layer: Recurrent) -> tuple[str, ...]:
+    """The names of the cell's biases, b_ih and for most b_hh."""
+    return tuple(name for name in layer.cell.parameters if name.startswith("b_"))
 
 
 def _check_kind(who: str, argument: str, kind: str | None, choices: tuple[str, ...]) -> None:
@@ -213,23 +221,27 @@ def _check_kind(who: str, argument: str, kind: str | None, choices: tuple[str, .
         )
 
 
-def _check_pass(
-    who: str, layer: Recurrent, arrays: Mapping[str, np.ndarray], kinds: Mapping[str, str | None]
+def _check_weight(
+    who: str,
+    argument: str,
+    kind: str | None,
+    name: str,
+    arrays: Mapping[str, np.ndarray],
+    hidden_size: int,
 ) -> None:
-    """Refuse what cannot be drawn for the parameters of one pass."""
-    for name, kind in kinds.items():
-        argument = {"w_ih": "input", "w_hh": "hidden"}.get(name, "bias")
-        if kind is None:
-            continue
-        if name not in arrays:
-            remedy = "; build it with bias=True" if argument == "bias" else ""
-            raise ValueError(f"{who}: {argument} is {kind!r}; this layer has no {name}{remedy}")
-        height, width = layer.hidden_size, arrays[name].shape[-1]
-        if kind == "identity" and height != width:
-            raise ValueError(
-                f"{who}: {argument} is 'identity'; expected a square matrix for each gate, {name} has "
-                f"{(height, width)}"
-            )
+    """Refuse a kind that the weight of this name, in one pass, cannot be drawn as."""
+    if kind is None:
+        return
+    if name not in arrays:
+        raise ValueError(f"{who}: {argument} is {kind!r}; this layer has no {name}")
+    shape = arrays[name].shape
+    if kind not in ("uniform", "zeros") and len(shape) != 2:
+        raise ValueError(f"{who}: {argument} is {kind!r}; expected a matrix, {name} has shape {shape}")
+    if kind == "identity" and shape[1] != hidden_size:
+        raise ValueError(
+            f"{who}: {argument} is 'identity'; expected a square matrix for each gate, {name} has "
+            f"{(hidden_size, shape[1])}"
+        )
 
 
 def _draw(
