@@ -266,6 +266,37 @@ static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n
     }
 }
 
+/* ---- gradients of the states at every step, where they are wanted ---- */
+
+/* Slots that no step leaves a gradient in: of the final state, and past a row's length. */
+static void FN(begin_each_step)(const FN(backward_call) *c)
+{
+    const fr_args *a = c->a;
+    for (int i = 0; i < c->cell->states && a->step_dstate[i]; i++)
+        for (ptrdiff_t b = 0; b < a->batch; b++) {
+            const ptrdiff_t width = c->width[i], length = fr_length(a, b), final = a->reverse ? 0 : length;
+            T *slots = (T *)a->step_dstate[i] + b * width;
+            memcpy(slots + final * a->batch * width, c->carry[i] + b * width, (size_t)width * sizeof(T));
+            for (ptrdiff_t slot = length + 1; slot <= a->steps; slot++)
+                memset(slots + slot * a->batch * width, 0, (size_t)width * sizeof(T));
+        }
+}
+
+/* What time t leaves: a member's own units of its group's rows. */
+static void FN(keep_each_step)(const FN(backward_call) *c, ptrdiff_t t, const fr_place *place, int Pu)
+{
+    const fr_args *a = c->a;
+    for (int i = 0; i < c->cell->states && a->step_dstate[i]; i++) {
+        const ptrdiff_t width = c->width[i], panels = fr_ceil(width, W);
+        const ptrdiff_t u0 = fr_part(panels, place->pu, Pu) * W;
+        const ptrdiff_t u1 = fr_min(fr_part(panels, place->pu + 1, Pu) * W, width);
+        T *slot = (T *)a->step_dstate[i] + (t + (a->reverse != 0)) * a->batch * width;
+        for (ptrdiff_t b = place->b0; b < place->b1; b++)
+            if (t < fr_length(a, b) && u0 < u1)
+                memcpy(slot + b * width + u0, c->carry[i] + b * width + u0, (size_t)(u1 - u0) * sizeof(T));
+    }
+}
+
 static fr_load FN(backward_load)(const fr_args *a, ptrdiff_t rows)
 {
     return (fr_load){rows, fr_ceil(fr_min(a->hidden, a->outputs), W),
@@ -288,6 +319,7 @@ static void FN(backward_window)(void *argument, int member, int members)
         ptrdiff_t t = fr_time(a, s), first = base + fr_active(a, t, 0, place.b0);
         ptrdiff_t n = FN(rows_back_at)(c, t, place.b0, place.b1, first, rows);
         FN(step_back)(c, rows, n, first, s & 1, place.pu, grid.Pu, c->barrier + place.pb);
+        FN(keep_each_step)(c, t, &place, grid.Pu);
         base += fr_active(a, t, 0, a->batch);
     }
 }
@@ -524,6 +556,7 @@ static fr_status FN(backward)(const fr_args *a)
     }
     if (a->dparam[FR_W_PEEPHOLE])       /* some of its rows may have no gate */
         memset(a->dparam[FR_W_PEEPHOLE], 0, (size_t)(3 * H) * sizeof(T));
+    FN(begin_each_step)(c);
     fr_window_open(&window, &a->run);
     fr_parallel(team, FN(pack_backward), c);
 

@@ -97,6 +97,8 @@ typedef struct fr_args {
     const void *dstate[FR_MAX_STATES];      /* (B, width) in; NULL: zeros */
     fr_view dx;                             /* (T, B, I) out; data NULL: not wanted */
     void *dstate0[FR_MAX_STATES];           /* (B, width) out */
+    void *step_dstate[FR_MAX_STATES];       /* (T+1, B, width) out, slots as of tape_state: the gradient of each state
+                                               as it is carried back, without the dy of its step; NULL: not wanted */
     void *dparam[FR_PARAMS];                /* out, overwritten; NULL where param is NULL */
 } fr_args;
 

@@ -60,6 +60,7 @@ class Bound:
         dx: np.ndarray | None,
         dstate0: Sequence[np.ndarray],
         dparams: Mapping[str, np.ndarray],
+        step_dstate: Sequence[np.ndarray] | None,
         threads: int,
     ) -> Call: ...
 

@@ -84,6 +84,7 @@ cdef extern from "fastrnn.h" nogil:
         const void **dstate
         fr_view dx
         void **dstate0
+        void **step_dstate
         void **dparam
     ctypedef struct fr_linear_args:
         fr_run run
@@ -331,8 +332,8 @@ cdef class Bound:
         return call
 
     def backward(self, *, x, lengths, reverse, noise, tape_states, cached, dy, dstate, dx, dstate0, dparams,
-                 threads):
-        """A call that fills ``dx``, ``dstate0`` and ``dparams``, by name.
+                 step_dstate, threads):
+        """A call that fills ``dx``, ``dstate0``, ``dparams``, by name, and ``step_dstate``.
 
         All but ``x``, the tape, ``dx`` and ``dparams`` may be None, or hold None.
         """
@@ -345,10 +346,13 @@ cdef class Bound:
             a.tape_state[i] = pointer(tape_states[i])
             a.dstate[i] = pointer(dstate[i])
             a.dstate0[i] = pointer(dstate0[i])
+            if step_dstate is not None:
+                a.step_dstate[i] = pointer(step_dstate[i])
         a.tape_cached = pointer(cached)
         for name, array in dparams.items():
             a.dparam[fr_param_index(name.encode())] = pointer(array)
-        call.owners = self, x, lengths, noise, tape_states, cached, dy, dstate, dx, dstate0, dparams
+        call.owners = (self, x, lengths, noise, tape_states, cached, dy, dstate, dx, dstate0, dparams,
+                       step_dstate)
         return call
 
 

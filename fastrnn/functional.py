@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -105,6 +105,7 @@ Params = Mapping[str, Any] | Packed | _checks.Parameters
 
 ForwardResult = tuple[np.ndarray, Any, Tape | None]
 BackwardResult = tuple[np.ndarray, Any, dict[str, np.ndarray]]
+BackwardEachStep = tuple[np.ndarray, Any, dict[str, np.ndarray], dict[str, np.ndarray]]
 
 
 def pack(cell: Cell, params: Mapping[str, Any] | _checks.Parameters) -> Packed:
@@ -348,6 +349,16 @@ def forward_directions(
     return [result() for _, result in prepared]
 
 
+@overload
+def backward(
+    cell: Cell, params: Params, tape: Tape, dy: Any = ..., dstate: Any = ..., *,
+    consume: bool = ..., each_step: Literal[False] = ...,
+) -> BackwardResult: ...  # fmt: skip
+@overload
+def backward(
+    cell: Cell, params: Params, tape: Tape, dy: Any = ..., dstate: Any = ..., *,
+    consume: bool = ..., each_step: Literal[True],
+) -> BackwardEachStep: ...  # fmt: skip
 def backward(
     cell: Cell,
     params: Params,
@@ -356,7 +367,8 @@ def backward(
     dstate: Any = None,
     *,
     consume: bool = False,
-) -> BackwardResult:
+    each_step: bool = False,
+) -> Any:
     """Gradients of a loss through time, from those of y and of the final state.
 
     Parameters
@@ -371,6 +383,8 @@ def backward(
         back-propagation.
     consume : bool
         Release the tape's memory; it cannot be used again.
+    each_step : bool
+        Return ``dstates`` as well.
 
     Returns
     -------
@@ -380,6 +394,14 @@ def backward(
         Gradient of the initial state.
     dparams : dict of str to array
         With the keys of ``params``.
+    dstates : dict of str to array, (T+1, B, width)
+        With ``each_step`` only: ``"dh"``, and ``"dc"`` of an LSTM, in the slots of ``tape.states``. A slot
+        has the gradient of the state in it by way of the steps that were computed after it, as it is
+        carried from step to step: forward, slot 0 is dstate0 and slot ``lengths[b]`` dstate, in reverse
+        the other way round. The dy of the step that made the state is not in it: the gradient of h by all
+        ways is ``dstates["dh"][1:] + dy``, in reverse ``dstates["dh"][:-1] + dy``. 0 past a length. A
+        masked step, which holds a state, has it in both of its slots; its dy counts with that of the step
+        whose h it repeats, or goes to dstate0 alone.
 
     Raises
     ------
@@ -397,11 +419,18 @@ def backward(
     >>> dx, dh0, dparams = functional.backward(cell, params, tape, dy=np.ones_like(y))
     >>> dparams["w_hh"].shape
     (15, 5)
+
+    How far back a gradient at the last step reaches:
+
+    >>> *_, dstates = functional.backward(cell, params, tape, dstate=np.ones_like(h), each_step=True)
+    >>> np.linalg.norm(dstates["dh"], axis=2).shape
+    (8, 2)
     """
     on_reference, isa, threads = _config.settings()
     if on_reference:
-        return reference.backward(cell, _plain(params), tape, dy, dstate, consume=consume)
-    call, result = _backward_call(cell, params, tape, dy, dstate, isa, threads)
+        plain = _plain(params)
+        return reference.backward(cell, plain, tape, dy, dstate, consume=consume, each_step=each_step)
+    call, result = _backward_call(cell, params, tape, dy, dstate, each_step, isa, threads)
     _native.run(call)
     if consume:
         tape.release()
@@ -409,16 +438,23 @@ def backward(
 
 
 def _backward_call(
-    cell: Cell, params: Params, tape: Tape, dy: Any, dstate: Any, isa: int, threads: int
-) -> tuple[_native.Call, Callable[[], BackwardResult]]:
+    cell: Cell, params: Params, tape: Tape, dy: Any, dstate: Any, each_step: bool, isa: int, threads: int
+) -> tuple[_native.Call, Callable[[], Any]]:
     """Check the arguments of `backward`; return the call, and what gives its result after it."""
     given = _checks.backward_arguments(cell, _plain(params), tape, dy, dstate)
+    each_step = _checks.flag("backward", "each_step", each_step)
     if tape.mask is not None:
-        return _masked_backward_call(cell, given, tape, tape.mask, isa, threads)
+        return _masked_backward_call(cell, given, tape, tape.mask, each_step, isa, threads)
     dtype = given.params.dtype
     dx = _native.empty(tape.x.shape, dtype)
     dstate0 = tuple(np.empty(d.shape, dtype) for d in given.dstate)
     dparams = {name: _native.empty(a.shape, dtype) for name, a in given.params.arrays.items()}
+    steps = len(tape.x)
+    dstates = {
+        f"d{name}": _native.empty((steps + 1, *d.shape), dtype)
+        for name, d in zip(cell.states, given.dstate, strict=True)
+        if each_step
+    }
     call = _bound(cell, given.params, isa).backward(
         x=tape.x,
         lengths=tape.lengths,
@@ -431,14 +467,22 @@ def _backward_call(
         dx=dx,
         dstate0=dstate0,
         dparams=dparams,
+        step_dstate=tuple(dstates.values()) or None,
         threads=threads,
     )
-    return call, lambda: (dx, _one_or_all(dstate0), dparams)
+    result = dx, _one_or_all(dstate0), dparams
+    return call, lambda: (*result, dstates) if each_step else result
 
 
 def _masked_backward_call(
-    cell: Cell, given: _checks.Backward, tape: Tape, mask: np.ndarray, isa: int, threads: int
-) -> tuple[_native.Call, Callable[[], BackwardResult]]:
+    cell: Cell,
+    given: _checks.Backward,
+    tape: Tape,
+    mask: np.ndarray,
+    each_step: bool,
+    isa: int,
+    threads: int,
+) -> tuple[_native.Call, Callable[[], Any]]:
     """`_backward_call` with a mask: back through the steps that count alone."""
     steps, reverse = _masks.Steps(mask, tape.lengths), tape.reverse
     packed_tape = Tape(
@@ -455,16 +499,17 @@ def _masked_backward_call(
     slots = None if given.dy is None else steps.collect(given.dy, reverse)  # the gradient of those of h
     dy = None if slots is None else steps.outputs(slots, reverse)
     call, packed = _backward_call(
-        cell, given.params, packed_tape, dy, _one_or_all(given.dstate), isa, threads
+        cell, given.params, packed_tape, dy, _one_or_all(given.dstate), each_step, isa, threads
     )
 
-    def result() -> BackwardResult:
-        dx, dstate0, dparams = packed()
+    def result() -> Any:
+        dx, dstate0, dparams, *each = packed()
         if slots is not None:
             dh = dstate0 if len(cell.states) == 1 else dstate0[0]
             with np.errstate(all="ignore"):
                 np.add(slots[steps.initial(reverse)], dh, out=dh)
-        return steps.unpack(dx), dstate0, dparams
+        each = [{name: steps.unpack_slots(d) for name, d in dstates.items()} for dstates in each]
+        return steps.unpack(dx), dstate0, dparams, *each
 
     return call, result
 
@@ -477,13 +522,17 @@ def backward_directions(
     dstates: Sequence[Any],
     *,
     consume: bool,
-) -> list[BackwardResult]:
+    each_step: bool,
+) -> list[Any]:
     """`backward` for what `forward_directions` recorded."""
     on_reference, isa, threads = _config.settings()
     each = zip(params, tapes, dys, dstates, strict=True)
     if on_reference:
-        return [backward(cell, *arguments, consume=consume) for arguments in each]
-    prepared = [_backward_call(cell, *arguments, isa, threads) for arguments in each]
+        return [
+            reference.backward(cell, _plain(p), *arguments, consume=consume, each_step=each_step)
+            for p, *arguments in each
+        ]
+    prepared = [_backward_call(cell, *arguments, each_step, isa, threads) for arguments in each]
     _native.run(*[call for call, _ in prepared])
     if consume:
         for tape in tapes:

@@ -3,7 +3,7 @@
 from . import init
 from .basic import Dropout, Embedding, Linear
 from .module import IncompatibleKeys, Module, Tape, join_grads
-from .recurrent import GRU, LSTM, RNN, Recurrent, RecurrentTape
+from .recurrent import GRU, LSTM, RNN, Recurrent, RecurrentTape, StepGradients
 
 __all__ = [
     "GRU",
@@ -16,6 +16,7 @@ __all__ = [
     "Module",
     "Recurrent",
     "RecurrentTape",
+    "StepGradients",
     "Tape",
     "init",
     "join_grads",

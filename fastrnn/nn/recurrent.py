@@ -7,7 +7,7 @@ import itertools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, TypedDict, Unpack
+from typing import Any, ClassVar, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from . import init as initial
 from .basic import apply_mask, draw_mask, drop
 from .module import Module, Tape
 
-__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "RecurrentTape"]
+__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "RecurrentTape", "StepGradients"]
 
 State = Any  # an array, or a tuple of arrays for cells with several states: what the cell has
 
@@ -62,19 +62,31 @@ class RecurrentTape(Tape):
         each step; both are read-only views (T, B, H), time first whatever ``batch_first`` is. See
         `fastrnn.reference.Tape`.
         """
-        directions = 1 + self.module.bidirectional
-        if not 0 <= k < self.module.num_layers or reverse >= directions:
-            raise IndexError(
-                f"tape.layer({k}, reverse={bool(reverse)}): the layer has "
-                f"num_layers={self.module.num_layers}, bidirectional={self.module.bidirectional}"
-            )
+        at = self.module._pass(k, reverse)
         self.check_not_consumed()
-        return self.passes[k * directions + reverse]
+        return self.passes[at]
 
     def check_not_consumed(self) -> None:
         """Refuse a tape that ``backward(..., consume=True)`` freed, or began to."""
         if len(self.passes) < self.module.num_layers * (1 + self.module.bidirectional):
             raise ValueError("this tape was freed by backward(..., consume=True); run forward again")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepGradients:
+    """The gradients of the states at every step: what ``backward(..., each_step=True)`` returns last."""
+
+    module: Recurrent
+    #: For each layer and direction, in the order of the states.
+    passes: list[dict[str, np.ndarray]]
+
+    def layer(self, k: int, reverse: bool = False) -> dict[str, np.ndarray]:
+        """Return the gradients in layer `k` in one direction, by name: ``"dh"``, and ``"dc"`` of an LSTM.
+
+        Each is (T+1, B, width), time first whatever ``batch_first`` is, in the slots of
+        ``tape.layer(k, reverse).states``; `fastrnn.functional.backward` says what they are.
+        """
+        return self.passes[self.module._pass(k, reverse)]
 
 
 class Recurrent(Module):
@@ -236,6 +248,16 @@ class Recurrent(Module):
     def _passes(self) -> Iterator[tuple[int, bool]]:
         """Yield layer and direction in the order of the states."""
         return itertools.product(range(self.num_layers), self._directions())
+
+    def _pass(self, layer: int, reverse: bool) -> int:
+        """Return the place of a layer in one direction in the order of the states."""
+        directions = 1 + self.bidirectional
+        if not 0 <= layer < self.num_layers or reverse >= directions:
+            raise IndexError(
+                f"layer({layer}, reverse={bool(reverse)}): {type(self).__name__} has "
+                f"num_layers={self.num_layers}, bidirectional={self.bidirectional}"
+            )
+        return layer * directions + reverse
 
     def _shapes(self, layer: int) -> dict[str, tuple[int, ...]]:
         """Return the shapes of one layer's parameters by the cell's names."""
@@ -446,6 +468,16 @@ class Recurrent(Module):
             ]
         return x, params, Kept(between, inputs, weights)
 
+    @overload
+    def backward(
+        self, tape: RecurrentTape, dy: np.ndarray | None = ..., dstate: State = ..., *,
+        consume: bool = ..., each_step: Literal[False] = ...,
+    ) -> tuple[np.ndarray, State, dict[str, np.ndarray]]: ...  # fmt: skip
+    @overload
+    def backward(
+        self, tape: RecurrentTape, dy: np.ndarray | None = ..., dstate: State = ..., *,
+        consume: bool = ..., each_step: Literal[True],
+    ) -> tuple[np.ndarray, State, dict[str, np.ndarray], StepGradients]: ...  # fmt: skip
     def backward(
         self,
         tape: RecurrentTape,
@@ -453,7 +485,8 @@ class Recurrent(Module):
         dstate: State = None,
         *,
         consume: bool = False,
-    ) -> tuple[np.ndarray, State, dict[str, np.ndarray]]:
+        each_step: bool = False,
+    ) -> Any:
         """Return the gradients of the input, of the initial state and of the parameters.
 
         Parameters
@@ -467,6 +500,8 @@ class Recurrent(Module):
             `dstate` is needed.
         consume : bool
             Free the tape on the way: less memory, and the tape is spent.
+        each_step : bool
+            Return the gradients of the states at every step as well.
 
         Returns
         -------
@@ -474,6 +509,9 @@ class Recurrent(Module):
             Of the shapes of x and of the state.
         grads : dict of str to numpy.ndarray
             With the keys of `params`.
+        dstates : StepGradients
+            With `each_step` only: ``dstates.layer(0)["dh"]``, (T+1, B, P), is the gradient of h as it is
+            carried from step to step, and its norm shows where it vanishes.
 
         Raises
         ------
@@ -485,6 +523,7 @@ class Recurrent(Module):
         """
         self.check_tape(tape)
         tape.check_not_consumed()
+        each_step = _checks.flag(f"{type(self).__name__}.backward", "each_step", each_step)
         if dy is None and dstate is None:
             raise ValueError(
                 f"{type(self).__name__}.backward: dy and dstate are None; give the gradient of the output, "
@@ -497,6 +536,7 @@ class Recurrent(Module):
         after = self._states(dstate, "dstate", batch, tape.unbatched)
         before: list[Sequence[np.ndarray]] = []
         grads: dict[str, np.ndarray] = {}
+        dstates: list[dict[str, np.ndarray]] = []
         for layer in reversed(range(self.num_layers)):
             k = slice(layer * len(directions), (layer + 1) * len(directions))
             tapes, kept, params = tape.passes[k], tape.kept[layer], self._cells[k]
@@ -513,9 +553,13 @@ class Recurrent(Module):
                 [None if dy is None else dy[..., d * width : (d + 1) * width] for d in directions],
                 after[k],
                 consume=consume,
+                each_step=each_step,
             )
-            for direction, (_, dstate0, dparams) in reversed(list(zip(directions, results, strict=True))):
+            for direction, (_, dstate0, dparams, *steps) in reversed(
+                list(zip(directions, results, strict=True))
+            ):
                 before.append(self._split(dstate0))
+                dstates += steps
                 if self.learn_state:
                     grads |= self._learned_gradients(tape.learned, before[-1], layer, direction)
                 if kept.weights is not None:
@@ -528,7 +572,8 @@ class Recurrent(Module):
                 dx = apply_mask(dx, np.broadcast_to(kept.inputs, dx.shape), self.input_dropout)
             dy = dx if kept.between is None else apply_mask(dx, kept.between, self.dropout)
         grads = {name: grads[name] for name in self._own}
-        return self._as_given(dx, tape.unbatched), self._stack(before[::-1], tape.unbatched), grads
+        result = self._as_given(dx, tape.unbatched), self._stack(before[::-1], tape.unbatched), grads
+        return (*result, StepGradients(self, dstates[::-1])) if each_step else result
 
     # ---- shapes ----
 

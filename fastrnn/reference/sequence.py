@@ -95,15 +95,22 @@ def backward(
     dstate: Any = None,
     *,
     consume: bool = False,
-) -> tuple[np.ndarray, Any, dict[str, np.ndarray]]:
+    each_step: bool = False,
+) -> tuple[Any, ...]:
     """Run a cell back through time: the same arguments and bits as `fastrnn.functional.backward`."""
     given = _checks.backward_arguments(cell, params, tape, dy, dstate)
+    each_step = _checks.flag("backward", "each_step", each_step)
     equations, params, dtype = EQUATIONS[cell.name], _with_biases(given.params), given.params.dtype
     steps, batch, _ = tape.x.shape
     valid, held = _counted(steps, batch, tape.lengths, tape.mask)
     shift = (1, 0) if tape.reverse else (0, 1)  # slots before and after step t, less t
     carry = tuple(d.copy() for d in given.dstate)
     visits = [(t, np.flatnonzero(valid[t])) for t in _order(steps, not tape.reverse) if valid[t].any()]
+    _, last = _ends(valid | held, tape.reverse)
+    dstates = {}
+    for name, d in zip(cell.states, carry, strict=True):
+        dstates[f"d{name}"] = slots = np.zeros((steps + 1, *d.shape), dtype)
+        slots[last, np.arange(batch)] = d
 
     with np.errstate(all="ignore"):
         dy, dinitial = _collected(given.dy, valid, held, tape.reverse)
@@ -117,8 +124,8 @@ def backward(
             rec, scale = _recurrent(tape.noise, before[0], b)
             dgates, dbefore = equations.backward(cell, params, before, after, cached, ours, rec, scale)
             dbefore = _united(dbefore, kept)
-            for d, value in zip(carry, dbefore, strict=True):
-                d[b] = value
+            for d, slots, value in zip(carry, dstates.values(), dbefore, strict=True):
+                d[b] = slots[t + shift[0], b] = value
             visited.append(dgates)
 
         dx = np.zeros(tape.x.shape, dtype)
@@ -136,9 +143,13 @@ def backward(
             grads = equations.gradients(cell, dgates, tape.x[t, b], before, after, cached, rec)
 
         carry[0][...] = dinitial + carry[0]
+    for t in _order(steps, not tape.reverse):
+        for slots in dstates.values():
+            slots[t + shift[0], held[t]] = slots[t + shift[1], held[t]]
     if consume:
         tape.release()
-    return dx, _one_or_all(carry), {n: grads[n] for n in given.params.arrays}
+    result = dx, _one_or_all(carry), {n: grads[n] for n in given.params.arrays}
+    return (*result, dstates) if each_step else result
 
 
 def _recurrent(noise, h, b):

@@ -26,14 +26,14 @@ static void fail(const char *what)
 
 /* ---- arrays that end at an unreadable page ---- */
 
-static struct { char *start; size_t bytes; } mapped[64];
+static struct { char *start; size_t bytes; } mapped[128];
 static int mappings;
 
 static void *guarded(size_t bytes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = (bytes + page - 1) / page * page;
     char *start = mmap(NULL, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (start == MAP_FAILED || mprotect(start + pages, page, PROT_NONE) || mappings == 64)
+    if (start == MAP_FAILED || mprotect(start + pages, page, PROT_NONE) || mappings == 128)
         fail("no memory");
     mapped[mappings].start = start;
     mapped[mappings++].bytes = pages + page;
@@ -183,6 +183,7 @@ static call make_call(const variant *v, shape s)
         c.a.dstate[i] = values(s.B * c.width[i], 1.0);
         c.a.state[i] = guarded((size_t)(s.B * c.width[i]) * element);
         c.a.dstate0[i] = guarded((size_t)(s.B * c.width[i]) * element);
+        c.a.step_dstate[i] = guarded((size_t)((s.T + 1) * s.B * c.width[i]) * element);
     }
     return c;
 }
@@ -213,8 +214,10 @@ static void take_backward(const call *c)
 {
     const fr_args *a = &c->a;
     take(a->dx.data, a->steps * a->batch * a->inputs);
-    for (int i = 0; i < c->states; i++)
+    for (int i = 0; i < c->states; i++) {
         take(a->dstate0[i], a->batch * c->width[i]);
+        take(a->step_dstate[i], (a->steps + 1) * a->batch * c->width[i]);
+    }
     for (int i = 0; i < 5; i++)
         take(a->dparam[i], c->size[i]);
 }
