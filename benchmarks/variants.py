@@ -3,7 +3,7 @@
     python -m benchmarks.variants [T,B,I,H ...] [--threads 2] [--rounds 7]
 
 One interleaved run a shape and mode. A rate is the plain cell's time over the variant's; that of a variant with
-fewer gates may be above 1. Training is forward with backward; noise is drawn by the layer within it.
+fewer gates may be above 1. Training is forward with backward; the layer draws its noise within it.
 """
 
 from __future__ import annotations

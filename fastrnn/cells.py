@@ -14,7 +14,20 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
-__all__ = ["GRU", "LSTM", "MGU", "RNN", "Activation", "Cell", "Gated", "IndRNN", "MinGRU", "MinLSTM", "Noise"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "MGU",
+    "RNN",
+    "Activation",
+    "Cell",
+    "Gated",
+    "IndRNN",
+    "MinGRU",
+    "MinLSTM",
+    "Noise",
+    "kinds",
+]
 
 
 # The activations, in the order of csrc/activations.def: the defaults of alpha and beta where they take them.
@@ -261,10 +274,17 @@ class Cell:
         The layers ask; `fastrnn.functional` computes what the shapes of the parameters say.
         """
 
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The options that are not the usual ones, by name.
+
+        >>> LSTM(peepholes="oi", clip=3).chosen
+        {'clip': 3.0, 'peepholes': 'io'}
+        """
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
     def __repr__(self) -> str:
-        """The options that are not the usual ones."""
-        given = (f for f in fields(self) if getattr(self, f.name) != f.default)
-        return f"{type(self).__name__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in given)})"
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.chosen.items())})"
 
     def sizes(self, params: Mapping[str, np.ndarray]) -> tuple[int, int]:
         """``(input_size, hidden_size)`` read off the shape of ``w_ih``."""
@@ -851,6 +871,16 @@ def _zoneout(cell: str, value: Any, states: str) -> tuple[float, ...]:
         each = " or one for each of " + ", ".join(states) if len(states) > 1 else ""
         raise ValueError(f"{cell}: zoneout is {value!r}; expected a probability, 0 to 1{each}")
     return tuple(map(float, given)) if any(given) else ()
+
+
+def kinds() -> dict[str, type[Cell]]:
+    """Every cell by the name of its class, in the order of this file.
+
+    >>> kinds()["MGU"]()
+    MGU()
+    """
+    found = [value for value in globals().values() if isinstance(value, type) and issubclass(value, Cell)]
+    return {kind.__name__: kind for kind in found if kind not in (Cell, Gated)}
 
 
 def _limit(cell: str, argument: str, value: Any) -> float | None:

@@ -157,7 +157,8 @@ def forward(
     x : array, (T, B, I)
         T steps of B rows. Real floating point of any layout; it is cast to the dtype of the parameters.
     state : array (B, H), or tuple of arrays for a cell of several states, optional
-        The initial state, zero if not given. An LSTM has ``(h, c)``.
+        The initial state, zero if not given, of the arrays that ``cell.states`` names: an LSTM has
+        ``(h, c)``, with full gate recurrence ``(h, c, r)``.
     lengths : integers, (B,), optional
         Valid steps of each row, 0 to T, in any order. Past its length a row keeps its state, and y is 0.
     mask : bool, (T, B), optional

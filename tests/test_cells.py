@@ -41,6 +41,17 @@ def test_cells_are_values(cell):
         cell.name = "other"
 
 
+@pytest.mark.parametrize("cell", ALL, ids=str)
+def test_a_cell_is_what_was_chosen_of_its_kind(cell):
+    assert cells.kinds()[type(cell).__name__](**cell.chosen) == cell
+
+
+def test_kinds_are_the_cells_that_can_be_run():
+    assert set(cells.kinds().values()) == {type(cell) for cell in ALL}
+    assert all(cells.kinds()[name]() == kind() for name, kind in cells.kinds().items())
+    assert all(not kind().chosen for kind in cells.kinds().values())
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -1,8 +1,10 @@
 import dataclasses
 import itertools
+import json
 
 import numpy as np
 import pytest
+from kit import CELLS
 
 import fastrnn
 from fastrnn import cells, io
@@ -36,9 +38,7 @@ def test_training_learns_the_text(trained):
     assert trained.bits_per_character(TEXT) < 1
 
 
-@pytest.mark.parametrize(
-    "cell", [cells.RNN(), cells.LSTM(proj_size=5), cells.GRU(), cells.GRU(reset="before")]
-)
+@pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_any_cell_trains_saves_and_loads(cell, tmp_path):
     model = LanguageModel(cell, **SMALL, dropout=0.1)
     history = model.fit(TEXT, epochs=2, **QUICK)
@@ -268,7 +268,11 @@ def test_what_is_not_a_model_is_refused(tmp_path):
         {"vocab": ["a"]},
         {"vocab": [1, 2]},
         {"cell": {"name": "Cell"}},
+        {"cell": {"name": "Gated"}},
         {"cell": {"name": "LSTM", "proj_size": 10**7}},
+        {"cell": {"name": "MinGRU"}},
+        {"cell": {"name": "LSTM", "activations": [["i", {"name": "elu"}]]}},
+        {"cell": {"name": "LSTM", "peepholes": "ifo"}},
         {"cell": None},
         {"dropout": "much"},
         {"version": 2},
@@ -317,6 +321,7 @@ def test_bigram_knows_pairs():
     assert bigram_bits(ids, ids[::-1], 3) > 4
 
 
-def test_settings_are_plain_data():
-    for cell in (cells.RNN(), cells.LSTM(), cells.GRU()):
-        assert all(isinstance(v, (str, int)) for v in dataclasses.asdict(cell).values())
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_settings_are_plain_data(cell):
+    settings = json.loads(json.dumps(dataclasses.asdict(cell)))
+    assert cells.kinds()[type(cell).__name__](**settings) == cell

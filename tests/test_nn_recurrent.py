@@ -1,6 +1,9 @@
 """Recurrent layers: equal to their cells composed by hand, differentiable, and strict about their input."""
 
 import copy
+import dataclasses
+import functools
+import inspect
 import itertools
 import pickle
 import re
@@ -10,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from kit import CELLS as ALL_CELLS
 from kit import ISAS
 
 import fastrnn
 from fastrnn import cells, functional, nn, reference
+from fastrnn.nn import recurrent
 
 CELLS = {
     "tanh": cells.RNN(),
@@ -22,6 +27,8 @@ CELLS = {
     "projected": cells.LSTM(proj_size=2),
     "after": cells.GRU(),
     "before": cells.GRU(reset="before"),
+    "fed back": cells.LSTM.variant("FGR", proj_size=2, input_gate=False, clip=2),
+    "mgu": cells.MGU(),
 }
 T, B, I, H = 5, 3, 4, 3
 LENGTHS = [3, 0, 5]
@@ -117,6 +124,116 @@ def test_parameters_are_live():
     assert not same(layer(x)[0], before)
     with pytest.raises(TypeError):
         layer.params["weight_hh_l1"] = np.zeros(3)
+
+
+# ---- options of the cells ----
+
+OF_CELL = [
+    (nn.RNN, {"nonlinearity": ("leaky_relu", 0.2), "clip": 0.8}, cells.RNN(("leaky_relu", 0.2), 0.8)),
+    (nn.GRU, {"reset": "before", "clip": 0.8}, cells.GRU("before", clip=0.8)),
+    (nn.GRU, {"activations": {"n": "elu"}}, cells.GRU(activations={"n": "elu"})),
+    (
+        nn.LSTM,
+        {"peepholes": "io", "coupled": True, "proj_size": 2},
+        cells.LSTM(2, peepholes="io", coupled=True),
+    ),
+    (
+        nn.LSTM,
+        {"input_gate": False, "forget_gate": False, "output_gate": False, "cell_clip": 0.5},
+        cells.LSTM(input_gate=False, forget_gate=False, output_gate=False, cell_clip=0.5),
+    ),
+    *[
+        (functools.partial(nn.LSTM.variant, name), {"full_gate_recurrence": True}, cell)
+        for name in ("V", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR")
+        for cell in [cells.LSTM.variant(name, full_gate_recurrence=True)]
+    ],
+]
+
+
+@pytest.mark.parametrize(("make", "options", "cell"), OF_CELL, ids=[str(cell) for *_, cell in OF_CELL])
+def test_options_of_the_cell_go_by_keyword_beside_those_of_the_layer(make, options, cell):
+    layer = make(I, H, 2, learn_state=True, dtype=np.float64, rng=7, **options)
+    plain = nn.Recurrent(cell, I, H, 2, learn_state=True, dtype=np.float64, rng=7)
+    assert layer.cell == cell
+    assert type(layer) is not nn.Recurrent
+    assert same(tuple(layer.params.values()), tuple(plain.params.values()))
+    assert list(layer.params) == list(plain.params)
+    x, state = sample(layer)
+    assert same(layer(x, state)[0], plain(x, state)[0])
+    shown = eval(repr(layer), {**vars(nn), "Activation": cells.Activation, "float64": np.float64})
+    assert type(shown) is type(layer)
+    assert shown.cell == cell
+    assert repr(shown) == repr(layer)
+
+
+@pytest.mark.parametrize(
+    ("layer", "options"),
+    [(nn.RNN, recurrent.RNNOptions), (nn.GRU, recurrent.GRUOptions), (nn.LSTM, recurrent.LSTMOptions)],
+)
+def test_every_option_of_the_cell_is_typed_and_described(layer, options):
+    named = inspect.signature(layer).parameters
+    cell = {layer._cell_options.get(f.name, f.name) for f in dataclasses.fields(layer._kind)}
+    assert set(options.__annotations__) == {*recurrent.Options.__annotations__, *cell - {*named}}
+    for option in cell:
+        assert re.search(rf"\b{option}\b", layer.__doc__), f"{layer.__name__} does not describe {option}"
+    assert recurrent.Options.__annotations__.keys() <= inspect.signature(nn.Recurrent).parameters.keys()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.LSTM(I, H, peephole="i"), r"LSTM: there is no argument 'peephole' \(did you mean 'peep"),
+        (lambda: nn.LSTM(I, H, num_layer=2), r"LSTM: .* 'num_layer' \(did you mean 'num_layers'\?\)"),
+        (lambda: nn.LSTM(I, H, zzzzz=2), r"LSTM: there is no argument 'zzzzz'$"),
+        (lambda: nn.GRU(I, H, resets="after"), r"GRU: .* 'resets' \(did you mean 'reset'\?\)"),
+        (lambda: nn.RNN(I, H, activation="relu"), r"RNN: .* 'activation' \(did you mean 'nonlinearity'\?\)"),
+        (lambda: nn.Recurrent(cells.GRU(), I, H, layers=2), r"Recurrent: .* 'layers' \(did you mean 'num_l"),
+        (
+            lambda: nn.Recurrent(cells.LSTM(), I, H, peepholes="i"),
+            r"Recurrent: .* 'peepholes'; it is an option of the cell: LSTM\(peepholes=...\)",
+        ),
+    ],
+)
+def test_unknown_arguments_are_answered_with_the_nearest(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_an_unknown_variant_is_answered_with_those_there_are():
+    with pytest.raises(ValueError, match=r"LSTM.variant: name is 'CIF'; expected one of 'V', .*'CIFG'"):
+        nn.LSTM.variant("CIF", I, H)
+
+
+@pytest.mark.parametrize("cell", ALL_CELLS, ids=str)
+def test_every_cell_is_copied_saved_and_loaded(cell, tmp_path):
+    layer = nn.Recurrent(cell, I, 5, 2, bidirectional=True, learn_state=True, rng=0)
+    for k, value in enumerate(layer.params.values()):
+        value += np.float32(0.01 * k)
+    fastrnn.save(tmp_path / "layer.npz", layer)
+    copies = [nn.Recurrent(cell, I, 5, 2, bidirectional=True, learn_state=True, rng=1) for _ in range(2)]
+    copies[0].load_state_dict(layer.state_dict())
+    copies[1].load_state_dict(fastrnn.load(tmp_path / "layer.npz").arrays)
+    copies.append(pickle.loads(pickle.dumps(layer)))
+    ends = ("_l0", "_l0_reverse", "_l1", "_l1_reverse")
+    kinds = {"w": "weight", "b": "bias"}
+    names = [f"{kinds[name[0]]}{name[1:]}" for name in cell.parameters] + [f"{n}0" for n in cell.states]
+    assert list(layer.params) == [name + end for end in ends for name in names]
+    x = np.random.default_rng(0).standard_normal((T, B, I), np.float32)
+    y, state = layer(x)
+    for copied in copies:
+        assert repr(copied) == repr(layer)
+        assert same(copied(x)[0], y)
+        assert same(copied(x)[1], state)
+
+
+def test_full_gate_recurrence_carries_three_states():
+    layer = nn.LSTM(I, H, 2, full_gate_recurrence=True, input_gate=False)
+    _, state = layer(X)
+    assert [s.shape for s in state] == [(2, B, H), (2, B, H), (2, B, 2 * H)]
+    with pytest.raises(ValueError, match=r"state is a tuple of 2; LSTM carries a tuple \(h, c, r\)"):
+        layer(X, state[:2])
+    with pytest.raises(ValueError, match=r"r of state has shape \(2, 3, 3\); expected \(2, 3, 6\)"):
+        layer(X, (*state[:2], state[1]))
 
 
 # ---- the layers are their cells, composed ----
@@ -233,8 +350,9 @@ def test_no_gradient_given_means_zero(cell, num_layers, bidirectional):
     ):
         layer.backward(tape)
     if isinstance(after, tuple):
+        alone = (ones[0], *[None] * (len(ones) - 1))
         assert same(
-            flat(layer.backward(tape, y, (ones[0], None))), flat(layer.backward(tape, y, (ones[0], zeros[1])))
+            flat(layer.backward(tape, y, alone)), flat(layer.backward(tape, y, (ones[0], *zeros[1:])))
         )
 
 
@@ -280,7 +398,7 @@ def test_empty_input(cell, steps, batch):
     x = np.ones((steps, batch, I))
     y, state, tape = layer.forward(x)
     assert y.shape == (steps, batch, 2 * cell.output_size(H))
-    assert arrays(state)[-1].shape == (4, batch, H)
+    assert [s.shape for s in arrays(state)] == [(4, batch, w) for w in cell.state_shapes(H).values()]
     dx, dstate, grads = layer.backward(tape, y, state)
     assert dx.shape == x.shape
     if not x.size:
@@ -775,7 +893,7 @@ def test_the_quick_way_of_a_call_has_the_bits_of_the_general_one(
     x = np.random.default_rng(0).standard_normal((*order, I)).astype(np.float32)
     states = [None, states_for(layer, *shape)]
     if len(layer.cell.states) > 1:
-        states.append((states[1][0], None))
+        states.append((states[1][0], *[None] * (len(layer.cell.states) - 1)))
     general = [layer(x, state) for state in states]
     only_the_quick_way()
     for state, expected in zip(states, general, strict=True):

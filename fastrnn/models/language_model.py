@@ -90,7 +90,7 @@ class LanguageModel:
     Parameters
     ----------
     cell : fastrnn.cells.Cell, optional
-        ``cells.LSTM()`` if not given.
+        Any cell, with any options, such as ``cells.LSTM.variant("CIFG")``; ``cells.LSTM()`` if not given.
     embedding_size, hidden_size, num_layers : int
     dropout : float
         Between the layers, in training.
@@ -391,8 +391,8 @@ class LanguageModel:
             )
         try:
             options = dict(meta["cell"])
-            kinds = {kind.__name__: kind for kind in (cells.RNN, cells.LSTM, cells.GRU)}
-            model = cls(kinds[options.pop("name")](**options), **{name: meta[name] for name in _SETTINGS})
+            cell = cells.kinds()[options.pop("name")](**options)
+            model = cls(cell, **{name: meta[name] for name in _SETTINGS})
             vocab = Vocabulary(meta["vocab"])
             model._check_sizes(vocab, arrays)
             model._vocab, model._network = model._made(vocab)
@@ -409,7 +409,7 @@ class LanguageModel:
             raise ValueError(f"num_layers is {self.num_layers!r}, and there are weights for {layers}")
         expected = {
             "embedding.weight": (len(vocab), self.embedding_size),
-            "rnn.weight_hh_l0": self.cell.parameter_shapes(1, self.hidden_size)["w_hh"],
+            "rnn.weight_ih_l0": self.cell.parameter_shapes(self.embedding_size, self.hidden_size)["w_ih"],
             "out.weight": (len(vocab), self.cell.output_size(self.hidden_size)),
         }
         for name, shape in expected.items():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, TypedDict, Unpack, overload
+from typing import Any, ClassVar, Literal, Never, Self, TypedDict, Unpack, cast, overload
 
 import numpy as np
 
@@ -31,6 +32,34 @@ class Options(TypedDict, total=False):
     init: initial.Options | None
     dtype: Any
     rng: np.random.Generator | int | None
+
+
+class RNNOptions(Options, total=False):
+    """What `RNN` takes by keyword; a cell's options as in `fastrnn.cells`, here and below."""
+
+    clip: float | None
+
+
+class GRUOptions(Options, total=False):
+    """What `GRU` takes by keyword."""
+
+    reset: Literal["after", "before"]
+    activations: Mapping[str, cells.AnyActivation]
+    clip: float | None
+
+
+class LSTMOptions(Options, total=False):
+    """What `LSTM` takes by keyword."""
+
+    peepholes: str
+    coupled: bool
+    input_gate: bool
+    forget_gate: bool
+    output_gate: bool
+    full_gate_recurrence: bool
+    cell_clip: float | None
+    activations: Mapping[str, cells.AnyActivation]
+    clip: float | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,13 +127,14 @@ class Recurrent(Module):
     Parameters
     ----------
     cell : fastrnn.cells.Cell
-        What happens in one step, for example ``cells.GRU(reset="before")``.
+        What happens in one step, with its options: ``cells.MGU()``, ``cells.LSTM(peepholes="ifo")``.
+        `LSTM`, `GRU` and `RNN` take the options of their cells by keyword.
     input_size, hidden_size : int
         Features of the input (I) and hidden units (H).
     num_layers : int
         Layers on top of each other (L).
     bias : bool
-        Whether there are the biases ``bias_ih`` and ``bias_hh``.
+        Whether there are the biases, ``bias_ih`` and ``bias_hh`` of most cells.
     batch_first : bool
         Input and output are (B, T, features) instead of (T, B, features); states are not affected.
     dropout : float
@@ -142,14 +172,17 @@ class Recurrent(Module):
         ``weight_ih_l{k}`` (G*H, features of layer k's input), ``weight_hh_l{k}`` (G*H, P), ``bias_ih_l{k}``
         and ``bias_hh_l{k}`` (G*H,), with ``_reverse`` appended for the reverse direction; G is the number of
         the cell's gates (LSTM: i, f, g, o; GRU: r, z, n). An LSTM with a projection to P features has
-        ``weight_hr_l{k}`` (P, H) besides; else P = H. With `learn_state` there is one more for each state,
-        ``h0_l{k}`` (P,), of an LSTM ``c0_l{k}`` (H,) too.
+        ``weight_hr_l{k}`` (P, H) besides; else P = H. So for every parameter of a cell
+        (``cell.parameter_shapes``): ``w_NAME`` is ``weight_NAME_l{k}``, ``b_NAME`` ``bias_NAME_l{k}``. With
+        `learn_state` there is one more for each state, ``h0_l{k}`` (P,), of an LSTM ``c0_l{k}`` (H,) too.
 
     Notes
     -----
     **Shapes.** x is (T, B, I), or (T, I) for one sequence without a batch axis. The output is (T, B, D*P). A
     state is one array (L*D, B, width) for cells with one state, a tuple of them for others (LSTM: h of width
-    P, c of width H), ordered layer 0, layer 0 reverse, layer 1, ... Unbatched states have no B axis.
+    P, c of width H; with full gate recurrence also r, H for each gate i, f, o that is there), as
+    ``cell.state_shapes`` says, ordered layer 0, layer 0 reverse, layer 1, ... Unbatched states have no B
+    axis.
 
     **Lengths.** With ``lengths``, one integer 0 <= length <= T a row in any order, the output is 0 past a
     row's length, its state is the one after its last step, and the reverse direction starts at its last step.
@@ -181,6 +214,8 @@ class Recurrent(Module):
 
     #: Attributes that `_bind` and `_freeze` make of the others; copies make them anew.
     _derived: ClassVar[frozenset[str]] = frozenset({"_cells", "_packed", "_widths"})
+    #: The cell of a subclass, which takes its options by keyword.
+    _kind: ClassVar[type[cells.Cell]] = cells.Cell
     #: Where a subclass calls an option of the cell by another name: the cell's name -> the layer's.
     _cell_options: ClassVar[dict[str, str]] = {}
 
@@ -202,9 +237,12 @@ class Recurrent(Module):
         init: initial.Options | None = None,
         dtype: Any = np.float32,
         rng: np.random.Generator | int | None = None,
+        **unknown: Never,
     ) -> None:
         name = type(self).__name__
         self.cell = _checks.a_cell(cell)
+        if unknown:
+            raise self._no_argument(next(iter(unknown)))
         self.input_size = _checks.size(name, "input_size", input_size)
         self.hidden_size = _checks.size(name, "hidden_size", hidden_size)
         self.num_layers = _checks.size(name, "num_layers", num_layers)
@@ -241,6 +279,28 @@ class Recurrent(Module):
                     "as {'hidden': 'orthogonal'}"
                 )
             initial.recurrent(self, **init)
+
+    @classmethod
+    def _cut(cls, options: Mapping[str, Any]) -> tuple[dict[str, Any], Options]:
+        """Return those of a layer's options that are the cell's, and the rest."""
+        own = {option.name for option in fields(cls._kind)} - set(cls._cell_options)
+        rest = {name: value for name, value in options.items() if name not in own}
+        return {name: options[name] for name in options if name in own}, cast(Options, rest)
+
+    def _no_argument(self, name: str) -> TypeError:
+        """Return the error of an argument that the layer does not take, with what it does."""
+        options = {option.name for option in fields(self.cell)}
+        known = {*inspect.signature(Recurrent).parameters} - {"unknown"}
+        if self._kind is not cells.Cell:
+            known = known - {"cell"} | {self._cell_options.get(option, option) for option in options}
+            options = set()
+        if name in options:
+            hint = f"; it is an option of the cell: {type(self.cell).__name__}({name}=...)"
+        elif name in self._cell_options:
+            hint = f" (did you mean {self._cell_options[name]!r}?)"
+        else:
+            hint = _checks.nearest(name, known)
+        return TypeError(f"{type(self).__name__}: there is no argument {name!r}{hint}")
 
     def _directions(self) -> tuple[bool, ...]:
         return (False, True) if self.bidirectional else (False,)
@@ -710,13 +770,12 @@ class Recurrent(Module):
         return {name: value for name, value in self.__dict__.items() if name not in self._derived}
 
     def extra_repr(self) -> str:
-        cell, shown = "", {}
-        if type(self) is Recurrent:
+        shown: dict[str, Any] = {}
+        cell = ""
+        if self._kind is cells.Cell:
             cell = f"{self.cell!r}, "
         else:
-            for option in fields(self.cell):
-                if (value := getattr(self.cell, option.name)) != option.default:
-                    shown[self._cell_options.get(option.name, option.name)] = repr(value)
+            shown = {self._cell_options.get(n, n): repr(value) for n, value in self.cell.chosen.items()}
         defaults = {
             "num_layers": 1,
             "bias": True,
@@ -757,8 +816,8 @@ class RNN(Recurrent):
     nonlinearity : str, tuple or cells.Activation
         f: the name of a `fastrnn.cells.Activation`, ``(name, alpha)``, ``(name, alpha, beta)``, or one of
         them. PyTorch has "tanh" and "relu".
-    clip : float, optional
-        Cut what f is applied to to [-clip, clip].
+    clip
+        The cell's option, see `fastrnn.cells.RNN`.
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is one array.
 
@@ -775,6 +834,7 @@ class RNN(Recurrent):
     ((7, 5, 4), (1, 5, 4))
     """
 
+    _kind: ClassVar[type[cells.Cell]] = cells.RNN
     _cell_options: ClassVar[dict[str, str]] = {"activation": "nonlinearity"}
 
     def __init__(
@@ -787,17 +847,16 @@ class RNN(Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        *,
-        clip: float | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[RNNOptions],
     ) -> None:
-        cell = cells.RNN(activation=nonlinearity, clip=clip)
+        own, rest = self._cut(options)
+        cell = cells.RNN(activation=nonlinearity, **own)
         arguments = (cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
-        super().__init__(*arguments, **options)
+        super().__init__(*arguments, **rest)
 
 
 class LSTM(Recurrent):
-    r"""Long short-term memory, as ``torch.nn.LSTM``.
+    r"""Long short-term memory, as ``torch.nn.LSTM``, and its variants.
 
     .. math::
 
@@ -810,9 +869,14 @@ class LSTM(Recurrent):
     ----------
     proj_size : int
         P, the features of h, less than hidden_size; 0: no projection.
+    peepholes, coupled, input_gate, forget_gate, output_gate, full_gate_recurrence, cell_clip
+        What makes the variants of the literature; `fastrnn.cells.LSTM` describes these and the next two, and
+        their parameters: ``w_peephole`` is ``weight_peephole_l{k}`` here, and so on.
+    activations, clip
+        Of the gates.
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is the tuple (h,
-        c).
+        c); with ``full_gate_recurrence`` it is (h, c, r), r the gates i, f, o side by side.
 
     References
     ----------
@@ -828,7 +892,11 @@ class LSTM(Recurrent):
     >>> y, (h, c) = lstm(np.ones((7, 5, 3), np.float32))
     >>> y.shape, h.shape, c.shape
     ((7, 5, 8), (2, 5, 4), (2, 5, 4))
+    >>> list(nn.LSTM(3, 4, peepholes="ifo", coupled=True).params)[-1]
+    'weight_peephole_l0'
     """
+
+    _kind: ClassVar[type[cells.Cell]] = cells.LSTM
 
     def __init__(
         self,
@@ -840,11 +908,30 @@ class LSTM(Recurrent):
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int = 0,
-        **options: Unpack[Options],
+        **options: Unpack[LSTMOptions],
     ) -> None:
-        cell = cells.LSTM(proj_size=proj_size)
+        own, rest = self._cut(options)
+        cell = cells.LSTM(proj_size=proj_size, **own)
         arguments = (cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
-        super().__init__(*arguments, **options)
+        super().__init__(*arguments, **rest)
+
+    @classmethod
+    def variant(cls, name: str, /, *arguments: Any, **options: Any) -> Self:
+        """Build one of the variants of "LSTM: a search space odyssey" by its name there.
+
+        Parameters
+        ----------
+        name : {"V", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR"}
+            See `fastrnn.cells.LSTM.variant`.
+        *arguments, **options
+            As of the class; options of the cell take the place of the variant's.
+
+        Examples
+        --------
+        >>> LSTM.variant("CIFG", 3, 4, num_layers=2)
+        LSTM(3, 4, peepholes='ifo', coupled=True, num_layers=2)
+        """
+        return cls(*arguments, **{**cells.LSTM.variant(name).chosen, **options})
 
 
 class GRU(Recurrent):
@@ -863,6 +950,8 @@ class GRU(Recurrent):
     ----------
     reset : {"after", "before"}
         Where the reset gate acts: after the recurrent product (PyTorch, cuDNN), or before it.
+    activations, clip
+        Of the gates; see `fastrnn.cells.GRU`.
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is one array.
 
@@ -882,6 +971,8 @@ class GRU(Recurrent):
     ((5, 4), (1, 5, 4))
     """
 
+    _kind: ClassVar[type[cells.Cell]] = cells.GRU
+
     def __init__(
         self,
         input_size: int,
@@ -891,10 +982,8 @@ class GRU(Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        *,
-        reset: Literal["after", "before"] = "after",
-        **options: Unpack[Options],
+        **options: Unpack[GRUOptions],
     ) -> None:
-        cell = cells.GRU(reset=reset)
-        arguments = (cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
-        super().__init__(*arguments, **options)
+        own, rest = self._cut(options)
+        arguments = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
+        super().__init__(cells.GRU(**own), *arguments, **rest)
