@@ -200,6 +200,9 @@ class Cell:
         ``(kind, alpha, beta)``.
     """
 
+    #: The options of the variants that have a name.
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
     @property
     def gates(self) -> tuple[str, ...]:
         raise NotImplementedError
@@ -358,7 +361,11 @@ class Gated(Cell):
 class RNN(Cell):
     """Elman's recurrent network (1990), with any activation.
 
-    ``h = activation(W_ih x + b_ih + W_hh h' + b_hh)``, where ``h'`` is the state of the step before.
+    ::
+
+        h = activation(W_ih x + b_ih + W_hh h' + b_hh)
+
+    where ``h'`` is the state of the step before.
 
     Parameters
     ----------
@@ -371,6 +378,14 @@ class RNN(Cell):
     ------
     ValueError
         If there is no such activation, or clip is not a positive, finite number.
+
+    Notes
+    -----
+    Elsewhere:
+
+    * as it is: PyTorch, Keras, ONNX, oneDNN, cuDNN, FlashRNN, Flax, Haiku, numpy-ml, madmom
+    * activation: Keras, ONNX, Flax, numpy-ml, madmom; relu alone PyTorch, oneDNN, cuDNN
+    * clip: ONNX
 
     References
     ----------
@@ -422,21 +437,40 @@ class RNN(Cell):
         return (self.activation.native,)
 
 
+# The vanilla LSTM of "LSTM: a search space odyssey", and what else it compares: that with one thing changed.
+_V: dict[str, Any] = {"peepholes": "ifo"}
+_ODYSSEY: dict[str, dict[str, Any]] = {
+    "V": _V,
+    "NIG": {**_V, "input_gate": False},
+    "NFG": {**_V, "forget_gate": False},
+    "NOG": {**_V, "output_gate": False},
+    "NIAF": {**_V, "activations": {"g": "affine"}},
+    "NOAF": {**_V, "activations": {"h": "affine"}},
+    "CIFG": {**_V, "coupled": True},
+    "NP": {},
+    "FGR": {**_V, "full_gate_recurrence": True},
+}
+
+
 @dataclass(frozen=True, repr=False)
 class LSTM(Gated):
     """Long short-term memory, gates in the order i, f, g, o, and what the literature has made of it.
 
-    With ``z = W_ih x + b_ih + W_hh h' + b_hh`` cut into four::
+    ::
 
+        zi, zf, zg, zo = W_ih x + b_ih + W_hh h' + b_hh
         i, f, o = sigmoid(zi), sigmoid(zf), sigmoid(zo);  g = tanh(zg)
         c = f * c' + i * g
-        h = o * tanh(c)                   with a projection  h = W_hr (o * tanh(c))
+        h = o * tanh(c)
 
     and, by the options below::
 
+        h = W_hr (o * tanh(c))                                      proj_size
         zi += p_i * c';  zf += p_f * c';  zo += p_o * c             peepholes
         f = 1 - i                                                   coupled
-        i = 1, f = 1, o = 1                                         a gate that is left out
+        i = 1                                                       input_gate=False
+        f = 1                                                       forget_gate=False
+        o = 1                                                       output_gate=False
         zi, zf, zo += W_gg (i', f', o')                             full_gate_recurrence
         c cut to [-cell_clip, cell_clip]                            cell_clip
 
@@ -453,7 +487,7 @@ class LSTM(Gated):
         A gate that is left out is 1, and has no weights.
     full_gate_recurrence : bool
         The gates of the step before, i, f and o as far as they are there, feed them, by ``w_gg``. They are a
-        third state, r (B, R), R = 3*H for three of them.
+        third state, r (B, R), R = 3*H for three of them; ``w_gg`` is (R, R).
     cell_clip : float or None
         Limit of the cell state. The gradient of what is cut off is 0.
     activations : mapping of str to activation
@@ -465,6 +499,19 @@ class LSTM(Gated):
     ------
     ValueError
         If an option is none of these, or two contradict each other.
+
+    Notes
+    -----
+    Elsewhere:
+
+    * as it is: PyTorch, Keras, ONNX, oneDNN, cuDNN, haste, FlashRNN, Flax, Equinox, Haiku, numpy-ml, madmom,
+      thinc
+    * proj_size: PyTorch, oneDNN, cuDNN
+    * peepholes: ONNX, oneDNN, madmom
+    * coupled: ONNX
+    * cell_clip: cuDNN
+    * activations: Keras, ONNX, Flax, numpy-ml, madmom
+    * clip: ONNX
 
     References
     ----------
@@ -492,6 +539,7 @@ class LSTM(Gated):
     full_gate_recurrence: bool = False
     cell_clip: float | None = None
 
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = _ODYSSEY
     usual: ClassVar[Mapping[str, Activation]] = {
         "i": Activation("sigmoid"),
         "f": Activation("sigmoid"),
@@ -552,11 +600,8 @@ class LSTM(Gated):
         >>> LSTM.variant("CIFG", proj_size=2).gates
         ('i', 'g', 'o')
         """
-        if name not in _ODYSSEY:
-            raise ValueError(
-                f"LSTM.variant: name is {name!r}; expected one of {', '.join(map(repr, _ODYSSEY))}"
-            )
-        return cls(**{"peepholes": "ifo", **_ODYSSEY[name], **options})
+        _one_of("LSTM.variant", "name", name, tuple(cls.variants))
+        return cls(**{**cls.variants[name], **options})
 
     @property
     def _is_plain(self) -> bool:
@@ -643,19 +688,6 @@ class LSTM(Gated):
         return (*super().native_numbers, math.inf if self.cell_clip is None else self.cell_clip)
 
 
-_ODYSSEY: dict[str, dict[str, Any]] = {
-    "V": {},
-    "NIG": {"input_gate": False},
-    "NFG": {"forget_gate": False},
-    "NOG": {"output_gate": False},
-    "NIAF": {"activations": {"g": "affine"}},
-    "NOAF": {"activations": {"h": "affine"}},
-    "CIFG": {"coupled": True},
-    "NP": {"peepholes": ""},
-    "FGR": {"full_gate_recurrence": True},
-}
-
-
 @dataclass(frozen=True, repr=False)
 class GRU(Gated):
     """Gated recurrent unit, gates in the order r, z, n.
@@ -664,14 +696,15 @@ class GRU(Gated):
 
         r = sigmoid(W_ir x + b_ir + W_hr h' + b_hr)
         z = sigmoid(W_iz x + b_iz + W_hz h' + b_hz)
-        n = tanh(W_in x + b_in + r * (W_hn h' + b_hn))       reset="after" the product
-        n = tanh(W_in x + b_in + W_hn (r * h') + b_hn)       reset="before" it
+        n = tanh(W_in x + b_in + r * (W_hn h' + b_hn))         reset="after"
+        n = tanh(W_in x + b_in + W_hn (r * h') + b_hn)         reset="before"
         h = (1 - z) * n + z * h'
 
     Parameters
     ----------
     reset : {"after", "before"}
-        Where the reset gate is applied. "after" is what PyTorch and cuDNN compute, "before" the paper.
+        Where the reset gate is applied: after the recurrent product, as PyTorch and cuDNN have it, or before
+        it, as the paper.
     activations : mapping of str to activation
         Of "r", "z", "n"; see `Activation`.
     clip : float or None
@@ -681,6 +714,15 @@ class GRU(Gated):
     ------
     ValueError
         If an option is none of these.
+
+    Notes
+    -----
+    Elsewhere:
+
+    * reset="after": PyTorch, Keras, ONNX, oneDNN, cuDNN, haste, FlashRNN, Flax, Equinox, madmom
+    * reset="before": Keras, ONNX, oneDNN, Haiku
+    * activations: Keras, ONNX, Flax, madmom
+    * clip: ONNX
 
     References
     ----------
@@ -746,6 +788,12 @@ class MGU(Gated):
     clip : float or None
         Limit of the pre-activations.
 
+    Notes
+    -----
+    Elsewhere:
+
+    * as it is: torchrecurrent; in Flax with f after the product W_hn h', and f and 1 - f exchanged in h
+
     References
     ----------
     G.-B. Zhou et al. (2016), "Minimal gated unit for recurrent neural networks".
@@ -765,7 +813,11 @@ class MGU(Gated):
 class IndRNN(Gated):
     """Independently recurrent network: each unit sees its own past alone.
 
-    ``h = activation(W_ih x + b_ih + w_hh * h' + b_hh)``, with a vector ``w_hh``.
+    ::
+
+        h = activation(W_ih x + b_ih + w_hh * h' + b_hh)
+
+    with a vector ``w_hh``.
 
     Parameters
     ----------
@@ -773,6 +825,12 @@ class IndRNN(Gated):
         Of "n", usually relu; see `Activation`.
     clip : float or None
         Limit of the pre-activations.
+
+    Notes
+    -----
+    Elsewhere:
+
+    * as it is: haste, torchrecurrent
 
     References
     ----------
@@ -801,7 +859,11 @@ class IndRNN(Gated):
 class MinGRU(Gated):
     """minGRU: a GRU whose gates see the input alone, in the order z, n.
 
-    ``z = sigmoid(W_iz x + b_iz)``, ``n = W_in x + b_in``, ``h = (1 - z) * h' + z * n``.
+    ::
+
+        z = sigmoid(W_iz x + b_iz)
+        n = W_in x + b_in
+        h = (1 - z) * h' + z * n
 
     Parameters
     ----------
@@ -830,8 +892,14 @@ class MinGRU(Gated):
 class MinLSTM(Gated):
     """minLSTM: an LSTM whose gates see the input alone, in the order f, i, n, and share a whole.
 
-    ``f = sigmoid(W_if x + b_if)``, ``i = sigmoid(W_ii x + b_ii)``, ``n = W_in x + b_in``,
-    ``h = f / (f + i) * h' + i / (f + i) * n``, halves where ``f + i`` is 0.
+    ::
+
+        f = sigmoid(W_if x + b_if)
+        i = sigmoid(W_ii x + b_ii)
+        n = W_in x + b_in
+        h = f / (f + i) * h' + i / (f + i) * n
+
+    where both quotients are a half if ``f + i`` is 0.
 
     Parameters
     ----------
