@@ -1,7 +1,7 @@
 """Recurrent networks for NumPy: RNN, LSTM, GRU and their variants, forward and through time.
 
 Native kernels with the same bits as ``fastrnn.reference``, the NumPy specification. See `fastrnn.LSTM`,
-`fastrnn.functional` and `fastrnn.show_config`.
+`fastrnn.Recurrent` for every other cell of `fastrnn.cells`, `fastrnn.functional` and `fastrnn.show_config`.
 """
 
 __version__ = "0.1.0"

@@ -1,5 +1,6 @@
 """docs/cells.md is what docs/make_cells.py makes of the cells, and the cells declare what it needs."""
 
+import re
 import runpy
 from dataclasses import fields
 from pathlib import Path
@@ -37,6 +38,14 @@ def test_every_row_of_cells_def_is_named():
     named = " ".join(row[-1] for row in MAKE["rows"]())
     for name in cells_def():
         assert f'"{name}"' in named.replace("`", '"'), name
+
+
+@kinds
+def test_numerics_has_the_rule_of_every_cell_forward_and_back(kind):
+    text = (ROOT / "docs" / "numerics.md").read_text(encoding="utf-8")
+    forward, backward = (text.split(f"\n## {k}.")[1].split("\n## ")[0] for k in (2, 3))
+    for section in (forward, backward):
+        assert re.search(rf"^\* \*\*{kind.__name__}\b", section, re.M | re.I), kind
 
 
 @kinds

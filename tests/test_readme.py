@@ -1,10 +1,13 @@
 """README and examples keep their word: the Python runs, the commands are where .ci/run looks for them."""
 
+import operator
 import re
 import runpy
 from pathlib import Path
 
 import pytest
+
+import fastrnn
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,6 +63,18 @@ def test_files_that_are_named_are_links():
     named = set(re.findall(r"\[((?:docs|benchmarks)/[\w.]+|[A-Z]+\.md)\](?!:)", README))
     assert named <= set(LINKED)
     assert len(named) > 5
+
+
+TEXTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)
+def test_names_of_the_package_are_there(path):
+    text = path.read_text(encoding="utf-8")
+    for name in set(re.findall(r"\bfastrnn((?:\.[A-Za-z]\w*)+)", text)) - {".h"}:  # the header
+        operator.attrgetter(name[1:])(fastrnn)
+    for name in set(re.findall(r"\bcells\.([A-Z]\w*)", text)):
+        assert hasattr(fastrnn.cells, name)
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*.py")), ids=lambda p: p.stem)
