@@ -2,8 +2,8 @@
 
     python -m benchmarks.variants [T,B,I,H ...] [--threads 2] [--rounds 7]
 
-One interleaved run a shape and mode. A rate is the plain cell's time over the variant's; that of a variant with
-fewer gates may be above 1. Training is forward with backward; the layer draws its noise within it.
+One interleaved run a shape and mode. A rate is the plain cell's time over the variant's; that of a variant
+with fewer gates may be above 1. Training is forward with backward; the layer draws its noise within it.
 """
 
 from __future__ import annotations
@@ -100,9 +100,8 @@ def run(shape: tuple[int, ...], threads: int, rounds: int) -> None:
         name: fastrnn.Recurrent(cell, inputs, hidden, rng=0, **options)
         for name, (cell, options, _) in VARIANTS.items()
     }
-    print(
-        f"\n{','.join(map(str, shape))}, float32, {threads} threads: milliseconds, and the plain cell's over them"
-    )
+    case = f"{','.join(map(str, shape))}, float32, {threads} threads"
+    print(f"\n{case}: milliseconds; rate: the plain cell's over it")
     print(f"{'':20}{'forward':>10}{'rate':>7}{'training':>10}{'rate':>7}   (PyTorch's LSTM over them)")
     seconds = {}
     with fastrnn.num_threads(threads):

@@ -373,6 +373,9 @@ class RNN(Cell):
         The name of an `Activation`, ``(name, alpha)``, ``(name, alpha, beta)``, or one of them.
     clip : float, optional
         Cut the pre-activation to [-clip, clip] (ONNX's ``clip``); beyond, the slope is 0.
+    zoneout : float
+        Probability with which a unit of h keeps its value of the step before in training; in inference it
+        keeps that part of it.
 
     Raises
     ------
@@ -494,6 +497,9 @@ class LSTM(Gated):
         Of "i", "f", "g", "o", and of "h", which acts on c; see `Activation`.
     clip : float or None
         Limit of the pre-activations, peepholes and biases included.
+    zoneout : float or (float, float)
+        Probability with which a unit of h and c, or of h and one of c, keeps its value of the step before in
+        training; in inference it keeps that part of it.
 
     Raises
     ------
@@ -511,6 +517,7 @@ class LSTM(Gated):
     * coupled: ONNX
     * cell_clip: cuDNN
     * activations: Keras, ONNX, Flax, numpy-ml, madmom
+    * zoneout: haste; of h alone
     * clip: ONNX
 
     References
@@ -519,7 +526,8 @@ class LSTM(Gated):
     Schmidhuber and F. Cummins (2000), "Learning to forget" (the forget gate); F. Gers and J. Schmidhuber
     (2000), "Recurrent nets that time and count" (peepholes); H. Sak, A. Senior and F. Beaufays (2014), "Long
     short-term memory recurrent neural network architectures for large scale acoustic modeling" (the
-    projection); K. Greff et al. (2017), "LSTM: a search space odyssey" (gates left out or coupled).
+    projection); K. Greff et al. (2017), "LSTM: a search space odyssey" (gates left out or coupled); D.
+    Krueger et al. (2017), "Zoneout: regularizing RNNs by randomly preserving hidden activations".
 
     Examples
     --------
@@ -709,6 +717,9 @@ class GRU(Gated):
         Of "r", "z", "n"; see `Activation`.
     clip : float or None
         Limit of the pre-activations: what the activations are taken of.
+    zoneout : float
+        Probability with which a unit of h keeps its value of the step before in training; in inference it
+        keeps that part of it.
 
     Raises
     ------
@@ -721,6 +732,7 @@ class GRU(Gated):
 
     * reset="after": PyTorch, Keras, ONNX, oneDNN, cuDNN, haste, FlashRNN, Flax, Equinox, madmom
     * reset="before": Keras, ONNX, oneDNN, Haiku
+    * zoneout: haste
     * activations: Keras, ONNX, Flax, madmom
     * clip: ONNX
 
@@ -787,6 +799,9 @@ class MGU(Gated):
         Of "f", "n"; see `Activation`.
     clip : float or None
         Limit of the pre-activations.
+    zoneout : float
+        Probability with which a unit of h keeps its value of the step before in training; in inference it
+        keeps that part of it.
 
     Notes
     -----
@@ -825,6 +840,9 @@ class IndRNN(Gated):
         Of "n", usually relu; see `Activation`.
     clip : float or None
         Limit of the pre-activations.
+    zoneout : float
+        Probability with which a unit of h keeps its value of the step before in training; in inference it
+        keeps that part of it.
 
     Notes
     -----
@@ -871,6 +889,9 @@ class MinGRU(Gated):
         Of "z" and "n", for n usually none, which is "affine"; see `Activation`.
     clip : float or None
         Limit of the pre-activations.
+    zoneout : float
+        Probability with which a unit of h keeps its value of the step before in training; in inference it
+        keeps that part of it.
 
     References
     ----------
@@ -907,6 +928,9 @@ class MinLSTM(Gated):
         Of "f", "i" and "n", for n usually none, which is "affine"; see `Activation`.
     clip : float or None
         Limit of the pre-activations.
+    zoneout : float
+        Probability with which a unit of h keeps its value of the step before in training; in inference it
+        keeps that part of it.
 
     References
     ----------
