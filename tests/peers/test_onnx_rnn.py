@@ -8,23 +8,15 @@ from kit import ACTIVATIONS
 
 from fastrnn import cells, functional
 
-onnx = pytest.importorskip("onnx")
-onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+import onnx_node
 
 pytestmark = pytest.mark.peers
 
 
 def run_node(cell, params, x, h, lengths, reverse):
     """``y`` (T, B, H) and the last state (B, H) of ONNX Runtime."""
-    activation, hidden = cell.activation, h.shape[1]
-    attributes = {
-        "activations": [activation.name.title().replace("_", "")],  # LeakyRelu
-        "activation_alpha": None if activation.alpha is None else [activation.alpha],
-        "activation_beta": None if activation.beta is None else [activation.beta],
-        "clip": cell.clip,
-        "direction": "reverse" if reverse else "forward",
-        "hidden_size": hidden,
-    }
     inputs = {
         "x": x,
         "w": params["w_ih"][None],
@@ -33,20 +25,14 @@ def run_node(cell, params, x, h, lengths, reverse):
         "lengths": lengths.astype(np.int32),
         "h": h[None],
     }
-    given = {name: value for name, value in attributes.items() if value is not None}
-    node = onnx.helper.make_node("RNN", list(inputs), ["y", "h_n"], **given)
-    types = {name: onnx.helper.np_dtype_to_tensor_dtype(array.dtype) for name, array in inputs.items()}
-    graph = onnx.helper.make_graph(
-        [node],
-        "one_node",
-        [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in types.items()],
-        [onnx.helper.make_tensor_value_info(name, types["x"], None) for name in ("y", "h_n")],
-    )
-    opset = [onnx.helper.make_opsetid("", 14)]
-    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    y, last = session.run(None, inputs)
-    return y[:, 0], last[0]
+    attributes = {
+        "hidden_size": h.shape[1],
+        "clip": cell.clip,
+        "direction": "reverse" if reverse else "forward",
+    }
+    attributes |= onnx_node.activations([cell.activation])
+    found = onnx_node.run("RNN", inputs, ["y", "h_n"], **attributes)
+    return found["y"][:, 0], found["h_n"][0]
 
 
 @pytest.mark.parametrize("clip", [None, 0.7], ids=["no clip", "clip"])
