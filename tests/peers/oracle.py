@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch_steps import STEPS
 
 from fastrnn import cells
 
@@ -12,8 +13,9 @@ torch.set_num_threads(1)  # the matrices are small: threads would only wait for 
 def run(cell, params, x, state, dy, dstate, *, lengths=None, reverse=False, dtype=torch.float64):
     """Results of `fastrnn.functional.forward` and `backward` by name, as float64 arrays.
 
-    ``y``, ``h``, ``c`` (the states after the last step), ``dx``, ``dh``, ``dc`` (gradients of the initial
-    states) and ``d`` before the name of each parameter. ``state`` and ``dstate`` are tuples of arrays.
+    ``y``, the states after the last step, such as ``h`` and ``c``, ``dx``, the gradients of the initial
+    states, such as ``dh`` and ``dc``, and ``d`` before the name of each parameter. ``state`` and ``dstate``
+    are tuples of arrays.
     """
 
     def leaf(a):
@@ -54,8 +56,8 @@ def _order(steps, counts, reverse):
 
 
 def _forward(cell, weights, x, state, counts, ragged):
-    if cell == cells.GRU(reset="before"):
-        return _gru_before(weights, x, state, counts)
+    if cell.name not in ("rnn", "lstm", "gru"):
+        return _stepped(cell, weights, x, state, counts)
     rows = np.flatnonzero(counts)  # PyTorch refuses rows of length 0: they keep their state
     initial = tuple(s[None, rows] for s in state)
     given = x[:, rows]
@@ -86,17 +88,12 @@ def _layer(cell, weights, dtype):
             return torch.nn.GRU(inputs, hidden, **options)
 
 
-def _gru_before(weights, x, state, counts):
-    """PyTorch has no GRU with the reset before the product: its equations, for PyTorch to differentiate."""
-    (h,) = state
-    w_ih, w_hh = weights["w_ih"], weights["w_hh"]
-    rz = 2 * h.shape[1]
-    bias = weights["b_ih"] + weights["b_hh"] if "b_ih" in weights else 0.0
-    y = []
+def _stepped(cell, weights, x, state, counts):
+    """PyTorch has no such layer: a loop over the cell's equations, for PyTorch to differentiate."""
+    step, y = STEPS[type(cell).__name__], []
     for t, xt in enumerate(x):
-        a = xt @ w_ih.T + bias
-        r, z = torch.sigmoid(a[:, :rz] + h @ w_hh[:rz].T).chunk(2, dim=1)
-        n = torch.tanh(a[:, rz:] + (r * h) @ w_hh[rz:].T)
-        h = torch.where(torch.tensor(t < counts)[:, None], (1 - z) * n + z * h, h)
-        y.append(h)
-    return torch.stack(y), (h,)
+        counted = torch.tensor(t < counts)[:, None]
+        after = step(cell, weights, xt, state)
+        state = tuple(torch.where(counted, new, old) for new, old in zip(after, state, strict=True))
+        y.append(state[0])
+    return torch.stack(y), state

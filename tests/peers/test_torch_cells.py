@@ -14,7 +14,29 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN"),
 ]
 
-CELLS = [cells.RNN(), cells.RNN("relu"), cells.LSTM(), cells.LSTM(3), cells.GRU(), cells.GRU("before")]
+CELLS = [
+    cells.RNN(),
+    cells.RNN("relu"),
+    cells.RNN("elu", clip=0.8),
+    cells.LSTM(),
+    cells.LSTM(3),
+    *map(cells.LSTM.variant, ("V", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "FGR")),
+    cells.LSTM.variant("V", proj_size=2, clip=0.9, cell_clip=0.5, activations={"i": "hard_sigmoid"}),
+    cells.LSTM.variant("FGR", proj_size=2, coupled=True, activations={"g": "softsign", "h": "elu"}),
+    cells.LSTM(peepholes="fo", activations={"f": ("scaled_tanh", 0.8, 0.7), "o": "softplus"}),
+    cells.GRU(),
+    cells.GRU("before"),
+    cells.GRU(clip=0.7, activations={"r": "hard_sigmoid", "n": "softsign"}),
+    cells.GRU("before", clip=0.7, activations={"z": "softplus", "n": ("leaky_relu", 0.2)}),
+    cells.MGU(),
+    cells.MGU(clip=0.6, activations={"f": "hard_sigmoid", "n": ("thresholded_relu", 0.1)}),
+    cells.IndRNN(),
+    cells.IndRNN(clip=0.9, activations={"n": "tanh"}),
+    cells.MinGRU(),
+    cells.MinGRU(clip=0.9, activations={"n": ("affine", 0.8, 0.1)}),
+    cells.MinLSTM(),
+    cells.MinLSTM(clip=0.9, activations={"n": "tanh"}),
+]
 TORCH_DTYPE = {np.float32: torch.float32, np.float64: torch.float64}
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-10}  # of the scale of each array
 
