@@ -11,7 +11,7 @@ TEXT = (ROOT / "docs" / "adding-a-cell.md").read_text(encoding="utf-8")
 
 def quotes():
     """Each quoted piece of code, with the file that was named last before it."""
-    for found in re.finditer(r"^```(?:python|c)\n(.*?)^```$", TEXT, re.M | re.S):
+    for found in re.finditer(r"^```(?:python|c)?\n(.*?)^```$", TEXT, re.M | re.S):
         yield re.findall(r"`((?:csrc|fastrnn|tests)/[\w/.]+)`", TEXT[: found.start()])[-1], found[1]
 
 

@@ -132,6 +132,7 @@ OF_CELL = [
     (nn.RNN, {"nonlinearity": ("leaky_relu", 0.2), "clip": 0.8}, cells.RNN(("leaky_relu", 0.2), 0.8)),
     (nn.GRU, {"reset": "before", "clip": 0.8}, cells.GRU("before", clip=0.8)),
     (nn.GRU, {"activations": {"n": "elu"}}, cells.GRU(activations={"n": "elu"})),
+    (nn.GRU, {"zoneout": 0.3}, cells.GRU(zoneout=0.3)),
     (
         nn.LSTM,
         {"peepholes": "io", "coupled": True, "proj_size": 2},

@@ -38,6 +38,7 @@ class RNNOptions(Options, total=False):
     """What `RNN` takes by keyword; a cell's options as in `fastrnn.cells`, here and below."""
 
     clip: float | None
+    zoneout: float | tuple[float, ...]
 
 
 class GRUOptions(Options, total=False):
@@ -46,6 +47,7 @@ class GRUOptions(Options, total=False):
     reset: Literal["after", "before"]
     activations: Mapping[str, cells.AnyActivation]
     clip: float | None
+    zoneout: float | tuple[float, ...]
 
 
 class LSTMOptions(Options, total=False):
@@ -60,6 +62,7 @@ class LSTMOptions(Options, total=False):
     cell_clip: float | None
     activations: Mapping[str, cells.AnyActivation]
     clip: float | None
+    zoneout: float | tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -816,8 +819,8 @@ class RNN(Recurrent):
     nonlinearity : str, tuple or cells.Activation
         f: the name of a `fastrnn.cells.Activation`, ``(name, alpha)``, ``(name, alpha, beta)``, or one of
         them. PyTorch has "tanh" and "relu".
-    clip
-        The cell's option, see `fastrnn.cells.RNN`.
+    clip, zoneout
+        Options of the cell; see `fastrnn.cells.RNN`.
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is one array.
 
@@ -870,10 +873,10 @@ class LSTM(Recurrent):
     proj_size : int
         P, the features of h, less than hidden_size; 0: no projection.
     peepholes, coupled, input_gate, forget_gate, output_gate, full_gate_recurrence, cell_clip
-        What makes the variants of the literature; `fastrnn.cells.LSTM` describes these and the next two, and
-        their parameters: ``w_peephole`` is ``weight_peephole_l{k}`` here, and so on.
-    activations, clip
-        Of the gates.
+        What makes the variants of the literature; `fastrnn.cells.LSTM` describes these and the next three,
+        and their parameters: ``w_peephole`` is ``weight_peephole_l{k}`` here, and so on.
+    activations, clip, zoneout
+        Of the gates, and of the states.
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is the tuple (h,
         c); with ``full_gate_recurrence`` it is (h, c, r), r the gates i, f, o side by side.
@@ -950,8 +953,8 @@ class GRU(Recurrent):
     ----------
     reset : {"after", "before"}
         Where the reset gate acts: after the recurrent product (PyTorch, cuDNN), or before it.
-    activations, clip
-        Of the gates; see `fastrnn.cells.GRU`.
+    activations, clip, zoneout
+        Of the gates, and of the state; see `fastrnn.cells.GRU`.
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is one array.
 
