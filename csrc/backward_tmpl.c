@@ -14,9 +14,12 @@ typedef struct FN(backward_call) {
     ptrdiff_t width[FR_MAX_STATES];
     T *dm;                      /* (B, H) */
     T *kept[2], *past;          /* of h and c: (B, width); of h; or NULL */
+    FN(tape) tape;
     ptrdiff_t capacity;         /* rows of a chunk */
     ptrdiff_t ld;               /* from a row of slopes to the next */
-    T *slopes, *q, *m, *dh, *c_new, *rec;   /* of a chunk's rows, in visiting order: q, m, c_new (H), dh, rec (P) */
+    T *slopes, *q, *m, *dh, *c_new;     /* of a chunk's rows, in visiting order: q, m, c_new (H), dh (P) */
+    T *before[FR_MAX_STATES];   /* so are the states before their steps, where the tape is that of a segment, and rec in
+                                   place of h, where it is a multiple; or NULL */
     ptrdiff_t *t, *b;           /* where they belong */
     ptrdiff_t *at;              /* offsets of an operand's rows */
     FN(gradient_call) products;
@@ -31,6 +34,8 @@ static void FN(pack_backward)(void *argument, int member, int members)
     const FN(backward_call) *c = argument;
     const fr_args *a = c->a;
     const ptrdiff_t GH = c->cell->gates * a->hidden;
+    if (c->tape.segments.packed)
+        FN(pack_segments)((void *)&c->tape.segments, member, members);
     if (c->w_hh)
         FN(pack_row_panels)(c->w_hh, a->param[FR_W_HH], GH, a->outputs, fr_part(c->out_panels, member, members),
                             fr_part(c->out_panels, member + 1, members));
@@ -50,34 +55,34 @@ static ptrdiff_t FN(rows_back_at)(const FN(backward_call) *c, ptrdiff_t t, ptrdi
                                   FN(row) *rows)
 {
     const fr_args *a = c->a;
-    const ptrdiff_t H = a->hidden, P = a->outputs, B = a->batch;
+    const ptrdiff_t H = a->hidden, P = a->outputs, B = a->batch, at = t - c->tape.from;
     ptrdiff_t n = 0;
     for (ptrdiff_t b = b0; b < b1; b++) {
-        ptrdiff_t before = (t + (a->reverse != 0)) * B + b, after = (t + !a->reverse) * B + b, i = place + n;
+        ptrdiff_t before = (at + (a->reverse != 0)) * B + b, after = (at + !a->reverse) * B + b, i = place + n;
         FN(row) *row = rows + n;
         if (t >= fr_length(a, b))
             continue;
-        row->h_prev = (const T *)a->tape_state[0] + before * P;
-        row->h = (T *)a->tape_state[0] + after * P;
+        row->h_prev = c->tape.state[0] + before * P;
+        row->h = c->tape.state[0] + after * P;
         if (c->cell->states > 1) {
-            row->c_prev = (const T *)a->tape_state[1] + before * H;
-            row->c = (T *)a->tape_state[1] + after * H;
+            row->c_prev = c->tape.state[1] + before * H;
+            row->c = c->tape.state[1] + after * H;
             row->dc = c->carry[1] + b * H;
         }
         row->dr = NULL;
         if (c->cell->states > 2) {
-            row->r_prev = (const T *)a->tape_state[2] + before * c->width[2];
+            row->r_prev = c->tape.state[2] + before * c->width[2];
             row->dr = c->carry[2] + b * c->width[2];
         }
-        row->cached = c->cell->cached ? (T *)a->tape_cached + (t * B + b) * c->cell->cached * H : NULL;
+        row->cached = c->cell->cached ? c->tape.cached + (at * B + b) * c->cell->cached * H : NULL;
         row->dy = a->dy.data ? (const T *)a->dy.data + t * a->dy.step + b * a->dy.row : NULL;
         row->dh = c->carry[0] + b * P;
         row->slopes = c->slopes + i * c->ld;
         row->q = c->q ? c->q + i * H : NULL;
         row->m = c->m ? c->m + i * H : NULL;
         row->c_new = c->c_new ? c->c_new + i * H : NULL;
-        row->rec = c->rec ? c->rec + i * P : row->h_prev;
-        row->scale = c->rec ? (const T *)a->recurrent + b * P : NULL;
+        row->rec = a->recurrent ? c->before[0] + i * P : row->h_prev;
+        row->scale = a->recurrent ? (const T *)a->recurrent + b * P : NULL;
         row->past = c->past ? c->past + b * P : NULL;
         for (int k = 0; k < 2; k++) {
             row->keep[k] = a->keep[k] ? a->keep[k] + (t * B + b) * c->width[k] : NULL;
@@ -297,6 +302,49 @@ static void FN(keep_each_step)(const FN(backward_call) *c, ptrdiff_t t, const fr
     }
 }
 
+/* ---- operands of the gradients of parameters, where the tape will not hold them by then ---- */
+
+enum { FN(DIAGONALS) = sizeof((FN(cell) *)0)->diagonals / sizeof(FN(diagonal)) };
+
+static int FN(has_diagonal)(const fr_args *a, const FN(diagonal) *d)
+{
+    return d->weight > 0 && a->option[0] >> d->to & 1;
+}
+
+/* Whether state i before a step is one. */
+static int FN(takes_state)(const fr_args *a, int i)
+{
+    static const signed char operand[FR_MAX_STATES] = {FR_OF_H, FR_OF_C, FR_OF_R};
+    const FN(cell) *cell = FN(cell_of)(a);
+    for (const FN(rule) *rule = cell->rules; rule->count; rule++)
+        if (rule->operand == operand[i])
+            return 1;
+    for (int k = 0; k < FN(DIAGONALS); k++)
+        if (FN(has_diagonal)(a, cell->diagonals + k) && cell->diagonals[k].operand == operand[i])
+            return 1;
+    return 0;
+}
+
+/* Copies the states before time t, as the tape will be that of another segment: a member's own units of its group's rows,
+ * the first of which stands at `place` in the chunk. rec is there already. */
+static void FN(keep_operands)(const FN(backward_call) *c, ptrdiff_t t, const fr_place *p, ptrdiff_t place, int Pu)
+{
+    const fr_args *a = c->a;
+    for (int i = 0; i < c->cell->states; i++) {
+        const ptrdiff_t width = c->width[i], panels = fr_ceil(width, W);
+        const ptrdiff_t u0 = fr_part(panels, p->pu, Pu) * W, u1 = fr_min(fr_part(panels, p->pu + 1, Pu) * W, width);
+        const T *slot = c->tape.state[i] + (t - c->tape.from + (a->reverse != 0)) * a->batch * width;
+        ptrdiff_t at = place * width + u0;
+        if (!c->before[i] || (i == 0 && a->recurrent))
+            continue;
+        for (ptrdiff_t b = p->b0; u0 < u1 && b < p->b1; b++)
+            if (t < fr_length(a, b)) {
+                memcpy(c->before[i] + at, slot + b * width + u0, (size_t)(u1 - u0) * sizeof(T));
+                at += width;
+            }
+    }
+}
+
 static fr_load FN(backward_load)(const fr_args *a, ptrdiff_t rows)
 {
     return (fr_load){rows, fr_ceil(fr_min(a->hidden, a->outputs), W),
@@ -320,6 +368,7 @@ static void FN(backward_window)(void *argument, int member, int members)
         ptrdiff_t n = FN(rows_back_at)(c, t, place.b0, place.b1, first, rows);
         FN(step_back)(c, rows, n, first, s & 1, place.pu, grid.Pu, c->barrier + place.pb);
         FN(keep_each_step)(c, t, &place, grid.Pu);
+        FN(keep_operands)(c, t, &place, first, grid.Pu);
         base += fr_active(a, t, 0, a->batch);
     }
 }
@@ -333,15 +382,22 @@ static void FN(locate)(const FN(backward_call) *c, const fr_view *view, ptrdiff_
         c->at[r] = (c->t[r] + slot) * view->step + c->b[r] * view->row;
 }
 
-/* Offsets of the operands of the recurrent products, in rec or in the tape. */
-static void FN(locate_h)(const FN(backward_call) *c, ptrdiff_t rows)
+/* Of one that was kept in the chunk. */
+static void FN(locate_kept)(const FN(backward_call) *c, ptrdiff_t width, ptrdiff_t rows)
 {
-    const ptrdiff_t P = c->a->outputs;
-    const fr_view h = {NULL, c->a->batch * P, P};
-    if (!c->rec)
-        FN(locate)(c, &h, c->a->reverse != 0, 0, rows);
-    for (ptrdiff_t i = 0; c->rec && i < rows; i++)
-        c->at[i] = i * P;
+    for (ptrdiff_t r = 0; r < rows; r++)
+        c->at[r] = r * width;
+}
+
+/* Of state i before the steps, and where it stands. */
+static const T *FN(locate_state)(const FN(backward_call) *c, int i, ptrdiff_t rows)
+{
+    const fr_view view = {NULL, c->a->batch * c->width[i], c->width[i]};
+    if (c->before[i])
+        FN(locate_kept)(c, c->width[i], rows);
+    else
+        FN(locate)(c, &view, c->a->reverse != 0, 0, rows);
+    return c->before[i] ? c->before[i] : c->tape.state[i];
 }
 
 /* dx of rows r0 .. r1-1 of the chunk. */
@@ -363,20 +419,12 @@ static int FN(same_bias)(const FN(cell) *cell, const FN(rule) *rule)
     return rule > first && rule->from == first->from && rule->count == first->count && rule->to == first->to;
 }
 
-enum { FN(DIAGONALS) = sizeof((FN(cell) *)0)->diagonals / sizeof(FN(diagonal)) };
-
-static int FN(has_diagonal)(const fr_args *a, const FN(diagonal) *d)
-{
-    return d->weight > 0 && a->option[0] >> d->to & 1;
-}
-
 /* The gradients of the parameters over the chunk's first `rows` rows. */
 static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_window *window, ptrdiff_t rows, int fresh)
 {
     const fr_args *a = c->a;
     const FN(cell) *cell = c->cell;
-    const ptrdiff_t H = a->hidden, P = a->outputs, B = a->batch;
-    const fr_view r = {NULL, B * c->width[2], c->width[2]}, states = {NULL, B * H, H};
+    const ptrdiff_t H = a->hidden, P = a->outputs;
     fr_status status = FR_OK;
     for (const FN(rule) *rule = cell->rules; rule->count && status == FR_OK; rule++) {
         FN(gradient) *g = &c->products.gradient;
@@ -391,18 +439,15 @@ static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_windo
             g->N = a->inputs;
             break;
         case FR_OF_H:
-            FN(locate_h)(c, rows);
-            g->x = c->rec ? c->rec : a->tape_state[0];
+            g->x = FN(locate_state)(c, 0, rows);
             g->N = P;
             break;
         case FR_OF_R:
-            FN(locate)(c, &r, a->reverse != 0, 0, rows);
-            g->x = a->tape_state[2];
+            g->x = FN(locate_state)(c, 2, rows);
             g->N = c->width[2];
             break;
         default:
-            for (ptrdiff_t r = 0; r < rows; r++)
-                c->at[r] = r * H;
+            FN(locate_kept)(c, H, rows);
             g->x = c->q;
             g->N = H;
         }
@@ -412,23 +457,18 @@ static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_windo
     }
     for (int k = 0; k < FN(DIAGONALS) && status == FR_OK; k++) {
         const FN(diagonal) *d = cell->diagonals + k;
-        const T *operand = d->operand == FR_OF_C ? a->tape_state[1] : d->operand == FR_OF_C_NEW ? c->c_new
-                           : c->rec ? c->rec : a->tape_state[0];
+        const T *operand = c->c_new;
         if (!FN(has_diagonal)(a, d))
             continue;
         if (d->operand == FR_OF_C_NEW)
-            for (ptrdiff_t i = 0; i < rows; i++)
-                c->at[i] = i * H;
-        else if (d->operand == FR_OF_C)
-            FN(locate)(c, &states, a->reverse != 0, 0, rows);
+            FN(locate_kept)(c, H, rows);
         else
-            FN(locate_h)(c, rows);
+            operand = FN(locate_state)(c, d->operand == FR_OF_C ? 1 : 0, rows);
         FN(diagonal_gradient)(&(FN(gradient)){c->slopes + d->from * H, c->ld, H, operand, c->at, 0,
                                               (T *)a->dparam[d->weight] + d->to * H, NULL}, rows, fresh);
     }
     if (c->w_hr && status == FR_OK) {
-        for (ptrdiff_t i = 0; i < rows; i++)
-            c->at[i] = i * H;
+        FN(locate_kept)(c, H, rows);
         c->products.gradient = (FN(gradient)){c->dh, P, P, c->m, c->at, H, a->dparam[FR_W_HR], NULL};
         status = FN(run_gradient)(&c->products, team, window, rows, fresh);
     }
@@ -488,8 +528,12 @@ static void FN(backward_space)(fr_arena *arena, FN(backward_call) *c, const FN(b
     got.w_ih = a->dx.data ? fr_take(arena, plan->in_panels * W, GH, sizeof(T)) : NULL;
     got.w_hr = projects ? fr_take(arena, plan->panels * W, P, sizeof(T)) : NULL;
     got.w_gg = cell->r_gates ? fr_take(arena, plan->r_panels * W, plan->width[2], sizeof(T)) : NULL;
-    for (int i = 0; i < cell->states; i++)
+    for (int i = 0; i < cell->states; i++) {
         got.carry[i] = fr_take(arena, B, plan->width[i], sizeof(T));
+        const int kept = (i == 0 && a->recurrent) || (a->every && FN(takes_state)(a, i));
+        got.before[i] = kept ? fr_take(arena, CR, plan->width[i], sizeof(T)) : NULL;
+    }
+    got.tape = FN(tape_space)(arena, a);
     got.dm = projects ? fr_take(arena, B, H, sizeof(T)) : NULL;
     got.slopes = fr_take(arena, CR, plan->ld, sizeof(T));
     got.q = cell->mid_gates ? fr_take(arena, CR, H, sizeof(T)) : NULL;
@@ -498,7 +542,6 @@ static void FN(backward_space)(fr_arena *arena, FN(backward_call) *c, const FN(b
     for (int i = 0; i < 2; i++)
         got.kept[i] = FN(zones)(a, i) ? fr_take(arena, B, plan->width[i], sizeof(T)) : NULL;
     got.past = a->recurrent ? fr_take(arena, B, P, sizeof(T)) : NULL;
-    got.rec = a->recurrent ? fr_take(arena, CR, P, sizeof(T)) : NULL;
     got.c_new = FN(keeps_c_new)(a) ? fr_take(arena, CR, H, sizeof(T)) : NULL;
     got.t = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
     got.b = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
@@ -511,7 +554,8 @@ static void FN(backward_space)(fr_arena *arena, FN(backward_call) *c, const FN(b
         memcpy(c, &got, sizeof got);
 }
 
-/* Rows of a chunk: enough for the products to run at their best, few enough to stay in the caches. */
+/* Rows of a chunk: enough for the products to run at their best, few enough to stay in the caches; where memory is to be
+ * saved, as few as there can be. */
 enum { FN(CHUNK_ROWS) = 1024 };
 
 static fr_status FN(backward)(const fr_args *a)
@@ -534,7 +578,8 @@ static fr_status FN(backward)(const fr_args *a)
     plan.width[1] = H;
     plan.width[2] = cell->r_gates * H;
     plan.r_panels = fr_ceil(plan.width[2], W);
-    plan.capacity = fr_min(a->steps * B, fr_max(FN(CHUNK_ROWS), 2 * FR_GROUP + B));
+    plan.capacity = a->every ? FR_GROUP + B : fr_max(FN(CHUNK_ROWS), 2 * FR_GROUP + B);
+    plan.capacity = fr_min(a->steps * B, plan.capacity);
     plan.ld = FN(lead)(cell->slopes * H);
     fr_take(&arena, 1, (ptrdiff_t)(sizeof *c + (size_t)team * sizeof(fr_barrier)), 1);
     FN(backward_space)(&arena, NULL, &plan, team);
@@ -562,13 +607,14 @@ static fr_status FN(backward)(const fr_args *a)
 
     for (s = a->steps; s > 0 && status == FR_OK;) {
         /* fill the chunk, a window at a time */
-        while (s > 0 && status == FR_OK) {
+        while (s > 0 && status == FR_OK
+               && (status = FN(reach)(&c->tape, fr_time(a, s - 1), team, &window)) == FR_OK) {
             double budget = fr_window_budget(&window), cost = 0;
             c->s1 = s;
             c->base = used;
             for (; s > 0 && (cost < budget || c->s1 == s); s--) {
                 ptrdiff_t t = fr_time(a, s - 1), first = used, n = fr_active(a, t, 0, B);
-                if (used + n > c->capacity || (c->s1 > s && !fr_alike(n, rows)))
+                if (used + n > c->capacity || !FN(covers)(&c->tape, t) || (c->s1 > s && !fr_alike(n, rows)))
                     break;
                 if (c->s1 == s)
                     rows = n;
@@ -599,8 +645,9 @@ static fr_status FN(backward)(const fr_args *a)
         FN(move_rows)(c->q, whole, left, H);
         FN(move_rows)(c->m, whole, left, H);
         FN(move_rows)(c->dh, whole, left, P);
+        for (int i = 0; i < cell->states; i++)
+            FN(move_rows)(c->before[i], whole, left, c->width[i]);
         FN(move_rows)(c->c_new, whole, left, H);
-        FN(move_rows)(c->rec, whole, left, P);
         memmove(c->t, c->t + whole, (size_t)left * sizeof *c->t);
         memmove(c->b, c->b + whole, (size_t)left * sizeof *c->b);
         used = left;

@@ -76,6 +76,7 @@ typedef struct fr_args {
     double number[FR_MAX_NUMBERS];          /* cell's own (cells.py: native_form, native_options, ...) */
     fr_activation activation[FR_MAX_ACTIVATIONS];
     int32_t reverse;
+    ptrdiff_t every;                        /* 1 to T: the tape keeps every so many-th state; 0: all of the tape */
     ptrdiff_t steps, batch, inputs, hidden, outputs;
     const int64_t *lengths;                 /* (B), 0 <= length <= T; NULL: all T */
     const void *param[FR_PARAMS];           /* in the order of params.def; NULL where the layer has none */
@@ -87,10 +88,12 @@ typedef struct fr_args {
 
     /* forward */
     const void *state0[FR_MAX_STATES];      /* (B, width) in; NULL: zeros */
-    fr_view y;                              /* (T, B, P) out; +0 past a row's length */
-    void *state[FR_MAX_STATES];             /* (B, width) out */
-    void *tape_state[FR_MAX_STATES];        /* (T+1, B, width): forward out, backward in; NULL: no tape */
-    void *tape_cached;                      /* (T, B, C*H): forward out, backward in */
+    fr_view y;                              /* (T, B, P) out; +0 past a row's length; data NULL: not wanted */
+    void *state[FR_MAX_STATES];             /* (B, width) out; NULL: not wanted */
+    void *tape_state[FR_MAX_STATES];        /* (T+1, B, width): forward out, backward in; NULL: no tape. Where `every`:
+                                               (S+1, B, width), S = T / every rounded up; slot j is that of time
+                                               min(j * every, length) */
+    void *tape_cached;                      /* (T, B, C*H): forward out, backward in; not used where `every` */
 
     /* backward */
     fr_view dy;                             /* (T, B, P) in; data NULL: zeros */

@@ -137,7 +137,7 @@ static ptrdiff_t FN(rows_at)(const FN(forward_call) *c, ptrdiff_t s, ptrdiff_t b
         row->x = (const T *)a->x.data + t * a->x.step + b * a->x.row;
         row->h_prev = c->states[0] + before * c->slot[0] + b * c->width[0];
         row->h = c->states[0] + after * c->slot[0] + b * c->width[0];
-        row->y = (T *)a->y.data + t * a->y.step + b * a->y.row;
+        row->y = a->y.data ? (T *)a->y.data + t * a->y.step + b * a->y.row : NULL;
         row->rec = c->rec ? c->rec + ((s & 1) * a->batch + b) * a->outputs : row->h_prev;
         row->rec_next = c->rec ? c->rec + (((s + 1) & 1) * a->batch + b) * a->outputs : NULL;
         row->scale = c->rec ? (const T *)a->recurrent + b * a->outputs : NULL;
@@ -292,7 +292,8 @@ static void FN(project_stage)(const FN(forward_call) *c, const FN(row) *rows, pt
                 for (ptrdiff_t u = panel * W; u < fr_min((panel + np) * W, P); u += W) {
                     V h = FN(flush)(vload(z + (r - m0) * pm.zrow + u - panel * W));
                     FN(put)(rows[r].h + u, h, P - u);
-                    FN(put)(rows[r].y + u, h, P - u);
+                    if (rows[r].y)
+                        FN(put)(rows[r].y + u, h, P - u);
                 }
         }
         panel += np;
@@ -497,7 +498,8 @@ static void FN(clear_padding)(const fr_args *a, const FN(cell) *cell, const ptrd
 {
     for (ptrdiff_t b = 0; b < a->batch; b++)
         for (ptrdiff_t t = fr_length(a, b); t < a->steps; t++) {
-            memset((T *)a->y.data + t * a->y.step + b * a->y.row, 0, (size_t)a->outputs * sizeof(T));
+            if (a->y.data)
+                memset((T *)a->y.data + t * a->y.step + b * a->y.row, 0, (size_t)a->outputs * sizeof(T));
             if (!a->tape_state[0])
                 continue;
             if (cell->cached)
@@ -577,16 +579,15 @@ static double FN(next_window)(FN(forward_call) *c, int team, double flops, doubl
     return cost;
 }
 
-static fr_status FN(forward)(const fr_args *a)
+/* All steps; the window is the call's. */
+static fr_status FN(forward_steps)(const fr_args *a, int team, fr_window *window)
 {
     const FN(cell) *cell = FN(cell_of)(a);
     const int taped = a->tape_state[0] != NULL;
     const ptrdiff_t B = a->batch;
     const double flops = FN(flops_a_row)(a) + FN(input_flops_a_row)(a);
-    const int team = FN(team)(a, 0);
     FN(forward_call) plan = {.a = a, .cell = cell, .w = FN(lay_out)(a)}, *c;
     fr_arena arena = {NULL, 0, 0};
-    fr_window window;
     fr_status status = FR_OK;
 
     plan.width[0] = a->outputs;
@@ -624,16 +625,15 @@ static fr_status FN(forward)(const fr_args *a)
             FN(put)(c->rec + ((s & 1) * B + b) * P + u,
                     FN(flush)(FN(get)(h + u, P - u) * FN(get)(scale + u, P - u)), P - u);
     }
-    fr_window_open(&window, &a->run);
     if (!a->packed)
         fr_parallel(team, FN(pack_window), c);
     for (c->s0 = 0; c->s0 < a->steps && status == FR_OK; c->s0 = c->s1) {
-        double cost = FN(next_window)(c, team, flops, fr_window_budget(&window));
+        double cost = FN(next_window)(c, team, flops, fr_window_budget(window));
         memset(c->group, 0, (size_t)team * sizeof *c->group);
         fr_parallel(team, FN(forward_window), c);
-        status = fr_window_step(&window, cost);
+        status = fr_window_step(window, cost);
     }
-    for (int i = 0; i < cell->states; i++)
+    for (int i = 0; i < cell->states && a->state[i]; i++)
         for (ptrdiff_t b = 0; b < B; b++) {
             ptrdiff_t slot = FN(slot)(a, a->reverse ? a->steps : fr_length(a, b));
             memcpy((T *)a->state[i] + b * c->width[i], c->states[i] + slot * c->slot[i] + b * c->width[i],

@@ -61,6 +61,7 @@ class Forward(NamedTuple):
     mask: np.ndarray | None  # (T, B), bool
     out: np.ndarray | None  # (T, B, P), last axis contiguous
     noise: Noise | None
+    every: int | None  # checkpoint_every as a number, at most T
 
 
 class Backward(NamedTuple):
@@ -137,6 +138,8 @@ def forward_arguments(
     mask: Any = None,
     out: Any = None,
     noise: Any = None,
+    tape: bool = True,
+    checkpoint_every: Any = None,
 ) -> Forward:
     """The arguments of ``forward``."""
     who = type(cell).__name__
@@ -157,7 +160,16 @@ def forward_arguments(
         out = _out(who, out, (steps, batch, cell.output_size(params.hidden_size)), params.dtype)
         if any(_overlap(out, a) for a in (x, *states, *params.arrays.values())):
             raise ValueError(f"{who}: out overlaps x, state or params; give it memory of its own")
-    return Forward(params, x, states, lengths, mask, out, _noise(cell, params, noise, steps, batch))
+    every = None
+    if checkpoint_every is not None:
+        every = _checkpoint_every(cell, params.hidden_size, steps, checkpoint_every)
+        if not tape:
+            raise ValueError(
+                f"{who}: checkpoint_every is {checkpoint_every!r} with tape=False; it says what the "
+                "tape keeps: leave one of them out"
+            )
+    noise = _noise(cell, params, noise, steps, batch)
+    return Forward(params, x, states, lengths, mask, out, noise, every)
 
 
 def _noise(cell: Cell, params: Parameters, noise: Any, steps: int, batch: int) -> Noise | None:
@@ -216,9 +228,9 @@ def backward_arguments(
         raise ValueError(
             f"{who}: this tape was consumed by an earlier backward; leave out consume=True to use it twice"
         )
-    if tape.cached.dtype != params.dtype:
+    if tape.x.dtype != params.dtype:
         raise TypeError(
-            f"{who}: the tape is {tape.cached.dtype}, the parameters are {params.dtype}; run forward again"
+            f"{who}: the tape is {tape.x.dtype}, the parameters are {params.dtype}; run forward again"
         )
     if tape.params is not params.arrays:
         then, now = ({n: a.shape for n, a in p.items()} for p in (tape.params, params.arrays))
@@ -507,6 +519,17 @@ def _lengths(who: str, value: Any, steps: int, batch: int) -> np.ndarray:
         row = wrong[0]
         raise ValueError(f"{who}: lengths[{row}] is {lengths[row]}; expected 0 to {steps}, the steps of x")
     return np.array(lengths, np.int64)
+
+
+def _checkpoint_every(cell: Cell, hidden_size: int, steps: int, value: Any) -> int:
+    who, argument = type(cell).__name__, "checkpoint_every"
+    if isinstance(value, str) and value == "auto":
+        # T/k states are kept, and k states with their gates computed again: least where both parts are equal.
+        kept = sum(cell.state_shapes(hidden_size).values())
+        value = round((steps * kept / (kept + len(cell.cached) * hidden_size)) ** 0.5) or 1
+    elif isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{who}: {argument} is {value!r}; expected a number of steps, or 'auto'")
+    return min(size(who, argument, value), max(steps, 1))
 
 
 def _out(who: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -63,6 +63,7 @@ cdef extern from "fastrnn.h" nogil:
         double *number
         fr_activation *activation
         int32_t reverse
+        ptrdiff_t every
         ptrdiff_t steps
         ptrdiff_t batch
         ptrdiff_t inputs
@@ -298,7 +299,7 @@ cdef class Bound:
         self.common.packed = memory.data
         return memory
 
-    cdef Call call(self, bint back, x, lengths, bint reverse, noise, int threads):
+    cdef Call call(self, bint back, x, lengths, bint reverse, noise, every, int threads):
         cdef Call call = Call()
         cdef fr_args *a = &call.args
         cdef int i
@@ -307,6 +308,7 @@ cdef class Bound:
         a.run.threads = threads
         a.steps, a.batch = x.shape[0], x.shape[1]
         a.reverse = reverse
+        a.every = 0 if every is None else every
         a.lengths = <const int64_t *>pointer(lengths)
         fill_view(&a.x, x)
         if noise is not None:
@@ -316,9 +318,9 @@ cdef class Bound:
         call.back = back
         return call
 
-    def forward(self, *, x, lengths, reverse, noise, state0, y, state, tape_states, cached, threads):
+    def forward(self, *, x, lengths, reverse, noise, every, state0, y, state, tape_states, cached, threads):
         """A call that fills ``y``, ``state`` and the tape's arrays, which may be None."""
-        cdef Call call = self.call(False, x, lengths, reverse, noise, threads)
+        cdef Call call = self.call(False, x, lengths, reverse, noise, every, threads)
         cdef fr_args *a = &call.args
         cdef int i
         fill_view(&a.y, y)
@@ -331,13 +333,13 @@ cdef class Bound:
         call.owners = self, x, lengths, noise, state0, y, state, tape_states, cached
         return call
 
-    def backward(self, *, x, lengths, reverse, noise, tape_states, cached, dy, dstate, dx, dstate0, dparams,
-                 step_dstate, threads):
+    def backward(self, *, x, lengths, reverse, noise, every, tape_states, cached, dy, dstate, dx, dstate0,
+                 dparams, step_dstate, threads):
         """A call that fills ``dx``, ``dstate0``, ``dparams``, by name, and ``step_dstate``.
 
         All but ``x``, the tape, ``dx`` and ``dparams`` may be None, or hold None.
         """
-        cdef Call call = self.call(True, x, lengths, reverse, noise, threads)
+        cdef Call call = self.call(True, x, lengths, reverse, noise, every, threads)
         cdef fr_args *a = &call.args
         cdef int i
         fill_view(&a.dy, dy)

@@ -103,6 +103,7 @@ class PackedLayers:
 # Parameters as the functions take them: by name; packed; or checked already, as the layers keep them.
 Params = Mapping[str, Any] | Packed | _checks.Parameters
 
+CheckpointEvery = int | Literal["auto"] | None
 ForwardResult = tuple[np.ndarray, Any, Tape | None]
 BackwardResult = tuple[np.ndarray, Any, dict[str, np.ndarray]]
 BackwardEachStep = tuple[np.ndarray, Any, dict[str, np.ndarray], dict[str, np.ndarray]]
@@ -144,6 +145,7 @@ def forward(
     tape: bool = True,
     out: np.ndarray | None = None,
     noise: Noise | None = None,
+    checkpoint_every: CheckpointEvery = None,
 ) -> ForwardResult:
     """Run a cell over a batch of sequences.
 
@@ -173,6 +175,11 @@ def forward(
         for one, it may be filled in part.
     noise : cells.Noise, optional
         What was drawn at random for the pass: factors of variational dropout, and what zoneout keeps.
+    checkpoint_every : int or "auto", optional
+        Keep every k-th state in the tape, and no gates; `backward` then computes the k steps between two
+        states again before it goes back through them. Gradients have the same bits, a training step takes
+        about 4/3 of the time, and memory grows as T/k + k instead of T. Any k costs about the same time;
+        "auto" is the one of least memory, about sqrt(T/3) for an LSTM. Noise is kept whole, and used again.
 
     Returns
     -------
@@ -200,21 +207,12 @@ def forward(
     """
     on_reference, isa, threads = _config.settings()
     if on_reference:
-        plain = _plain(params)
         return reference.forward(
-            cell,
-            plain,
-            x,
-            state,
-            lengths=lengths,
-            mask=mask,
-            reverse=reverse,
-            tape=tape,
-            out=out,
-            noise=noise,
-        )
+            cell, _plain(params), x, state, lengths=lengths, mask=mask, reverse=reverse,
+            tape=tape, out=out, noise=noise, checkpoint_every=checkpoint_every,
+        )  # fmt: skip
     call, result = _forward_call(
-        cell, params, x, state, lengths, mask, reverse, tape, out, noise, isa, threads
+        cell, params, x, state, lengths, mask, reverse, tape, out, noise, checkpoint_every, isa, threads
     )
     _native.run(call)
     return result()
@@ -231,11 +229,14 @@ def _forward_call(
     tape: bool,
     out: np.ndarray | None,
     noise: Noise | None,
+    checkpoint_every: CheckpointEvery,
     isa: int,
     threads: int,
 ) -> tuple[_native.Call, Callable[[], ForwardResult]]:
     """Check the arguments of `forward`; return the call, and what gives its result after it."""
-    given = _checks.forward_arguments(cell, _plain(params), x, state, lengths, mask, out, noise)
+    given = _checks.forward_arguments(
+        cell, _plain(params), x, state, lengths, mask, out, noise, tape, checkpoint_every
+    )
     reverse = _checks.flag("forward", "reverse", reverse)
     if given.mask is not None:
         return _masked_forward_call(cell, params, given, given.mask, reverse, tape, isa, threads)
@@ -246,17 +247,19 @@ def _forward_call(
     final = tuple([np.empty((batch, width), dtype) for width in widths])
     states = cached = record = None
     if tape:
-        states = tuple([_native.empty((steps + 1, batch, width), dtype) for width in widths])
-        cached = _native.empty((steps, batch, len(cell.cached) * given.params.hidden_size), dtype)
-        record = Tape(
-            cell, given.params.arrays, given.x, given.lengths, reverse, states, cached, None, given.noise
-        )
+        kept = steps if given.every is None else -(-steps // given.every)
+        states = tuple([_native.empty((kept + 1, batch, width), dtype) for width in widths])
+        if given.every is None:
+            cached = _native.empty((steps, batch, len(cell.cached) * given.params.hidden_size), dtype)
+        arrays = given.params.arrays, given.x, given.lengths
+        record = Tape(cell, *arrays, reverse, states, cached, None, given.noise, given.every)
     bound = params.layout(isa) if isinstance(params, Packed) else _bound(cell, given.params, isa)
     call = bound.forward(
         x=given.x,
         lengths=given.lengths,
         reverse=reverse,
         noise=given.noise,
+        every=given.every,
         state0=given.state,
         y=y,
         state=final,
@@ -284,7 +287,7 @@ def _masked_forward_call(
     out, state = steps.outputs(slots, reverse), _one_or_all(given.state)
     noise = _packed_noise(steps, given.noise)
     call, packed = _forward_call(
-        cell, params, x, state, steps.counts, None, reverse, tape, out, noise, isa, threads
+        cell, params, x, state, steps.counts, None, reverse, tape, out, noise, given.every, isa, threads
     )
 
     def result() -> ForwardResult:
@@ -295,11 +298,11 @@ def _masked_forward_call(
             given.out[...] = y
             y = given.out
         if record is not None:
-            states = tuple(steps.unpack_slots(s) for s in record.states)
-            cached = steps.unpack(record.cached)
-            record = Tape(
-                cell, record.params, given.x, given.lengths, reverse, states, cached, mask, given.noise
-            )
+            states, cached, every = record.states, record.cached, record.checkpoint_every
+            if every is None:
+                states, cached = tuple(map(steps.unpack_slots, states)), steps.unpack(cached)
+            arrays = record.params, given.x, given.lengths
+            record = Tape(cell, *arrays, reverse, states, cached, mask, given.noise, every)
         return y, final, record
 
     return call, result
@@ -322,28 +325,25 @@ def forward_directions(
     tape: bool,
     outs: Sequence[np.ndarray | None],
     noises: Sequence[Noise | None],
+    checkpoint_every: CheckpointEvery,
 ) -> list[ForwardResult]:
     """`forward` over the same sequences in the first or in both directions, at once where that is faster."""
     on_reference, isa, threads = _config.settings()
     each = list(enumerate(zip(params, states, outs, noises, strict=True)))
     if on_reference:
+        options: dict[str, Any] = {
+            "lengths": lengths, "mask": mask, "tape": tape, "checkpoint_every": checkpoint_every
+        }  # fmt: skip
         return [
-            forward(
-                cell,
-                p,
-                x,
-                state,
-                lengths=lengths,
-                mask=mask,
-                reverse=bool(reverse),
-                tape=tape,
-                out=out,
-                noise=noise,
+            reference.forward(
+                cell, _plain(p), x, state, reverse=bool(reverse), out=out, noise=noise, **options
             )
             for reverse, (p, state, out, noise) in each
         ]
     prepared = [
-        _forward_call(cell, p, x, state, lengths, mask, bool(reverse), tape, out, noise, isa, threads)
+        _forward_call(
+            cell, p, x, state, lengths, mask, bool(reverse), tape, out, noise, checkpoint_every, isa, threads
+        )
         for reverse, (p, state, out, noise) in each
     ]
     _native.run(*[call for call, _ in prepared])
@@ -461,6 +461,7 @@ def _backward_call(
         lengths=tape.lengths,
         reverse=tape.reverse,
         noise=tape.noise,
+        every=tape.checkpoint_every,
         tape_states=tape.states,
         cached=tape.cached,
         dy=given.dy,
@@ -486,17 +487,11 @@ def _masked_backward_call(
 ) -> tuple[_native.Call, Callable[[], Any]]:
     """`_backward_call` with a mask: back through the steps that count alone."""
     steps, reverse = _masks.Steps(mask, tape.lengths), tape.reverse
-    packed_tape = Tape(
-        cell,
-        tape.params,
-        steps.pack(tape.x),
-        steps.counts,
-        reverse,
-        tuple(steps.pack_slots(s, reverse) for s in tape.states),
-        steps.pack(tape.cached),
-        None,
-        _packed_noise(steps, tape.noise),
-    )
+    states, cached, every = tape.states, tape.cached, tape.checkpoint_every
+    if every is None:
+        states, cached = tuple(steps.pack_slots(s, reverse) for s in states), steps.pack(cached)
+    x, noise = steps.pack(tape.x), _packed_noise(steps, tape.noise)
+    packed_tape = Tape(cell, tape.params, x, steps.counts, reverse, states, cached, None, noise, every)
     slots = None if given.dy is None else steps.collect(given.dy, reverse)  # the gradient of those of h
     dy = None if slots is None else steps.outputs(slots, reverse)
     call, packed = _backward_call(

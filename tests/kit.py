@@ -53,7 +53,7 @@ def flat(value):
     if isinstance(value, np.ndarray):
         return [value]
     if isinstance(value, reference.Tape):
-        return [*value.states, value.cached]
+        return flat([*value.states, value.cached])
     if isinstance(value, dict):
         value = [value[key] for key in sorted(value)]
     return [array for item in value for array in flat(item)]

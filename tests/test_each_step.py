@@ -60,6 +60,7 @@ def test_a_slot_has_the_gradient_of_the_state_where_the_sequence_is_cut(cell, re
             assert_same_bits(got, [d[0] for d in flat([expected])])
     first = lengths if reverse else 0
     assert_same_bits([d[first, np.arange(4)] for d in dstates.values()], flat([dstate0]))
+    assert_same_bits(dstates, run(case, reference)[1][3])
 
 
 @pytest.mark.parametrize("on", ["native", "reference"])

@@ -98,6 +98,11 @@ class RecurrentTape(Tape):
         self.check_not_consumed()
         return self.passes[at]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the states and gates of all layers."""
+        return sum(tape.nbytes for tape in self.passes)
+
     def check_not_consumed(self) -> None:
         """Refuse a tape that ``backward(..., consume=True)`` freed, or began to."""
         if len(self.passes) < self.module.num_layers * (1 + self.module.bidirectional):
@@ -387,6 +392,7 @@ class Recurrent(Module):
         *,
         lengths: Sequence[int] | None = None,
         mask: np.ndarray | None = None,
+        checkpoint_every: functional.CheckpointEvery = None,
     ) -> tuple[np.ndarray, State, RecurrentTape]:
         """Return the output, the state after the last step, and the tape: training, with dropout.
 
@@ -396,6 +402,10 @@ class Recurrent(Module):
         ----------
         x, state, lengths, mask
             As for calling the layer.
+        checkpoint_every : int or "auto", optional
+            For long sequences: keep every k-th state and no gates, and let `backward` compute the steps
+            between again. The gradients have the same bits. "auto" takes the least memory, and any k about
+            the same time: see `fastrnn.functional.forward`. Each layer's input is kept as ever.
 
         Returns
         -------
@@ -412,7 +422,9 @@ class Recurrent(Module):
         x, unbatched = self._time_major(x)
         mask = self._step_mask(mask, x.shape[:2], unbatched)
         learned = self._learned(state)
-        y, state, passes, kept = self._run(x, state, lengths, mask, unbatched, training=True)
+        y, state, passes, kept = self._run(
+            x, state, lengths, mask, unbatched, training=True, checkpoint_every=checkpoint_every
+        )
         tape = RecurrentTape(self, self.version, (), unbatched, passes, tuple(kept), learned)
         return self._as_given(y, unbatched), state, tape
 
@@ -461,6 +473,7 @@ class Recurrent(Module):
         mask: np.ndarray | None,
         unbatched: bool,
         training: bool,
+        checkpoint_every: functional.CheckpointEvery = None,
     ) -> tuple[np.ndarray, State, list[Any], list[Kept]]:
         """Walk layers and directions with x (T, B, I); return y (T, B, D*P), state, tapes, what was kept."""
         steps, batch, _ = x.shape
@@ -487,6 +500,7 @@ class Recurrent(Module):
                 tape=training,
                 outs=[None if out is None else out[..., d * width : (d + 1) * width] for d in directions],
                 noises=[self._noise(steps, batch) if training else None for _ in directions],
+                checkpoint_every=checkpoint_every,
             )
             passes += [tape for _, _, tape in results]
             last += [self._split(after) for _, after, _ in results]

@@ -18,7 +18,7 @@ first one the gradient of ``zx``. ``rec`` is the operand of the recurrent produc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -41,9 +41,12 @@ def forward(
     tape: bool = True,
     out: np.ndarray | None = None,
     noise: Noise | None = None,
+    checkpoint_every: int | Literal["auto"] | None = None,
 ) -> tuple[np.ndarray, Any, Tape | None]:
     """Run a cell over time: the same arguments and bits as `fastrnn.functional.forward`."""
-    given = _checks.forward_arguments(cell, params, x, state, lengths, mask, out, noise)
+    given = _checks.forward_arguments(
+        cell, params, x, state, lengths, mask, out, noise, tape, checkpoint_every
+    )
     equations, params, dtype = EQUATIONS[cell.name], _with_biases(given.params), given.params.dtype
     (steps, batch, _), x = given.x.shape, given.x
     valid, held = _counted(steps, batch, given.lengths, given.mask)
@@ -81,10 +84,12 @@ def forward(
     final = _one_or_all([s[last, rows] for s in states])
     if not tape:
         return y, final, None
-    record = Tape(
-        cell, given.params.arrays, x, given.lengths, reverse, states, cached, given.mask, given.noise
-    )
-    return y, final, record
+    arrays, drawn = (given.params.arrays, x, given.lengths), (given.mask, given.noise)
+    if given.every is None:
+        return y, final, Tape(cell, *arrays, reverse, states, cached, *drawn)
+    kept, every = _checkpoints(valid, given.every, given.mask is not None)
+    states = tuple(s[kept, rows] for s in states)
+    return y, final, Tape(cell, *arrays, reverse, states, None, *drawn, every)
 
 
 def backward(
@@ -97,9 +102,13 @@ def backward(
     consume: bool = False,
     each_step: bool = False,
 ) -> tuple[Any, ...]:
-    """Run a cell back through time: the same arguments and bits as `fastrnn.functional.backward`."""
+    """Run a cell back through time: the same arguments and bits as `fastrnn.functional.backward`.
+
+    Of a tape with checkpoints the whole is computed again first: here memory is not bounded.
+    """
     given = _checks.backward_arguments(cell, params, tape, dy, dstate)
     each_step = _checks.flag("backward", "each_step", each_step)
+    recorded, tape = tape, _whole(cell, given.params, tape)
     equations, params, dtype = EQUATIONS[cell.name], _with_biases(given.params), given.params.dtype
     steps, batch, _ = tape.x.shape
     valid, held = _counted(steps, batch, tape.lengths, tape.mask)
@@ -147,7 +156,7 @@ def backward(
         for slots in dstates.values():
             slots[t + shift[0], held[t]] = slots[t + shift[1], held[t]]
     if consume:
-        tape.release()
+        recorded.release()
     result = dx, _one_or_all(carry), {n: grads[n] for n in given.params.arrays}
     return (*result, dstates) if each_step else result
 
@@ -193,6 +202,27 @@ def _divided(cell, noise, t, b, d):
 
 def _united(dbefore, kept):
     return [d if k is None else flush(d + k) for d, k in zip(dbefore, kept, strict=True)]
+
+
+def _whole(cell, params, tape):
+    """The tape with the states and gates of every step."""
+    if tape.checkpoint_every is None:
+        return tape
+    state = _one_or_all([s[-1 if tape.reverse else 0] for s in tape.states])
+    options = {"lengths": tape.lengths, "mask": tape.mask, "reverse": tape.reverse, "noise": tape.noise}
+    return forward(cell, params, tape.x, state, **options)[2]
+
+
+def _checkpoints(valid, every, masked):
+    """The slots after every so many steps that count, (S+1, B), and that number: at most all steps."""
+    batch = valid.shape[1]
+    before = np.concatenate((np.zeros((1, batch), int), np.cumsum(valid, axis=0)))
+    counts = before[-1]
+    steps = counts.max(initial=0) if masked else len(valid)
+    every = min(every, max(int(steps), 1))
+    kept = np.minimum(np.append(np.arange(0, steps, every), steps)[:, None], counts)
+    slots = [np.searchsorted(before[:, b], kept[:, b]) for b in range(batch)]
+    return np.reshape(slots, (batch, len(kept))).astype(int).T, every
 
 
 def _with_biases(params):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -29,10 +30,14 @@ class Tape:
         One for each of ``cell.states``. Forward, slot t+1 is the state after step t of the input, slot 0 the
         initial state. With reverse, slot t is the state after step t, slot ``lengths[b]`` the initial state
         of row b. Slots past ``lengths[b]`` are 0. A masked step repeats the state before it.
-    cached : ndarray, (T, B, C*H)
+    cached : ndarray, (T, B, C*H), or None
         The arrays of ``cell.cached`` side by side, 0 past a length and at masked steps.
     noise : Noise or None
         What was drawn at random for the pass.
+    checkpoint_every : int, optional
+        With k, ``states`` are (T/k rounded up + 1, B, width) and hold every k-th of these slots only: slot j
+        is slot ``min(j*k, lengths[b])``; ``cached`` is None. With a mask, T and the lengths are those of the
+        steps that count. Backward computes what is missing again.
 
     Examples
     --------
@@ -40,7 +45,9 @@ class Tape:
     >>> tape.gates["f"].mean(axis=(0, 1))       # how open each forget gate was   # doctest: +SKIP
     """
 
-    __slots__ = ("cached", "cell", "lengths", "mask", "noise", "params", "reverse", "states", "x")
+    __slots__ = (
+        "cached", "cell", "checkpoint_every", "lengths", "mask", "noise", "params", "reverse", "states", "x"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -50,9 +57,10 @@ class Tape:
         lengths: np.ndarray | None,
         reverse: bool,
         states: tuple[np.ndarray, ...],
-        cached: np.ndarray,
+        cached: np.ndarray | None,
         mask: np.ndarray | None = None,
         noise: Noise | None = None,
+        checkpoint_every: int | None = None,
     ) -> None:
         self.cell = cell
         self.params = params
@@ -62,13 +70,14 @@ class Tape:
         self.noise = noise
         self.reverse = reverse
         self.states = tuple(map(_read_only, states))
-        self.cached = _read_only(cached)
+        self.cached: Any = None if cached is None else _read_only(cached)
+        self.checkpoint_every = checkpoint_every
 
     @property
     def gates(self) -> Mapping[str, np.ndarray]:
         """Gate activations by name, (T, B, H), time as in the input; 0 past a length and where masked."""
-        names = self.cell.cached
-        blocks = np.split(self.cached, len(names), axis=-1) if names else ()
+        names, cached = self.cell.cached, self._every_step("gates", self.cached)
+        blocks = np.split(cached, len(names), axis=-1) if names else ()
         gates = dict(zip(names, blocks, strict=True))
         equations = EQUATIONS[self.cell.name]
         if hasattr(equations, "gates"):
@@ -93,8 +102,21 @@ class Tape:
         reverse: there stands the initial state.
         """
         steps = slice(None, -1) if self.reverse else slice(1, None)
-        states = (array[steps] for array in self.states)
+        states = (array[steps] for array in self._every_step("state", self.states))
         return MappingProxyType(_ByName("state", self.cell, zip(self.cell.states, states, strict=True)))
+
+    def _every_step(self, what: str, arrays: Any) -> Any:
+        if self.checkpoint_every is not None:
+            raise ValueError(
+                f"tape.{what}: forward ran with checkpoint_every={self.checkpoint_every}, so this tape keeps "
+                f"every {self.checkpoint_every}th state and no gates; to look inside, run forward without it"
+            )
+        return arrays
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the states and gates; x, noise and all else that it refers to is not counted."""
+        return sum(a.nbytes for a in (*self.states, self.cached) if a is not None)
 
     @property
     def consumed(self) -> bool:
@@ -110,7 +132,8 @@ class Tape:
         if self.consumed:
             return f"Tape({self.cell}, consumed)"
         steps, batch, _ = self.x.shape
-        return f"Tape({self.cell}, T={steps}, B={batch}, dtype={self.cached.dtype})"
+        every = "" if self.checkpoint_every is None else f", checkpoint_every={self.checkpoint_every}"
+        return f"Tape({self.cell}, T={steps}, B={batch}, dtype={self.x.dtype}{every})"
 
 
 class _ByName(dict[str, np.ndarray]):

@@ -197,6 +197,20 @@ static void give_tape(call *c)
         a->tape_cached = guarded((size_t)(a->steps * a->batch * c->cached) * element);
 }
 
+/* Factors of h; what h keeps, drawn; the part that c keeps. */
+static void give_noise(call *c)
+{
+    fr_args *a = &c->a;
+    const ptrdiff_t n = a->steps * a->batch * c->width[0];
+    uint8_t *keep = guarded((size_t)n);
+    for (ptrdiff_t i = 0; i < n; i++)
+        keep[i] = random_bits() >> 24 < 64;
+    a->recurrent = values(a->batch * a->outputs, 2.0);
+    a->keep[0] = keep;
+    a->zoneout[0] = 0.25;
+    a->zoneout[1] = c->states > 1 ? 0.4 : 0.0;
+}
+
 static void take_forward(const call *c)
 {
     const fr_args *a = &c->a;
@@ -222,10 +236,39 @@ static void take_backward(const call *c)
         take(a->dparam[i], c->size[i]);
 }
 
+/* Both passes with a tape of every `every`-th state: what backward gives with all of it. */
+static void run_checkpoints(call *c, ptrdiff_t every)
+{
+    fr_args *a = &c->a;
+    const uint64_t before = digest;
+    uint64_t digests[2];
+    for (int kept = 0; kept < 2; kept++) {
+        if (kept) {
+            a->every = every;
+            a->tape_cached = NULL;
+            for (int i = 0; i < c->states; i++)
+                a->tape_state[i] = guarded((size_t)(((a->steps + every - 1) / every + 1) * a->batch * c->width[i])
+                                           * element);
+            check(fr_forward(a));
+        }
+        check(fr_backward(a));
+        digest = before;
+        take(a->y.data, a->steps * a->batch * a->outputs);
+        for (int i = 0; i < c->states; i++)
+            take(a->state[i], a->batch * c->width[i]);
+        take_backward(c);
+        digests[kept] = digest;
+    }
+    if (digests[0] != digests[1])
+        fail("a tape of some states differs from one of all");
+}
+
 static void run_cell(const variant *v, shape s, uint64_t seed)
 {
     begin(seed);
     call c = make_call(v, s);
+    if (seed % 2)
+        give_noise(&c);
     check(fr_forward(&c.a));                            /* without a tape */
     take_forward(&c);
     give_tape(&c);
@@ -236,8 +279,7 @@ static void run_cell(const variant *v, shape s, uint64_t seed)
     free(packed);
     c.a.packed = NULL;
     take_forward(&c);
-    check(fr_backward(&c.a));
-    take_backward(&c);
+    run_checkpoints(&c, 1 + (ptrdiff_t)(seed % 5) * (ptrdiff_t)(seed % 7));
     printf("%s %s T=%td B=%td I=%td H=%td%s%s%s %016llx\n", dtypes[run.dtype], v->name, s.T, s.B, s.I, s.H,
            s.reverse ? " reverse" : "", s.ragged ? " ragged" : "", s.biases ? "" : " no-bias",
            (unsigned long long)digest);

@@ -22,6 +22,7 @@ def forward_call(name):
 CALLS = {
     **{f"forward {name}": lambda name=name: forward_call(name) for name in CELLS},
     **{f"both {name}": lambda name=name: compute(GIVEN[name]) for name in CELLS},
+    **{f"checkpoints {name}": lambda name=name: compute(GIVEN[name], True, 2) for name in CELLS},
     "linear": lambda: functional.linear(X, W),
     "linear_backward": lambda: functional.linear_backward(X, W, DY),
 }

@@ -19,12 +19,15 @@ before = {name: array.tobytes() for name, array in params.items()}
 y, _, tape = functional.forward(cell, params, x)
 rows = np.broadcast_to(x[0], (3000, *x[0].shape)).reshape(-1, 64)
 wide = np.ones((2000, 64), np.float32)
+_, _, sparse = functional.forward(cell, params, x, checkpoint_every=20)
 both = nn.LSTM(64, 128, bidirectional=True)
 both_y, _, both_tape = both.forward(x)
 calls = {
     "forward": lambda: functional.forward(cell, params, x, tape=False),
     "frozen": lambda: nn.LSTM(64, 128).freeze()(x),
     "backward": lambda: functional.backward(cell, params, tape, y),
+    "checkpoints": lambda: functional.forward(cell, params, x, checkpoint_every=20),
+    "checkpoints back": lambda: functional.backward(cell, params, sparse, y),
     "directions": lambda: nn.LSTM(64, 128, bidirectional=True)(x),
     "directions back": lambda: both.backward(both_tape, both_y),
     "linear": lambda: functional.linear(rows, wide),
@@ -60,7 +63,19 @@ def interrupt(call, threads):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("call", ["forward", "frozen", "backward", "directions", "directions back", "linear"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "forward",
+        "frozen",
+        "backward",
+        "checkpoints",
+        "checkpoints back",
+        "directions",
+        "directions back",
+        "linear",
+    ],
+)
 def test_ctrl_c_ends_a_long_call_within_a_fifth_of_a_second(call, threads):
     # A busy machine may delay one try; a call that does not look would delay all of them by seconds.
     assert min(interrupt(call, threads) for _ in range(2)) < 0.2

@@ -50,12 +50,13 @@ def one_or_all(states):
     return states if len(states) > 1 else states[0]
 
 
-def compute(case, reverse=False):
+def compute(case, reverse=False, checkpoint_every=None):
     """All arrays that forward and backward give, by name."""
     cell, params = case["cell"], case["params"]
     y, state, tape = functional.forward(
-        cell, params, case["x"], one_or_all(case["state"]), lengths=case["lengths"], reverse=reverse
-    )
+        cell, params, case["x"], one_or_all(case["state"]), lengths=case["lengths"], reverse=reverse,
+        checkpoint_every=checkpoint_every,
+    )  # fmt: skip
     dx, dstate, dparams = functional.backward(cell, params, tape, case["dy"], one_or_all(case["dstate"]))
     result = {"y": y, "dx": dx, **{f"d{name}": array for name, array in dparams.items()}}
     for name, arrays in {"state": state, "dstate": dstate}.items():
