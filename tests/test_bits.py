@@ -1,6 +1,7 @@
 """The same bits: native kernels and reference, and everything that follows from it (docs/numerics.md).
 
-FASTRNN_BIT_CASES=100000 pytest tests/test_bits.py -k random runs that many random cases (hours)
+FASTRNN_BIT_CASES=10000 pytest --timeout=0 tests/test_bits.py -k random runs that many random cases of any
+cell (a quarter of an hour)
 """
 
 import contextlib
@@ -22,6 +23,7 @@ from kit import (
     make_case,
     one,
 )
+from strategies import any_cell, cases
 
 import fastrnn
 from fastrnn import _native, cells, functional, nn, reference
@@ -31,48 +33,6 @@ every_cell = pytest.mark.parametrize("cell", CELLS, ids=str)
 every_isa = pytest.mark.parametrize("isa", ISAS)
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 both_directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-
-
-@st.composite
-def activations(draw):
-    """Any activation, with numbers of its own and more often than not with 0 or 1 among them."""
-    given = draw(st.sampled_from(ACTIVATIONS))
-    number = st.sampled_from([0.0, 1.0, -1.0]) | st.floats(-3, 3)
-    numbers = [n for n in ("alpha", "beta") if getattr(given, n) is not None]
-    return replace(given, **{n: draw(number) for n in numbers})
-
-
-def any_cell(hidden):
-    limit = st.none() | st.floats(0.1, 3)
-    return st.one_of(
-        st.sampled_from([cell for cell in CELLS if cell != cells.LSTM(3)]),
-        st.integers(1, hidden).map(lambda size: cells.LSTM(proj_size=size)),
-        st.builds(cells.RNN, activations(), limit),
-    )
-
-
-@st.composite
-def cases(draw):
-    edge = st.sampled_from([1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33])
-    hidden = draw(edge | st.integers(1, 40))
-    inputs = draw(edge | st.integers(1, 40) | st.sampled_from([127, 128, 129, 130, 257]))
-    steps = draw(st.integers(0, 5) | st.sampled_from([1, 2, 9]))
-    batch = draw(st.integers(0, 8) | st.sampled_from([1, 1, 13, 15, 29]))
-    cell = draw(any_cell(hidden))
-    lengths = draw(st.none() | st.lists(st.integers(0, steps), min_size=batch, max_size=batch))
-    return make_case(
-        cell, steps, batch, inputs, hidden,
-        draw(st.sampled_from([np.float32, np.float64])),
-        seed=draw(st.integers(0, 2**32 - 1)),
-        lengths=None if lengths is None else np.array(lengths, np.int64),
-        reverse=draw(st.booleans()),
-        bias=draw(st.booleans()),
-        scale=draw(st.sampled_from([1e-20, 0.1, 1.0, 1.0, 10.0])),
-        states=draw(st.booleans()),
-        dy=draw(st.booleans()),
-        special=draw(st.sampled_from([False, False, True])),
-        counting=draw(st.sampled_from([None, None, None, 0.0, 0.3, 0.7, 1.0])),
-    )  # fmt: skip
 
 
 # Operations of a window of the time loop; 0: many, as the clock says.
@@ -97,14 +57,15 @@ def test_random_cases_equal_the_reference(case, isa, threads, window):
 
 @settings(max_examples=max(1, CASES // 10))
 @given(
-    cell=st.sampled_from(CELLS), isa=st.sampled_from(ISAS), threads=st.integers(1, 4),
+    cell=any_cell(6), isa=st.sampled_from(ISAS), threads=st.integers(1, 4),
     seed=st.integers(0, 2**32 - 1), num_layers=st.integers(1, 3), data=st.data(),
 )  # fmt: skip
 def test_random_layers_equal_the_reference(cell, isa, threads, seed, num_layers, data):
     """Layers with every option at once: masks, dropouts, learned states, directions."""
     chance, flag = st.sampled_from([0.0, 0.0, 0.3, 1.0]), st.booleans()
     options = {"dropout": data.draw(chance) if num_layers > 1 else 0.0}
-    options |= {name: data.draw(chance) for name in ("input_dropout", "weight_dropout")}
+    options["input_dropout"] = data.draw(chance)
+    options["weight_dropout"] = data.draw(chance) if "w_hh" in cell.parameters else 0.0
     options |= {name: data.draw(flag) for name in ("bias", "batch_first", "bidirectional", "learn_state")}
     options["dtype"] = data.draw(st.sampled_from([np.float32, np.float64]))
     rng = np.random.default_rng(seed)
@@ -129,6 +90,71 @@ def test_random_layers_equal_the_reference(cell, isa, threads, seed, num_layers,
         expected = run()
     with fastrnn.isa(isa), fastrnn.num_threads(threads):
         assert_same_bits(run(), expected, f"{cell} {options} {arguments} {shape} {isa} {threads} {seed}")
+
+
+@settings(max_examples=max(1, CASES // 5))
+@given(
+    cell=any_cell(9), isa=st.sampled_from(ISAS), threads=st.integers(1, 2), data=st.data(),
+    dtype=st.sampled_from([np.float32, np.float64]), seed=st.integers(0, 2**32 - 1), reverse=st.booleans(),
+    value=st.sampled_from([np.nan, np.inf, -np.inf]), ragged=st.booleans(), masked=st.booleans(),
+)  # fmt: skip
+def test_nan_in_random_cells_reaches_its_row_from_its_step_on(
+    cell, isa, threads, data, dtype, seed, reverse, value, ragged, masked
+):
+    """In y and the states. Nor does an infinity reach another row, nor either of them another row's dx."""
+    steps, batch, inputs = 5, 4, 3
+    rng = np.random.default_rng(seed)
+    case = make_case(
+        cell, steps, batch, inputs, data.draw(st.integers(1, 20)), dtype, seed=seed, reverse=reverse,
+        lengths=rng.integers(0, steps + 1, batch) if ragged else None, counting=0.7 if masked else None,
+    )  # fmt: skip
+    t, b, k = (data.draw(st.integers(0, n - 1)) for n in (steps, batch, inputs))
+    x = case.x.copy()
+    x[t, b, k] = value
+
+    lengths = np.full(batch, steps) if case.lengths is None else case.lengths
+    inside = np.arange(steps) < lengths[b]
+    counts = t < lengths[b] and (case.mask is None or case.mask[t, b])
+    after = np.arange(steps) <= t if reverse else np.arange(steps) >= t
+    with fastrnn.isa(isa), fastrnn.num_threads(threads):
+        y, state, dx, dstate, _ = parts(case)
+        y1, state1, dx1, dstate1, _ = parts(replace(case, x=x))
+    if not counts:
+        assert_same_bits([y1, state1, dx1, dstate1], [y, state, dx, dstate], f"{case} {t} {b} {k}")
+        return
+    if np.isnan(value):
+        assert np.isnan(y1[after & inside, b]).all(), f"{case} {t} {b} {k}"
+        assert all(np.isnan(s[b]).all() for s in state1), f"{case} {t} {b} {k}"
+    assert_same_bits(y1[~(after & inside), b], y[~(after & inside), b], f"{case} {t} {b} {k}")
+    others = np.arange(batch) != b
+    assert_same_bits(
+        [a[:, others] for a in (y1, dx1)] + [s[others] for s in state1 + dstate1],
+        [a[:, others] for a in (y, dx)] + [s[others] for s in state + dstate],
+        f"{case} {t} {b} {k}",
+    )
+
+
+@settings(max_examples=max(1, CASES // 10))
+@given(
+    cell=any_cell(9), isa=st.sampled_from(ISAS), dtype=st.sampled_from([np.float32, np.float64]),
+    seed=st.integers(0, 2**32 - 1), hidden=st.integers(1, 20), reverse=st.booleans(), data=st.data(),
+)  # fmt: skip
+def test_small_values_in_random_cells_are_stored_as_zero(cell, isa, dtype, seed, hidden, reverse, data):
+    """States and what is carried back are +0 below 2^-100; arguments around the thresholds keep the bits."""
+    stored = -100 if dtype == np.float32 else -900
+    case = make_case(cell, 4, 3, 5, hidden, dtype, seed=seed, reverse=reverse)
+    rng = np.random.default_rng(seed)
+    vectors = [a for a in case.params.values() if a.ndim == 1]
+    for arrays in ([case.x], case.state, [case.dy], case.dstate, vectors):
+        limit = data.draw(st.sampled_from([stored, -63 if dtype == np.float32 else -511, 0]))
+        for array in arrays:
+            array *= np.exp2(limit + rng.integers(-3, 4, array.shape)).astype(dtype)
+    with fastrnn.isa(isa):
+        _, state, _, dstate, _ = parts(case)
+        assert_native_equals_reference(case, isa, 2)
+    for array in (*state, *dstate):
+        assert not np.signbit(array[array == 0]).any(), case
+        assert (np.abs(array[array != 0]) >= 2.0**stored).all(), case
 
 
 # Shapes at which each way through the kernels is taken: more rows than a chunk and no whole blocks of them;
@@ -313,9 +339,8 @@ def ragged(cell, seed=0, dtype=np.float32, reverse=False):
 
 def parts(case):
     """y, final state, dx, dstate0 and the gradients, apart."""
-    y, state, tape = functional.forward(
-        case.cell, case.params, case.x, one(case.state), lengths=case.lengths, reverse=case.reverse
-    )
+    options = {"lengths": case.lengths, "mask": case.mask, "reverse": case.reverse}
+    y, state, tape = functional.forward(case.cell, case.params, case.x, one(case.state), **options)
     dx, dstate0, grads = functional.backward(case.cell, case.params, tape, case.dy, one(case.dstate))
     return y, flat([state]), dx, flat([dstate0]), grads
 

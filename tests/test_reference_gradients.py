@@ -1,14 +1,22 @@
-"""Backward of the reference against central differences of its forward, in float64."""
+"""Backward of the reference against central differences of forward, in float64.
+
+FASTRNN_GRADIENT_CASES=3000 pytest --timeout=0 tests/test_reference_gradients.py -k random takes that many
+random cells (minutes)
+"""
 
 import itertools
+import os
 from dataclasses import replace
 from math import fsum
 
 import numpy as np
 import pytest
-from kit import ACTIVATIONS
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from kit import ACTIVATIONS, flat, make_case, one
+from strategies import any_cell
 
-from fastrnn import cells, reference
+from fastrnn import cells, functional, reference
 
 PLAIN = [cells.RNN(), cells.RNN("relu"), cells.LSTM(), cells.LSTM(1), cells.GRU(), cells.GRU("before")]
 OTHERS = [
@@ -104,6 +112,66 @@ def assert_gradients_are_those_of_central_differences(cell, lengths=None, revers
         np.testing.assert_allclose(
             gradient, differences(loss, array), rtol=1e-6, atol=1e-8 * scale, err_msg=name
         )
+
+
+def loss_of(case):
+    """The sum over y and the final states, each times its gradient, by the native kernels: they have the
+    reference's bits (test_bits.py), and are fast. And the largest of its terms."""
+    y, state, _ = functional.forward(
+        case.cell, case.params, case.x, one(case.state),
+        lengths=case.lengths, mask=case.mask, reverse=case.reverse, tape=False,
+    )  # fmt: skip
+    terms = [(a * d).ravel() for a, d in zip(flat([y, state]), [case.dy, *case.dstate], strict=True)]
+    return fsum(np.concatenate(terms)), max(np.abs(t).max(initial=0) for t in terms)
+
+
+def one_sided_differences(case, array):
+    """Differences to the left and to the right of every element of array, (2, n)."""
+    found, (here, _) = [], loss_of(case)
+    for k in np.ndindex(array.shape):
+        kept = array[k]
+        array[k] = kept - EPS
+        left = here - loss_of(case)[0]
+        array[k] = kept + EPS
+        found.append((left, loss_of(case)[0] - here))
+        array[k] = kept
+    return np.array(found).reshape(-1, 2).T / EPS
+
+
+@settings(max_examples=int(os.environ.get("FASTRNN_GRADIENT_CASES", "200")))
+@given(
+    cell=any_cell(2), seed=st.integers(0, 2**32 - 1), reverse=st.booleans(), bias=st.booleans(),
+    lengths=st.sampled_from([None, LENGTHS]), counting=st.sampled_from([None, None, 0.6]),
+)  # fmt: skip
+def test_gradients_of_random_cells_are_those_of_central_differences(
+    cell, seed, reverse, bias, lengths, counting
+):
+    """Elements whose differences to the left and to the right disagree stand at a kink, or where minLSTM's
+    f + i is all but 0, and are left out; where they are many, the case is drawn anew."""
+    case = make_case(
+        cell, STEPS, BATCH, INPUTS, HIDDEN, np.float64,
+        seed=seed, lengths=lengths, reverse=reverse, bias=bias, counting=counting,
+    )  # fmt: skip
+    options = {"lengths": lengths, "mask": case.mask, "reverse": reverse}
+    _, _, tape = reference.forward(cell, case.params, case.x, one(case.state), **options)
+    dx, dstate, dparams = reference.backward(cell, case.params, tape, case.dy, one(case.dstate))
+    pairs = {"x": (case.x, dx)}
+    pairs |= {n: (case.params[n], dparams[n]) for n in case.params}
+    pairs |= {f"{n} of state": p for n, *p in zip(cell.states, case.state, flat([dstate]), strict=True)}
+    size = max(1.0, loss_of(case)[1])
+    smooth = elements = 0
+    for name, (array, gradient) in pairs.items():
+        left, right = one_sided_differences(case, array)
+        compared = np.abs(right - left) <= 1e-4 * np.maximum(size, np.abs(left))
+        smooth, elements = smooth + compared.sum(), elements + compared.size
+        np.testing.assert_allclose(
+            gradient.ravel()[compared],
+            (left + right)[compared] / 2,
+            rtol=1e-6,
+            atol=1e-8 * size,
+            err_msg=name,
+        )
+    assume(smooth >= 0.9 * elements)
 
 
 @pytest.mark.parametrize("shape", [(4, 3), (2, 2, 3)])
