@@ -86,11 +86,16 @@ class Case:
     dy: np.ndarray | None
     dstate: tuple | None
     mask: np.ndarray | None = None
+    noise: cells.Noise | None = None
+
+    @property
+    def options(self):
+        """The optional arguments of a forward pass."""
+        return {"lengths": self.lengths, "mask": self.mask, "reverse": self.reverse, "noise": self.noise}
 
     def run(self, module: Any = functional):
         """Everything both passes return, flat; `module` is functional or reference."""
-        options = {"lengths": self.lengths, "mask": self.mask, "reverse": self.reverse}
-        forward = module.forward(self.cell, self.params, self.x, one(self.state), **options)
+        forward = module.forward(self.cell, self.params, self.x, one(self.state), **self.options)
         return flat(forward) + flat(
             module.backward(self.cell, self.params, forward[2], self.dy, one(self.dstate))
         )
@@ -117,7 +122,8 @@ class Case:
         return (
             f"{self.cell} T={steps} B={batch} I={inputs} H={hidden} {self.x.dtype} lengths={lengths} "
             f"reverse={self.reverse} bias={'b_ih' in self.params} "
-            f"mask={None if self.mask is None else self.mask.astype(int).tolist()}"
+            f"mask={None if self.mask is None else self.mask.astype(int).tolist()} "
+            f"noise={self.noise and [n is not None for n in self.noise]}"
         )
 
 
@@ -128,12 +134,12 @@ def one(states):
 
 def make_case(
     cell, steps, batch, inputs, hidden, dtype=np.float32, *, seed=0, lengths=None, reverse=False, bias=True,
-    scale=1.0, states=True, dy=True, special=False, counting=None,
+    scale=1.0, states=True, dy=True, special=False, counting=None, recurrent=False, zoneout=False,
 ):  # fmt: skip
     """A case drawn from a seed.
 
     `special` strews zeros of both signs, subnormals, infinities and NaN; `counting` is the share of the steps
-    that a mask lets count, None: no mask.
+    that a mask lets count, None: no mask. `recurrent` and `zoneout` draw the noise of a training pass.
     """
     rng = np.random.default_rng(seed)
 
@@ -153,7 +159,7 @@ def make_case(
         if bias or not n.startswith("b_")
     }
     widths = cell.state_shapes(hidden).values()
-    return Case(
+    case = Case(
         cell=cell,
         params=params,
         x=draw(steps, batch, inputs),
@@ -164,6 +170,25 @@ def make_case(
         dstate=tuple(draw(batch, w) for w in widths) if states else None,
         mask=None if counting is None else rng.random((steps, batch)) < counting,
     )
+    if recurrent or zoneout:
+        case.noise = draw_noise(cell, case, rng, recurrent=recurrent, zoneout=zoneout)
+    return case
+
+
+def draw_noise(cell, case, rng, *, recurrent, zoneout):
+    """The noise of a training pass: recurrent dropout, and zoneout where the cell has it."""
+    steps, batch, _ = case.x.shape
+    hidden = cell.sizes(case.params)[1]
+    factors = kept = None
+    if recurrent:
+        factors = (rng.random((batch, cell.output_size(hidden))) < 0.5).astype(case.x.dtype) * 2
+    if zoneout and cell.zoneout:
+        widths = list(cell.state_shapes(hidden).values())
+        kept = tuple(
+            rng.random((steps, batch, w)) < p if p else None
+            for p, w in zip(cell.zoneout, widths, strict=False)
+        )
+    return cells.Noise(factors, kept)
 
 
 def assert_native_equals_reference(case, isa, threads):

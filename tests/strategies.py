@@ -8,11 +8,6 @@ from kit import ACTIVATIONS, make_case
 
 from fastrnn import cells
 
-CLASSES = [
-    cell
-    for cell in map(vars(cells).get, cells.__all__)
-    if isinstance(cell, type) and issubclass(cell, cells.Cell) and cell not in (cells.Cell, cells.Gated)
-]
 # Those with kernels of their own, which many options would hide.
 PLAIN = [cells.RNN(), cells.RNN("relu"), cells.LSTM(), cells.GRU(), cells.GRU("before")]
 
@@ -33,10 +28,12 @@ def options_of(cell, hidden):
     """
     gates = getattr(cell, "usual", ())
     limit, flag = st.floats(0.1, 3), st.booleans()
+    chance = st.sampled_from([0.0, 0.5, 1.0]) | st.floats(0, 1)
     values = {
         "activation": activations(),
         "activations": some(dict.fromkeys(gates, activations())),
         "clip": limit,
+        "zoneout": chance | st.tuples(chance, chance) if cell is cells.LSTM else chance,
         "cell_clip": limit,
         "proj_size": st.integers(0, hidden),
         "reset": st.sampled_from(["after", "before"]),
@@ -61,7 +58,7 @@ def some(draw, strategies):
 @st.composite
 def any_cell(draw, hidden):
     """Any cell with any of its options, but for what its constructor refuses."""
-    cell = draw(st.sampled_from([*CLASSES, *[cells.LSTM] * 3, cells.GRU, *PLAIN]))
+    cell = draw(st.sampled_from([*cells.kinds().values(), *[cells.LSTM] * 3, cells.GRU, *PLAIN]))
     if cell in PLAIN:
         return cell
     options = draw(some(options_of(cell, hidden)))
@@ -93,4 +90,6 @@ def cases(draw):
         dy=draw(st.booleans()),
         special=draw(st.sampled_from([False, False, True])),
         counting=draw(st.sampled_from([None, None, None, 0.0, 0.3, 0.7, 1.0])),
+        recurrent=draw(st.booleans()),
+        zoneout=draw(st.booleans()),
     )  # fmt: skip

@@ -65,7 +65,8 @@ def test_random_layers_equal_the_reference(cell, isa, threads, seed, num_layers,
     chance, flag = st.sampled_from([0.0, 0.0, 0.3, 1.0]), st.booleans()
     options = {"dropout": data.draw(chance) if num_layers > 1 else 0.0}
     options["input_dropout"] = data.draw(chance)
-    options["weight_dropout"] = data.draw(chance) if "w_hh" in cell.parameters else 0.0
+    for name in ("weight_dropout", "recurrent_dropout"):
+        options[name] = data.draw(chance) if "w_hh" in cell.parameters else 0.0
     options |= {name: data.draw(flag) for name in ("bias", "batch_first", "bidirectional", "learn_state")}
     options["dtype"] = data.draw(st.sampled_from([np.float32, np.float64]))
     rng = np.random.default_rng(seed)
@@ -339,8 +340,7 @@ def ragged(cell, seed=0, dtype=np.float32, reverse=False):
 
 def parts(case):
     """y, final state, dx, dstate0 and the gradients, apart."""
-    options = {"lengths": case.lengths, "mask": case.mask, "reverse": case.reverse}
-    y, state, tape = functional.forward(case.cell, case.params, case.x, one(case.state), **options)
+    y, state, tape = functional.forward(case.cell, case.params, case.x, one(case.state), **case.options)
     dx, dstate0, grads = functional.backward(case.cell, case.params, tape, case.dy, one(case.dstate))
     return y, flat([state]), dx, flat([dstate0]), grads
 

@@ -5,7 +5,7 @@ from math import fsum
 
 import numpy as np
 import pytest
-from kit import CELLS, ISAS, assert_same_bits, flat, make_case, one
+from kit import CELLS, ISAS, assert_same_bits, draw_noise, flat, make_case, one
 
 import fastrnn
 from fastrnn import cells, functional, reference
@@ -23,21 +23,6 @@ ZONED = [
     cells.MinLSTM(zoneout=0.2),
 ]
 RECURRENT = [cell for cell in [*CELLS, *ZONED] if "w_hh" in cell.parameters]
-
-
-def noise(cell, case, rng, *, recurrent, zoneout):
-    steps, batch, _ = case.x.shape
-    hidden = cell.sizes(case.params)[1]
-    factors = kept = None
-    if recurrent:
-        factors = (rng.random((batch, cell.output_size(hidden))) < 0.5).astype(case.x.dtype) * 2
-    if zoneout:
-        widths = list(cell.state_shapes(hidden).values())
-        kept = tuple(
-            rng.random((steps, batch, w)) < p if p else None
-            for p, w in zip(cell.zoneout, widths, strict=False)
-        )
-    return cells.Noise(factors, kept)
 
 
 def everything(module, case, drawn):
@@ -59,7 +44,7 @@ def test_noise_has_the_bits_of_the_reference(cell, isa):
         dtype = (np.float32, np.float64)[k]
         case = make_case(cell, steps, batch, inputs, hidden, dtype, lengths=lengths, reverse=reverse)
         for recurrent, zoneout in ((True, False), (False, True), (True, True)):
-            drawn = noise(cell, case, rng, recurrent=recurrent, zoneout=zoneout and bool(cell.zoneout))
+            drawn = draw_noise(cell, case, rng, recurrent=recurrent, zoneout=zoneout)
             for threads in (1, 3):
                 with fastrnn.isa(isa), fastrnn.num_threads(threads):
                     got = everything(functional, case, drawn)
@@ -74,9 +59,7 @@ def test_gradients_with_noise_are_those_of_central_differences(cell, training):
     """In training of what was drawn; without it of the expectation."""
     case = make_case(cell, 4, 2, 3, 4, np.float64, seed=5)
     drawn = (
-        noise(cell, case, np.random.default_rng(1), recurrent=True, zoneout=bool(cell.zoneout))
-        if training
-        else None
+        draw_noise(cell, case, np.random.default_rng(1), recurrent=True, zoneout=True) if training else None
     )
 
     def loss():

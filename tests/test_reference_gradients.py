@@ -118,9 +118,8 @@ def loss_of(case):
     """The sum over y and the final states, each times its gradient, by the native kernels: they have the
     reference's bits (test_bits.py), and are fast. And the largest of its terms."""
     y, state, _ = functional.forward(
-        case.cell, case.params, case.x, one(case.state),
-        lengths=case.lengths, mask=case.mask, reverse=case.reverse, tape=False,
-    )  # fmt: skip
+        case.cell, case.params, case.x, one(case.state), tape=False, **case.options
+    )
     terms = [(a * d).ravel() for a, d in zip(flat([y, state]), [case.dy, *case.dstate], strict=True)]
     return fsum(np.concatenate(terms)), max(np.abs(t).max(initial=0) for t in terms)
 
@@ -142,18 +141,13 @@ def one_sided_differences(case, array):
 @given(
     cell=any_cell(2), seed=st.integers(0, 2**32 - 1), reverse=st.booleans(), bias=st.booleans(),
     lengths=st.sampled_from([None, LENGTHS]), counting=st.sampled_from([None, None, 0.6]),
+    recurrent=st.booleans(), zoneout=st.booleans(),
 )  # fmt: skip
-def test_gradients_of_random_cells_are_those_of_central_differences(
-    cell, seed, reverse, bias, lengths, counting
-):
+def test_gradients_of_random_cells_are_those_of_central_differences(cell, seed, **options):
     """Elements whose differences to the left and to the right disagree stand at a kink, or where minLSTM's
     f + i is all but 0, and are left out; where they are many, the case is drawn anew."""
-    case = make_case(
-        cell, STEPS, BATCH, INPUTS, HIDDEN, np.float64,
-        seed=seed, lengths=lengths, reverse=reverse, bias=bias, counting=counting,
-    )  # fmt: skip
-    options = {"lengths": lengths, "mask": case.mask, "reverse": reverse}
-    _, _, tape = reference.forward(cell, case.params, case.x, one(case.state), **options)
+    case = make_case(cell, STEPS, BATCH, INPUTS, HIDDEN, np.float64, seed=seed, **options)
+    _, _, tape = reference.forward(cell, case.params, case.x, one(case.state), **case.options)
     dx, dstate, dparams = reference.backward(cell, case.params, tape, case.dy, one(case.dstate))
     pairs = {"x": (case.x, dx)}
     pairs |= {n: (case.params[n], dparams[n]) for n in case.params}
