@@ -200,27 +200,29 @@ def test_dropout_of_the_inputs_is_that_of_keras(name):
     assert_close(y1, y.detach().numpy())
 
 
-@pytest.mark.parametrize("name", ["SimpleRNN", "LSTM"])
-def test_recurrent_dropout_of_keras_is_of_h_on_its_way_into_the_products(name):
-    """One mask for all steps, of h and not of c; Keras draws one for each gate of LSTM. Here step by step."""
-    cell, layer = make(name, recurrent_dropout=0.4)
+@every_cell
+@pytest.mark.parametrize("backwards", [False, True], ids=["forward", "backwards"])
+def test_recurrent_dropout_is_that_of_keras(name, backwards):
+    """One mask for all steps, of h on its way into the products; Keras draws one for each gate, here all
+    gates have the same. GRU's z * h is not masked."""
+    cell, layer = make(name, recurrent_dropout=0.4, go_backwards=backwards)
     x, states, *_ = draw_arguments(cell)
     seen = recorded(layer.cell, "get_recurrent_dropout_mask")
     layer(torch.tensor(x), training=True)
     assert_is_one_mask(seen, HIDDEN, 0.4)
-    assert not isinstance(seen[-1], list) or len(seen[-1]) == len(cell.gates)
+    assert len(seen[-1]) == len(cell.gates) if isinstance(seen[-1], list) else cell == cells.RNN()
 
-    mask = np.random.default_rng(8).integers(0, 2, (BATCH, HIDDEN)) / np.float32(1 - 0.4)
-    mask = mask.astype(np.float32)
-    each = torch.tensor(mask)
-    layer.cell.get_recurrent_dropout_mask = lambda h: [each] * 4 if name == "LSTM" else each
-    y, *_ = layer(torch.tensor(x), initial_state=[torch.tensor(s) for s in states], training=True)
-    params = ours(name, layer.get_weights())
-    for t in range(STEPS):
-        h, *rest = states
-        step, state, _ = functional.forward(cell, params, turned(x)[t : t + 1], one([h * mask, *rest]))
-        states = flat([state])
-        assert_close(step[0], y[:, t].detach().numpy())
+    factors = np.random.default_rng(8).integers(0, 2, (BATCH, HIDDEN)).astype(np.float32) / np.float32(0.6)
+    mask = torch.tensor(factors)
+    layer.cell.get_recurrent_dropout_mask = lambda h: mask if name == "SimpleRNN" else [mask] * 4
+    y, *last = layer(torch.tensor(x), initial_state=[torch.tensor(s) for s in states], training=True)
+    y1, last1, _ = functional.forward(
+        cell, ours(name, layer.get_weights()), turned(x), one(states),
+        noise=cells.Noise(recurrent=factors), reverse=backwards,
+    )  # fmt: skip
+    assert_close(turned(y1)[:, :: -1 if backwards else 1], y.detach().numpy())
+    for got, expected in zip(flat([last1]), last, strict=True):
+        assert_close(got, expected.detach().numpy())
 
 
 def test_the_forget_bias_is_that_of_keras():
