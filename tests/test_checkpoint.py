@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kit import CELLS, ISAS, assert_same_bits, make_case, one
+from kit import CELLS, ISAS, assert_same_bits, draw_noise, make_case, one
 from test_bits import LARGE, both_directions, cases, every_cell, windows, windows_of
-from test_noise import ZONED, noise
+from test_noise import ZONED
 
 import fastrnn
 from fastrnn import _native, cells, functional, nn, reference
@@ -16,7 +16,8 @@ def run(case, every, module=functional, drawn=None):
     """Everything that forward and backward return but the tape, and the tape."""
     y, state, tape = module.forward(
         case.cell, case.params, case.x, one(case.state),
-        lengths=case.lengths, mask=case.mask, reverse=case.reverse, noise=drawn, checkpoint_every=every,
+        lengths=case.lengths, mask=case.mask, reverse=case.reverse, noise=drawn or case.noise,
+        checkpoint_every=every,
     )  # fmt: skip
     result = module.backward(case.cell, case.params, tape, case.dy, one(case.dstate), each_step=True)
     return [y, state, result], tape
@@ -89,7 +90,7 @@ def test_a_segment_gets_its_noise_again(cell, isa):
     kinds = [(True, False), (False, True), (True, True)] if cell.zoneout else [(True, False)]
     for case in each:
         for recurrent, zoneout in kinds:
-            drawn = noise(cell, case, rng, recurrent=recurrent, zoneout=zoneout)
+            drawn = draw_noise(cell, case, rng, recurrent=recurrent, zoneout=zoneout)
             for threads in (1, 3):
                 hint = f"{case} {recurrent} {zoneout} isa={isa} threads={threads}"
                 with fastrnn.isa(isa), fastrnn.num_threads(threads):
@@ -102,7 +103,7 @@ def test_a_segment_gets_its_noise_again(cell, isa):
 @both_directions
 def test_the_reference_computes_the_noise_again(cell, reverse):
     case = make_case(cell, 8, 4, 3, 5, lengths=[8, 0, 3, 5], reverse=reverse, counting=0.8)
-    drawn = noise(cell, case, np.random.default_rng(1), recurrent=True, zoneout=bool(cell.zoneout))
+    drawn = draw_noise(cell, case, np.random.default_rng(1), recurrent=True, zoneout=bool(cell.zoneout))
     expected, kept = run(case, 3, reference, drawn)
     assert_same_bits(expected, run(case, None, reference, drawn)[0])
     got, tape = run(case, 3, functional, drawn)
