@@ -13,10 +13,7 @@ from fastrnn import cells, functional, nn, reference
 
 def run(case, module=functional):
     """The tape, and what backward returns."""
-    *_, tape = module.forward(
-        case.cell, case.params, case.x, one(case.state),
-        lengths=case.lengths, mask=case.mask, reverse=case.reverse,
-    )  # fmt: skip
+    *_, tape = module.forward(case.cell, case.params, case.x, one(case.state), **case.options)
     arguments = case.cell, case.params, tape, case.dy, one(case.dstate)
     return tape, module.backward(*arguments, each_step=True), module.backward(*arguments)
 
