@@ -17,7 +17,9 @@ typedef struct FN(backward_call) {
     FN(tape) tape;
     ptrdiff_t capacity;         /* rows of a chunk */
     ptrdiff_t ld;               /* from a row of slopes to the next */
+    FN(columns) columns;        /* of slopes, in H */
     T *slopes, *q, *m, *dh, *c_new;     /* of a chunk's rows, in visiting order: q, m, c_new (H), dh (P) */
+    T *seen;                    /* (B, H): what h sees of c, where c is normalised, or NULL */
     T *before[FR_MAX_STATES];   /* so are the states before their steps, where the tape is that of a segment, and rec in
                                    place of h, where it is a multiple; or NULL */
     ptrdiff_t *t, *b;           /* where they belong */
@@ -55,7 +57,7 @@ static ptrdiff_t FN(rows_back_at)(const FN(backward_call) *c, ptrdiff_t t, ptrdi
                                   FN(row) *rows)
 {
     const fr_args *a = c->a;
-    const ptrdiff_t H = a->hidden, P = a->outputs, B = a->batch, at = t - c->tape.from;
+    const ptrdiff_t H = a->hidden, P = a->outputs, B = a->batch, at = t - c->tape.from, recorded = FN(recorded)(a) * H;
     ptrdiff_t n = 0;
     for (ptrdiff_t b = b0; b < b1; b++) {
         ptrdiff_t before = (at + (a->reverse != 0)) * B + b, after = (at + !a->reverse) * B + b, i = place + n;
@@ -74,13 +76,14 @@ static ptrdiff_t FN(rows_back_at)(const FN(backward_call) *c, ptrdiff_t t, ptrdi
             row->r_prev = c->tape.state[2] + before * c->width[2];
             row->dr = c->carry[2] + b * c->width[2];
         }
-        row->cached = c->cell->cached ? c->tape.cached + (at * B + b) * c->cell->cached * H : NULL;
+        row->cached = recorded ? c->tape.cached + (at * B + b) * recorded : NULL;
         row->dy = a->dy.data ? (const T *)a->dy.data + t * a->dy.step + b * a->dy.row : NULL;
         row->dh = c->carry[0] + b * P;
         row->slopes = c->slopes + i * c->ld;
         row->q = c->q ? c->q + i * H : NULL;
         row->m = c->m ? c->m + i * H : NULL;
         row->c_new = c->c_new ? c->c_new + i * H : NULL;
+        row->seen = c->seen ? c->seen + b * H : NULL;
         row->rec = a->recurrent ? c->before[0] + i * P : row->h_prev;
         row->scale = a->recurrent ? (const T *)a->recurrent + b * P : NULL;
         row->past = c->past ? c->past + b * P : NULL;
@@ -112,10 +115,6 @@ typedef struct FN(loop_product) {
     FN(point_fn) *mid;
 } FN(loop_product);
 
-static FN(span) FN(span_of)(FN(part) part, ptrdiff_t H)
-{
-    return (FN(span)){part.count * H, part.from * H, part.weight * H};
-}
 
 static void FN(run_loop_product)(const fr_args *args, const FN(row) *rows, ptrdiff_t n, const FN(loop_product) *l)
 {
@@ -213,6 +212,27 @@ static void FN(unite)(const FN(row) *rows, ptrdiff_t n, int direct, ptrdiff_t u0
         }
 }
 
+/* The block of slopes with the gradients of a product, where that of its sum is block `from`; over_x or over a state. */
+static int FN(product_column)(const FN(backward_call) *c, int over_x, int from)
+{
+    int gate = 0;
+    if (!FN(norms)(c->a))
+        return from;
+    if (over_x)
+        return c->columns.x + from;
+    while (c->cell->h_to[gate] != from)
+        gate++;
+    return c->columns.h + gate;
+}
+
+static FN(span) FN(span_of)(const FN(backward_call) *c, FN(part) part)
+{
+    const ptrdiff_t H = c->a->hidden;
+    if (!part.count)
+        return (FN(span)){0, 0, 0};
+    return (FN(span)){part.count * H, FN(product_column)(c, 0, part.from) * H, part.weight * H};
+}
+
 /* One step of a group's member. */
 static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n, ptrdiff_t place, int back, int pu,
                           int Pu, fr_barrier *barrier)
@@ -240,6 +260,14 @@ static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n
     }
     FN(divide_rows)(a, rows, n, p0 * W, fr_min(p1 * W, H));
     FN(operands)(rows, n, o0 * W, fr_min(o1 * W, P));
+    if (FN(norms_c)(a)) {
+        if (p0 < p1)
+            cell->recall(a, rows, n, NULL, 0, p0 * W, fr_min(p1 * W, H));
+        fr_barrier_wait(barrier, Pu);
+        FN(normal_backward_late)(a, rows, n, p0 * W, fr_min(p1 * W, H));
+        fr_barrier_wait(barrier, Pu);
+        FN(normal_carry)(a, rows, n, p0 * W, fr_min(p1 * W, H));
+    }
     if (p0 < p1)
         cell->backward(a, rows, n, NULL, 0, p0 * W, fr_min(p1 * W, H));
     FN(unite_cells)(rows, n, cell->direct, p0 * W, fr_min(p1 * W, H));
@@ -247,16 +275,20 @@ static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n
         for (ptrdiff_t r = 0; r < n; r++)
             rows[r].dh = c->carry[0] + (rows[r].dh - c->dm) / H * P;
     fr_barrier_wait(barrier, Pu);
+    if (FN(norms)(a)) {
+        FN(normal_backward)(a, rows, n, p0 * W, fr_min(p1 * W, H));
+        fr_barrier_wait(barrier, Pu);
+    }
     FN(loop_product) l = {.a = slopes, .lda = c->ld, .weights = c->w_hh, .depth = GH, .back = back};
     if (cell->backward_mid) {
-        l.spans[0] = FN(span_of)(cell->mid_carry, H);
+        l.spans[0] = FN(span_of)(c, cell->mid_carry);
         l.p0 = p0, l.p1 = p1, l.N = H, l.mid = cell->backward_mid;
         FN(run_loop_product)(a, rows, n, &l);
         l.mid = NULL;
         fr_barrier_wait(barrier, Pu);
     }
     for (int k = 0; k < 2; k++)
-        l.spans[k] = FN(span_of)(cell->carry[k], H);
+        l.spans[k] = FN(span_of)(c, cell->carry[k]);
     l.p0 = o0, l.p1 = o1, l.N = P, l.direct = cell->direct, l.to = &rows->dh;
     FN(run_loop_product)(a, rows, n, &l);
     FN(unite)(rows, n, cell->direct, o0 * W, fr_min(o1 * W, P));
@@ -265,7 +297,7 @@ static void FN(step_back)(const FN(backward_call) *c, FN(row) *rows, ptrdiff_t n
                               .p0 = fr_part(c->r_panels, pu, Pu), .p1 = fr_part(c->r_panels, pu + 1, Pu),
                               .N = c->width[2], .to = &rows->dr};
         for (int k = 0; k < 2; k++)
-            g.spans[k] = FN(span_of)(cell->r_carry[k], H);
+            g.spans[k] = FN(span_of)(c, cell->r_carry[k]);
         FN(run_loop_product)(a, rows, n, &g);
         fr_barrier_wait(barrier, Pu);       /* a unit's gates stand in several panels of r */
     }
@@ -408,7 +440,8 @@ static fr_status FN(inputs_of_chunk)(FN(backward_call) *c, int team, fr_window *
     if (!a->dx.data)
         return FR_OK;
     FN(locate)(c, &a->dx, 0, r0, r1);
-    const FN(gemm) gemm = {c->slopes, c->ld, GH, c->w_ih, a->inputs, NULL, a->dx.data, 0, c->at};
+    const T *slopes = c->slopes + FN(product_column)(c, 1, 0) * a->hidden;
+    const FN(gemm) gemm = {slopes, c->ld, GH, c->w_ih, a->inputs, NULL, a->dx.data, 0, c->at};
     return FN(run_gemm)(&gemm, team, window, r0, r1);
 }
 
@@ -417,6 +450,35 @@ static int FN(same_bias)(const FN(cell) *cell, const FN(rule) *rule)
 {
     const FN(rule) *first = cell->rules;
     return rule > first && rule->from == first->from && rule->count == first->count && rule->to == first->to;
+}
+
+/* The gradients of the parameters of layer normalisation over the chunk's first `rows` rows. */
+static void FN(gains_of_chunk)(const FN(backward_call) *c, int team, ptrdiff_t rows, int fresh)
+{
+    const fr_args *a = c->a;
+    const FN(cell) *cell = c->cell;
+    const FN(columns) k = c->columns;
+    const ptrdiff_t H = a->hidden;
+    if (!FN(norms)(a))
+        return;
+    FN(locate_kept)(c, c->ld, rows);
+    FN(gradient) g = {.a = c->slopes, .lda = c->ld, .M = cell->gates * H, .x = c->slopes + k.normal_x * H, .row = c->at,
+                      .dw = a->dparam[FR_W_LN_IH]};
+    FN(run_units)(&g, team, rows, fresh);
+    g.M = H;
+    for (int gate = 0; gate < cell->h_gates; gate++) {
+        g.a = c->slopes + cell->h_to[gate] * H;
+        g.x = c->slopes + (k.normal_h + gate) * H;
+        g.dw = (T *)a->dparam[FR_W_LN_HH] + gate * H;
+        FN(run_units)(&g, team, rows, fresh);
+    }
+    if (!FN(norms_c)(a))
+        return;
+    g.a = c->slopes + k.y * H;
+    g.x = c->slopes + k.normal_c * H;
+    g.dw = a->dparam[FR_W_LN_C];
+    g.db = a->dparam[FR_B_LN_C];
+    FN(run_units)(&g, team, rows, fresh);
 }
 
 /* The gradients of the parameters over the chunk's first `rows` rows. */
@@ -431,7 +493,14 @@ static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_windo
         T *db = rule->bias < 0 || FN(same_bias)(cell, rule) ? NULL : a->dparam[rule->bias];
         if (rule->weight < 0)
             continue;
-        *g = (FN(gradient)){.a = c->slopes + rule->from * H, .lda = c->ld, .M = rule->count * H, .row = c->at};
+        const int from = FN(product_column)(c, rule->operand == FR_OF_X, rule->from);
+        if (db && from != rule->from) {         /* biases are added to what the products are made into */
+            const FN(gradient) bias = {.a = c->slopes + rule->from * H, .lda = c->ld, .M = rule->count * H,
+                                       .db = db + rule->to * H};
+            FN(run_units)(&bias, team, rows, fresh);
+            db = NULL;
+        }
+        *g = (FN(gradient)){.a = c->slopes + from * H, .lda = c->ld, .M = rule->count * H, .row = c->at};
         switch (rule->operand) {
         case FR_OF_X:
             FN(locate)(c, &a->x, 0, 0, rows);
@@ -464,9 +533,11 @@ static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_windo
             FN(locate_kept)(c, H, rows);
         else
             operand = FN(locate_state)(c, d->operand == FR_OF_C ? 1 : 0, rows);
-        FN(diagonal_gradient)(&(FN(gradient)){c->slopes + d->from * H, c->ld, H, operand, c->at, 0,
-                                              (T *)a->dparam[d->weight] + d->to * H, NULL}, rows, fresh);
+        FN(run_units)(&(FN(gradient)){c->slopes + d->from * H, c->ld, H, operand, c->at, 0,
+                                      (T *)a->dparam[d->weight] + d->to * H, NULL}, team, rows, fresh);
     }
+    if (status == FR_OK)
+        FN(gains_of_chunk)(c, team, rows, fresh);
     if (c->w_hr && status == FR_OK) {
         FN(locate_kept)(c, H, rows);
         c->products.gradient = (FN(gradient)){c->dh, P, P, c->m, c->at, H, a->dparam[FR_W_HR], NULL};
@@ -481,7 +552,7 @@ static void FN(move_rows)(T *rows, ptrdiff_t from, ptrdiff_t n, ptrdiff_t ld)
         memmove(rows, rows + from * ld, (size_t)(n * ld) * sizeof(T));
 }
 
-/* Whether a diagonal that the layer has needs c as the step computed it. */
+/* Whether a diagonal that the layer has needs c as the step computed it, or c is normalised. */
 static int FN(keeps_c_new)(const fr_args *a)
 {
     for (int k = 0; k < FN(DIAGONALS); k++) {
@@ -489,7 +560,7 @@ static int FN(keeps_c_new)(const fr_args *a)
         if (FN(has_diagonal)(a, d) && d->operand == FR_OF_C_NEW)
             return 1;
     }
-    return 0;
+    return FN(norms_c)(a);
 }
 
 /* Values of a parameter. */
@@ -543,6 +614,7 @@ static void FN(backward_space)(fr_arena *arena, FN(backward_call) *c, const FN(b
         got.kept[i] = FN(zones)(a, i) ? fr_take(arena, B, plan->width[i], sizeof(T)) : NULL;
     got.past = a->recurrent ? fr_take(arena, B, P, sizeof(T)) : NULL;
     got.c_new = FN(keeps_c_new)(a) ? fr_take(arena, CR, H, sizeof(T)) : NULL;
+    got.seen = FN(norms_c)(a) ? fr_take(arena, B, H, sizeof(T)) : NULL;
     got.t = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
     got.b = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
     got.at = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
@@ -580,7 +652,8 @@ static fr_status FN(backward)(const fr_args *a)
     plan.r_panels = fr_ceil(plan.width[2], W);
     plan.capacity = a->every ? FR_GROUP + B : fr_max(FN(CHUNK_ROWS), 2 * FR_GROUP + B);
     plan.capacity = fr_min(a->steps * B, plan.capacity);
-    plan.ld = FN(lead)(cell->slopes * H);
+    plan.columns = FN(columns_of)(a);
+    plan.ld = FN(lead)(plan.columns.all * H);
     fr_take(&arena, 1, (ptrdiff_t)(sizeof *c + (size_t)team * sizeof(fr_barrier)), 1);
     FN(backward_space)(&arena, NULL, &plan, team);
     if (arena.overflow)

@@ -21,7 +21,9 @@ typedef struct FN(row) {
     T *m;                       /* backward: o * tanh(c) out, where the layer projects, or NULL */
     T *kept[2];                 /* backward: of dh and dc, what goes to the state before past the cell, or NULL */
     T *past;                    /* backward: what a direct cell left in dh, where the rest is yet to be multiplied */
-    T *c_new;                   /* backward: c as the step computed it, where a diagonal has it as operand, or NULL */
+    T *c_new;                   /* backward: c as the step computed it, where a diagonal has it as operand or it is
+                                 * normalised, or NULL */
+    T *seen;                    /* where c is normalised: forward o, out; backward what h sees of c, in; or NULL */
 } FN(row);
 
 /* u0 .. u1-1: the units at hand, u0 on a panel. Sums: z[row * zrow + panel * sums * W + sum * W]. */
@@ -59,6 +61,8 @@ typedef struct FN(cell) {
     int cached, states, slopes; /* blocks a step leaves in the tape; states; gate gradients */
     FN(point_fn) *forward, *forward_mid;
     FN(point_fn) *backward, *backward_mid;  /* the latter with dq in z, one sum */
+    FN(point_fn) *forward_late;     /* where c is normalised: h, from what h sees of c in z; */
+    FN(point_fn) *recall, *backward_late;   /* c_new again; the gradient of what h sees of c, to z */
     int direct;                 /* the carry begins at what backward left in dh: 1, of h_prev, 2, of rec */
     FN(part) carry[2];          /* the products that make the carry */
     FN(part) mid_carry;         /* the one that makes dq */

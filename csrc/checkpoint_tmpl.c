@@ -118,7 +118,7 @@ static FN(tape) FN(tape_space)(fr_arena *arena, const fr_args *a)
         return tape;
     for (int i = 0; i < FN(cell_of)(a)->states; i++)
         tape.state[i] = fr_take(arena, steps + 1, FN(slot_size)(a, i), sizeof(T));
-    tape.cached = fr_take(arena, steps * a->batch, FN(cell_of)(a)->cached * a->hidden, sizeof(T));
+    tape.cached = fr_take(arena, steps * a->batch, FN(recorded)(a) * a->hidden, sizeof(T));
     tape.segments = FN(segments_space)(arena, a);
     tape.to = 0;
     return tape;

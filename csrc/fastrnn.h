@@ -81,6 +81,7 @@ typedef struct fr_args {
     const int64_t *lengths;                 /* (B), 0 <= length <= T; NULL: all T */
     const void *param[FR_PARAMS];           /* in the order of params.def; NULL where the layer has none */
     const void *recurrent;                  /* (B, P): what h is multiplied with on its way into the products; NULL: 1 */
+    double epsilon;                         /* of layer normalisation; done where the layer has param[FR_W_LN_IH] */
     double zoneout[FR_MAX_STATES];          /* the part of the state before that each state keeps, */
     const uint8_t *keep[FR_MAX_STATES];     /* or (T, B, width): what it keeps whole, 0 or 1; NULL: that part */
     const void *packed;                     /* what fr_pack wrote for these parameters, or NULL; forward only */
@@ -93,7 +94,8 @@ typedef struct fr_args {
     void *tape_state[FR_MAX_STATES];        /* (T+1, B, width): forward out, backward in; NULL: no tape. Where `every`:
                                                (S+1, B, width), S = T / every rounded up; slot j is that of time
                                                min(j * every, length) */
-    void *tape_cached;                      /* (T, B, C*H): forward out, backward in; not used where `every` */
+    void *tape_cached;                      /* (T, B, C*H): forward out, backward in; not used where `every`. With layer
+                                               normalisation C is larger by the products over h and over x */
 
     /* backward */
     fr_view dy;                             /* (T, B, P) in; data NULL: zeros */

@@ -390,37 +390,72 @@ static void FN(gradient_part)(const FN(gradient) *g, const T *panels, T *packed,
     }
 }
 
-/* dw[j] = sum over rows r < n of a[r][j] * x_r[j], j < M, blocks of FR_BLOCK rows, added to what dw holds unless `fresh`. */
-static void FN(diagonal_gradient)(const FN(gradient) *g, ptrdiff_t n, int fresh)
+/* Columns at a time: rows stand far apart, so what is read of one is whole cache lines, next to each other. */
+enum { FN(WIDE) = 4 };
+
+FR_INLINE void FN(diagonal_columns)(const int wide, const FN(gradient) *g, ptrdiff_t n, ptrdiff_t j, ptrdiff_t j1, int fresh)
 {
-    for (ptrdiff_t j = 0; j < g->M; j += W) {
-        V sum = vset(0);
-        for (ptrdiff_t r0 = 0; r0 < n; r0 += FR_BLOCK) {
-            V block = vset(0);
-            for (ptrdiff_t r = r0; r < fr_min(n, r0 + FR_BLOCK); r++)
-                block = vfma(FN(unfaint)(FN(get)(g->a + r * g->lda + j, g->M - j)),
-                             FN(unfaint)(FN(get)(g->x + g->row[r] + j, g->M - j)), block);
-            sum = fresh && r0 == 0 ? block : (V)((r0 == 0 ? FN(get)(g->dw + j, g->M - j) : sum) + block);
-        }
-        FN(put)(g->dw + j, sum, g->M - j);
+    V sum[FN(WIDE)];
+    for (int v = 0; v < wide; v++)
+        sum[v] = fresh ? vset(0) : FN(get)(g->dw + j + v * W, j1 - j - v * W);
+    for (ptrdiff_t r0 = 0; r0 < n; r0 += FR_BLOCK) {
+        V block[FN(WIDE)];
+        for (int v = 0; v < wide; v++)
+            block[v] = vset(0);
+        for (ptrdiff_t r = r0; r < fr_min(n, r0 + FR_BLOCK); r++)
+            for (int v = 0; v < wide; v++)
+                block[v] = vfma(FN(unfaint)(FN(get)(g->a + r * g->lda + j + v * W, j1 - j - v * W)),
+                                FN(unfaint)(FN(get)(g->x + g->row[r] + j + v * W, j1 - j - v * W)), block[v]);
+        for (int v = 0; v < wide; v++)
+            sum[v] = fresh && r0 == 0 ? block[v] : (V)(sum[v] + block[v]);
     }
+    for (int v = 0; v < wide; v++)
+        FN(put)(g->dw + j + v * W, sum[v], j1 - j - v * W);
+}
+
+/* dw[j] = sum over rows r < n of a[r][j] * x_r[j], j0 <= j < j1, blocks of FR_BLOCK rows, added to what dw holds unless
+ * `fresh`. */
+static void FN(diagonal_gradient)(const FN(gradient) *g, ptrdiff_t n, ptrdiff_t j0, ptrdiff_t j1, int fresh)
+{
+    ptrdiff_t j = j0;
+    for (; j + FN(WIDE) * W <= j1; j += FN(WIDE) * W)
+        FN(diagonal_columns)(FN(WIDE), g, n, j, j1, fresh);
+    for (; j < j1; j += W)
+        FN(diagonal_columns)(1, g, n, j, j1, fresh);
+}
+
+FR_INLINE void FN(bias_columns)(const int wide, const FN(gradient) *g, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t j, ptrdiff_t j1,
+                                int fresh)
+{
+    V sum[FN(WIDE)];
+    for (int v = 0; v < wide; v++)
+        sum[v] = fresh ? vset(0) : FN(get)(g->db + j + v * W, j1 - j - v * W);
+    for (ptrdiff_t g0 = 0; g0 < n; g0 += FR_GROUP) {
+        V group[FN(WIDE)], chain[FN(WIDE)];
+        for (int v = 0; v < wide; v++)
+            group[v] = vset(0);
+        for (ptrdiff_t k0 = g0; k0 < fr_min(n, g0 + FR_GROUP); k0 += FR_CHAIN) {
+            for (int v = 0; v < wide; v++)
+                chain[v] = vset(0);
+            for (ptrdiff_t k = k0; k < fr_min(n, k0 + FR_CHAIN); k++)
+                for (int v = 0; v < wide; v++)
+                    chain[v] = chain[v] + FN(unfaint)(FN(get)(g->a + (r0 + k) * g->lda + j + v * W, j1 - j - v * W));
+            for (int v = 0; v < wide; v++)
+                group[v] = group[v] + chain[v];
+        }
+        for (int v = 0; v < wide; v++)
+            sum[v] = sum[v] + group[v];
+    }
+    for (int v = 0; v < wide; v++)
+        FN(put)(g->db + j + v * W, sum[v], j1 - j - v * W);
 }
 
 /* db[j0 .. j1-1] over rows r0 .. r0+n-1: chains of rows, groups of chains. */
 static void FN(gradient_bias)(const FN(gradient) *g, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t j0, ptrdiff_t j1, int fresh)
 {
-    for (ptrdiff_t j = j0; j < j1; j += W) {
-        V sum = fresh ? vset(0) : FN(get)(g->db + j, j1 - j);
-        for (ptrdiff_t g0 = 0; g0 < n; g0 += FR_GROUP) {
-            V group = vset(0);
-            for (ptrdiff_t k0 = g0; k0 < fr_min(n, g0 + FR_GROUP); k0 += FR_CHAIN) {
-                V chain = vset(0);
-                for (ptrdiff_t k = k0; k < fr_min(n, k0 + FR_CHAIN); k++)
-                    chain = chain + FN(unfaint)(FN(get)(g->a + (r0 + k) * g->lda + j, j1 - j));
-                group = group + chain;
-            }
-            sum = sum + group;
-        }
-        FN(put)(g->db + j, sum, j1 - j);
-    }
+    ptrdiff_t j = j0;
+    for (; j + FN(WIDE) * W <= j1; j += FN(WIDE) * W)
+        FN(bias_columns)(FN(WIDE), g, r0, n, j, j1, fresh);
+    for (; j < j1; j += W)
+        FN(bias_columns)(1, g, r0, n, j, j1, fresh);
 }

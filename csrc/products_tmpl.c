@@ -89,3 +89,31 @@ static fr_status FN(run_gradient)(FN(gradient_call) *c, int team, fr_window *win
     }
     return status;
 }
+
+/* ---- gradients of what acts on each unit alone ---- */
+
+typedef struct FN(units_call) {
+    const FN(gradient) *gradient;
+    ptrdiff_t rows;
+    int fresh;
+} FN(units_call);
+
+static void FN(units_window)(void *argument, int member, int members)
+{
+    const FN(units_call) *c = argument;
+    const FN(gradient) *g = c->gradient;
+    const ptrdiff_t panels = fr_ceil(g->M, W);
+    const ptrdiff_t j0 = fr_part(panels, member, members) * W, j1 = fr_min(fr_part(panels, member + 1, members) * W, g->M);
+    if (g->dw)
+        FN(diagonal_gradient)(g, c->rows, j0, j1, c->fresh);
+    if (g->db)
+        FN(gradient_bias)(g, 0, c->rows, j0, j1, c->fresh);
+}
+
+/* dw, a product of a and x unit by unit, and db, over the first `rows` rows; either may be NULL. */
+static void FN(run_units)(const FN(gradient) *gradient, int team, ptrdiff_t rows, int fresh)
+{
+    const ptrdiff_t worth_sharing = 1 << 15;
+    FN(units_call) c = {gradient, rows, fresh};
+    fr_parallel(rows * gradient->M < worth_sharing ? 1 : team, FN(units_window), &c);
+}

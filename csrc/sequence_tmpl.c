@@ -1,13 +1,5 @@
 /* sequence_tmpl.c - the time loop, forward. backward_tmpl.c is its other half. */
 
-static const FN(cell) *const FN(cells)[FR_CELLS] = {
-#define FR_CELL(name, gates, cached, states, params) FN(cell_##name),
-#include "cells.def"
-#undef FR_CELL
-};
-
-static const FN(cell) *FN(cell_of)(const fr_args *a) { return FN(cells)[a->cell] + a->form; }
-
 /* Distance of rows of K values in memory of our own. */
 static ptrdiff_t FN(lead)(ptrdiff_t K) { return fr_lead(K * (ptrdiff_t)sizeof(T)) / (ptrdiff_t)sizeof(T); }
 
@@ -30,8 +22,10 @@ static const T *FN(matrix)(const T *const *operand, ptrdiff_t n, ptrdiff_t K, pt
 
 /* ---- packed weights, forward ----
  * main: a panel of H is [start: sums][x: I][gates] [h: P][h_gates] [r: R][r_gates], each row W wide; mid: [H][mid_gates];
- * and panels of P, [H], where the layer projects. */
+ * and panels of P, [H], where the layer projects. Where products are normalised, the sums are those over x, then over h. */
 typedef struct FN(weights) {
+    int sums;
+    signed char h_to[4], r_to[4];       /* gates over h and r -> their sums */
     ptrdiff_t panels, out_panels;       /* of H, of P */
     ptrdiff_t x, h, r, main, mid;       /* offsets in a main panel; sizes of the panels */
     ptrdiff_t mid_at, project_at, size; /* offsets of the parts; all of it */
@@ -42,10 +36,16 @@ static int FN(projects)(const fr_args *a) { return a->param[FR_W_HR] != NULL; }
 static FN(weights) FN(lay_out)(const fr_args *a)
 {
     const FN(cell) *cell = FN(cell_of)(a);
+    const int apart = FN(norms)(a) ? cell->gates : 0;
     FN(weights) w;
+    w.sums = apart ? cell->gates + cell->h_gates : cell->sums;
+    for (int g = 0; g < 4; g++) {
+        w.h_to[g] = (signed char)(apart ? apart + g : cell->h_to[g]);
+        w.r_to[g] = (signed char)(g < cell->r_gates ? apart + cell->r_to[g] : 0);
+    }
     w.panels = fr_ceil(a->hidden, W);
     w.out_panels = fr_ceil(a->outputs, W);
-    w.x = cell->sums * W;
+    w.x = w.sums * W;
     w.h = w.x + a->inputs * cell->gates * W;
     w.r = w.h + a->outputs * cell->h_gates * W;
     w.main = w.r + cell->r_gates * a->hidden * cell->r_gates * W;
@@ -68,17 +68,11 @@ static void FN(pack_part)(const fr_args *a, T *to, int member, int members)
     const FN(cell) *cell = FN(cell_of)(a);
     const FN(weights) w = FN(lay_out)(a);
     const ptrdiff_t H = a->hidden, P = a->outputs;
-    const T *w_hh = a->param[FR_W_HH], *b_ih = a->param[FR_B_IH], *b_hh = a->param[FR_B_HH];
+    const T *w_hh = a->param[FR_W_HH];
     for (ptrdiff_t p = fr_part(w.panels, member, members); p < fr_part(w.panels, member + 1, members); p++) {
         T *panel = to + p * w.main;
-        for (int s = 0; s < cell->sums; s++)
-            for (int j = 0; j < W; j++) {
-                int has_ih = b_ih && cell->bias_ih[s] >= 0 && p * W + j < H;
-                int has_hh = b_hh && cell->bias_hh[s] >= 0 && p * W + j < H;
-                T ih = has_ih ? b_ih[cell->bias_ih[s] * H + p * W + j] : 0;
-                T hh = has_hh ? b_hh[cell->bias_hh[s] * H + p * W + j] : 0;
-                panel[s * W + j] = has_ih && has_hh ? ih + hh : has_ih ? ih : hh;
-            }
+        for (int s = 0; s < w.sums; s++)
+            vstore(panel + s * W, FN(norms)(a) ? vset(0) : FN(bias)(a, s, p * W));
         FN(pack_gates)(panel + w.x, a->param[FR_W_IH], a->inputs, 0, cell->gates, H, p * W);
         FN(pack_gates)(panel + w.h, w_hh, P, 0, cell->h_gates, H, p * W);
         FN(pack_gates)(panel + w.r, a->param[FR_W_GG], cell->r_gates * H, 0, cell->r_gates, H, p * W);
@@ -99,11 +93,12 @@ static void FN(pack)(const fr_args *a, void *to) { FN(pack_part)(a, to, 0, 1); }
 typedef struct FN(forward_call) {
     const fr_args *a;
     const FN(cell) *cell;
+    int recorded;               /* blocks of H that a step leaves in the tape */
     FN(weights) w;
     const T *packed;
     T *states[FR_MAX_STATES];   /* slots of states: the tape's, or two of our own for h and one for c */
     ptrdiff_t slot[FR_MAX_STATES], width[FR_MAX_STATES];
-    T *q, *m;                   /* (B, H): operand of the middle product; of the projection */
+    T *q, *m, *o;               /* (B, H): operand of the middle product; of the projection; o where c is normalised */
     T *rec;                     /* two slots of (B, P): multiples of h, or NULL */
     T *z;                       /* sums that outlive a tile: (chunk steps * B, panels, sums, W), or NULL */
     ptrdiff_t chunk;            /* steps whose input product is taken at once, before them; 0: fused */
@@ -152,10 +147,11 @@ static ptrdiff_t FN(rows_at)(const FN(forward_call) *c, ptrdiff_t s, ptrdiff_t b
             row->r_prev = c->states[2] + before * c->slot[2] + b * c->width[2];
             row->r = c->states[2] + after * c->slot[2] + b * c->width[2];
         }
-        row->cached = taped && c->cell->cached
-                          ? (T *)a->tape_cached + (t * a->batch + b) * c->cell->cached * a->hidden : NULL;
+        row->cached = taped && c->recorded
+                          ? (T *)a->tape_cached + (t * a->batch + b) * c->recorded * a->hidden : NULL;
         row->q = c->q ? c->q + b * a->hidden : NULL;
         row->m = c->m ? c->m + b * a->hidden : NULL;
+        row->seen = c->o ? c->o + b * a->hidden : NULL;
         n++;
     }
     return n;
@@ -164,7 +160,7 @@ static ptrdiff_t FN(rows_at)(const FN(forward_call) *c, ptrdiff_t s, ptrdiff_t b
 /* What the sums of n rows and np panels begin at. */
 static void FN(begin)(const FN(forward_call) *c, const T *panel, ptrdiff_t n, int np, ptrdiff_t zrow, T *sums)
 {
-    const int S = c->cell->sums;
+    const int S = c->w.sums;
     for (ptrdiff_t m = 0; m < n; m++)
         for (int j = 0; j < np; j++)
             for (int i = 0; i < S; i++)
@@ -176,7 +172,7 @@ static void FN(hoist)(const FN(forward_call) *c, const FN(row) *rows, ptrdiff_t 
                       T *gather)
 {
     const fr_args *a = c->a;
-    const int S = c->cell->sums, G = c->cell->gates;
+    const int S = c->w.sums, G = c->cell->gates;
     const ptrdiff_t zrow = c->w.panels * S * W;
     FN(product) px = {.K = a->inputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W, .to = {0, 1, 2, 3}};
     if (n == 0)
@@ -197,7 +193,7 @@ static void FN(hoist)(const FN(forward_call) *c, const FN(row) *rows, ptrdiff_t 
     }
 }
 
-/* Panels p0 .. p1-1 of n rows: sums, then gates; from the last panel down where `back`: what one step touched last the
+/* Panels p0 .. p1-1 of n rows: sums, then gates, unless these wait for all sums; from the last panel down where `back`: what one step touched last the
  * next touches first, while it is still near, if the weights are larger than the caches. z: where the rows' sums stand,
  * or NULL: in the tile; `hoisted` if they hold the input product already. */
 static void FN(main_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1,
@@ -206,7 +202,7 @@ static void FN(main_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdi
     _Alignas(FR_LINE) T local[FN(SUMS)];
     const fr_args *a = c->a;
     const FN(cell) *cell = c->cell;
-    const int S = cell->sums;
+    const int S = c->w.sums, gates_wait = FN(norms)(a);
     const ptrdiff_t zrow = c->w.panels * S * W;
     FN(product) px = {.K = a->inputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W, .to = {0, 1, 2, 3}};
     FN(product) ph = {.K = a->outputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W};
@@ -218,8 +214,8 @@ static void FN(main_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdi
         h = FN(matrix)(&rows->rec, n, a->outputs, &ph.lda, gather);
     if (cell->r_gates)
         r = FN(matrix)(&rows->r_prev, n, pr.K, &pr.lda, gather + n * FN(lead)(a->outputs));
-    memcpy(ph.to, cell->h_to, sizeof ph.to);
-    memcpy(pr.to, cell->r_to, sizeof cell->r_to);
+    memcpy(ph.to, c->w.h_to, sizeof ph.to);
+    memcpy(pr.to, c->w.r_to, sizeof pr.to);
     for (ptrdiff_t done = 0, np; done < p1 - p0; done += np) {
         np = FN(group)(&cut, p1 - p0 - done);
         const ptrdiff_t panel = back ? p1 - done - np : p0 + done;
@@ -240,7 +236,8 @@ static void FN(main_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdi
                              cell->r_gates ? w + c->w.r : next, sums);
             if (cell->r_gates)
                 FN(multiply)(&pr, &cut, i, i1, (int)np, cell->r_gates, r + m0 * pr.lda, w + c->w.r, next, sums);
-            cell->forward(a, rows + m0, m1 - m0, sums, ph.zrow, panel * W, fr_min((panel + np) * W, a->hidden));
+            if (!gates_wait)
+                cell->forward(a, rows + m0, m1 - m0, sums, ph.zrow, panel * W, fr_min((panel + np) * W, a->hidden));
         }
     }
 }
@@ -251,7 +248,7 @@ static void FN(mid_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdif
 {
     const fr_args *a = c->a;
     const FN(cell) *cell = c->cell;
-    const int S = cell->sums;
+    const int S = c->w.sums;
     FN(product) pq = {.K = a->hidden, .panel = c->w.mid, .zrow = c->w.panels * S * W, .zpanel = S * W};
     const T *q = FN(matrix)((const T *const *)&rows->q, n, a->hidden, &pq.lda, gather);
     FN(cut) cut = FN(cut_rows)(n, cell->mid_gates);
@@ -340,6 +337,9 @@ typedef struct FN(worker) {
     T *gather;
 } FN(worker);
 
+/* Whether a step's sums are needed once more when all of them are there. */
+static int FN(sums_stay)(const fr_args *a) { return FN(cell_of)(a)->mid_gates || FN(norms)(a); }
+
 /* Whether a state keeps some of what it was. */
 static int FN(zones)(const fr_args *a, int state) { return a->keep[state] || a->zoneout[state] > 0; }
 
@@ -381,14 +381,25 @@ static void FN(run_steps)(const FN(worker) *k, ptrdiff_t s0, ptrdiff_t s1, T *z,
 {
     const FN(forward_call) *c = k->c;
     const FN(cell) *cell = c->cell;
-    const int projects = FN(projects)(c->a);
+    const int projects = FN(projects)(c->a), norms = FN(norms)(c->a), late = FN(norms_c)(c->a);
+    const ptrdiff_t u0 = k->p0 * W, u1 = fr_min(k->p1 * W, c->a->hidden), zrow = c->w.panels * c->w.sums * W;
     fr_barrier *barrier = &k->group->barrier;
     for (ptrdiff_t s = s0; s < s1; s++) {
         const ptrdiff_t n = FN(rows_at)(c, s, k->place.b0, k->place.b1, k->rows);
-        if (n > 0) {
-            if (projects)
-                FN(divert)(k->rows, n, k->diverted);
-            FN(main_stage)(c, projects ? k->diverted : k->rows, n, k->p0, k->p1, s & 1, z, hoisted, k->gather);
+        const FN(row) *rows = projects ? k->diverted : k->rows;
+        if (projects)
+            FN(divert)(k->rows, n, k->diverted);
+        if (n > 0)
+            FN(main_stage)(c, rows, n, k->p0, k->p1, s & 1, z, hoisted, k->gather);
+        if (norms) {
+            fr_barrier_wait(barrier, k->grid.Pu);
+            FN(normal_forward)(c->a, rows, n, z, zrow, u0, u1);
+        }
+        if (late) {
+            fr_barrier_wait(barrier, k->grid.Pu);
+            FN(normal_forward_late)(c->a, rows, n, u0, u1);
+            if (FN(zones)(c->a, 1))             /* it is about to change c, which all look at */
+                fr_barrier_wait(barrier, k->grid.Pu);
         }
         if (cell->mid_gates || projects)    /* the step has a product after its gates */
             fr_barrier_wait(barrier, k->grid.Pu);
@@ -398,10 +409,10 @@ static void FN(run_steps)(const FN(worker) *k, ptrdiff_t s0, ptrdiff_t s1, T *z,
             FN(project_stage)(c, k->rows, n, k->o0, k->o1, k->gather);
         FN(settle)(c->a, k->rows, n, 0, k->o0 * W, fr_min(k->o1 * W, c->a->outputs));
         if (cell->states > 1)
-            FN(settle)(c->a, k->rows, n, 1, k->p0 * W, fr_min(k->p1 * W, c->a->hidden));
+            FN(settle)(c->a, k->rows, n, 1, u0, u1);
         fr_barrier_wait(barrier, k->grid.Pu);
         if (hoisted)
-            z += n * c->w.panels * cell->sums * W;
+            z += n * zrow;
     }
 }
 
@@ -422,7 +433,7 @@ static void FN(hoist_items)(const FN(worker) *k, ptrdiff_t s0, ptrdiff_t s1, T *
     const ptrdiff_t items = fr_ceil(n, FN(TOGETHER) * FN(max_rows)(c->cell->gates));
     for (ptrdiff_t i; (i = (ptrdiff_t)__atomic_fetch_add(taken, 1, __ATOMIC_RELAXED)) < items;) {
         const ptrdiff_t r0 = n * i / items, r1 = n * (i + 1) / items;
-        FN(hoist)(c, k->rows + r0, r1 - r0, 0, c->w.panels, z + r0 * c->w.panels * c->cell->sums * W, k->gather);
+        FN(hoist)(c, k->rows + r0, r1 - r0, 0, c->w.panels, z + r0 * c->w.panels * c->w.sums * W, k->gather);
     }
 }
 
@@ -467,7 +478,7 @@ static void FN(forward_window)(void *argument, int member, int members)
         .rows = c->rows + scratch, .diverted = c->diverted ? c->diverted + scratch : NULL,
         .gather = c->gather + scratch * c->gathered,
     };
-    T *z = c->z ? c->z + place.first * steps * c->w.panels * c->cell->sums * W : NULL;
+    T *z = c->z ? c->z + place.first * steps * c->w.panels * c->w.sums * W : NULL;
     if (place.pb >= grid.Pb)
         return;
     if (c->chunk && grid.Pu == 1 && grid.sharing > 1) {
@@ -477,7 +488,7 @@ static void FN(forward_window)(void *argument, int member, int members)
     if (place.pu >= grid.Pu)
         return;
     if (!c->chunk) {
-        FN(run_steps)(&k, c->s0, c->s1, c->cell->mid_gates ? z : NULL, 0);
+        FN(run_steps)(&k, c->s0, c->s1, FN(sums_stay)(a) ? z : NULL, 0);
         return;
     }
     for (ptrdiff_t s = c->s0; s < c->s1; s += c->chunk) {
@@ -496,15 +507,15 @@ static void FN(pack_window)(void *argument, int member, int members)
 /* What stands beyond a row's length is +0, in y and in the tape. */
 static void FN(clear_padding)(const fr_args *a, const FN(cell) *cell, const ptrdiff_t *width)
 {
+    const ptrdiff_t recorded = FN(recorded)(a) * a->hidden;
     for (ptrdiff_t b = 0; b < a->batch; b++)
         for (ptrdiff_t t = fr_length(a, b); t < a->steps; t++) {
             if (a->y.data)
                 memset((T *)a->y.data + t * a->y.step + b * a->y.row, 0, (size_t)a->outputs * sizeof(T));
             if (!a->tape_state[0])
                 continue;
-            if (cell->cached)
-                memset((T *)a->tape_cached + (t * a->batch + b) * cell->cached * a->hidden, 0,
-                       (size_t)(cell->cached * a->hidden) * sizeof(T));
+            if (recorded)
+                memset((T *)a->tape_cached + (t * a->batch + b) * recorded, 0, (size_t)recorded * sizeof(T));
             for (int i = 0; i < cell->states; i++)
                 memset((T *)a->tape_state[i] + ((t + 1) * a->batch + b) * width[i], 0, (size_t)width[i] * sizeof(T));
         }
@@ -519,7 +530,7 @@ static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(for
     const int hoisted = a->steps > 1 && FN(is_hoisted)(B, team), may_be = hoisted || (a->steps > 1 && a->lengths);
     const ptrdiff_t most = fr_max(fr_min(B, FN(HOIST_ROWS) * team), fr_min(a->steps * B, FN(HOIST_CHUNK)));
     const ptrdiff_t chunk = may_be ? most : 0;                      /* rows whose input products are taken at once */
-    const ptrdiff_t sums = fr_max(chunk, cell->mid_gates ? B : 0);  /* rows whose sums outlive a tile */
+    const ptrdiff_t sums = fr_max(chunk, FN(sums_stay)(a) ? B : 0);  /* rows whose sums outlive a tile */
     const fr_load load = FN(forward_load)(a, B, hoisted);
     FN(forward_call) got = *plan;
     got.packed = a->packed ? a->packed : fr_take(arena, plan->w.size, 1, sizeof(T));
@@ -529,7 +540,8 @@ static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(for
     got.q = cell->mid_gates ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
     got.rec = a->recurrent ? fr_take(arena, 2 * B, a->outputs, sizeof(T)) : NULL;
     got.m = FN(projects)(a) ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
-    got.ahead = sums * plan->w.panels * cell->sums * W;
+    got.o = FN(norms_c)(a) ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
+    got.ahead = sums * plan->w.panels * plan->w.sums * W;
     got.z = sums ? fr_take(arena, got.ahead, may_be && team > 1 ? 2 : 1, sizeof(T)) : NULL;
     got.scratch = fr_max(B * fr_plan(team, &load, team).sharing, chunk * team);
     got.rows = fr_take(arena, got.scratch, 1, sizeof(FN(row)));
@@ -586,7 +598,7 @@ static fr_status FN(forward_steps)(const fr_args *a, int team, fr_window *window
     const int taped = a->tape_state[0] != NULL;
     const ptrdiff_t B = a->batch;
     const double flops = FN(flops_a_row)(a) + FN(input_flops_a_row)(a);
-    FN(forward_call) plan = {.a = a, .cell = cell, .w = FN(lay_out)(a)}, *c;
+    FN(forward_call) plan = {.a = a, .cell = cell, .recorded = FN(recorded)(a), .w = FN(lay_out)(a)}, *c;
     fr_arena arena = {NULL, 0, 0};
     fr_status status = FR_OK;
 

@@ -526,7 +526,7 @@ def _checkpoint_every(cell: Cell, hidden_size: int, steps: int, value: Any) -> i
     if isinstance(value, str) and value == "auto":
         # T/k states are kept, and k states with their gates computed again: least where both parts are equal.
         kept = sum(cell.state_shapes(hidden_size).values())
-        value = round((steps * kept / (kept + len(cell.cached) * hidden_size)) ** 0.5) or 1
+        value = round((steps * kept / (kept + len(cell.recorded) * hidden_size)) ** 0.5) or 1
     elif isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{who}: {argument} is {value!r}; expected a number of steps, or 'auto'")
     return min(size(who, argument, value), max(steps, 1))

@@ -72,6 +72,7 @@ cdef extern from "fastrnn.h" nogil:
         const int64_t *lengths
         const void **param
         const void *recurrent
+        double epsilon
         double *zoneout
         const uint8_t **keep
         const void *packed
@@ -280,6 +281,7 @@ cdef class Bound:
         a.form = cell.native_form
         for i, option in enumerate(cell.native_options):
             a.option[i] = option
+        a.epsilon = cell.layer_norm_eps
         for i, part in enumerate(cell.zoneout):
             a.zoneout[i] = part
         for i, number in enumerate(cell.native_numbers):

@@ -189,6 +189,8 @@ class Cell:
         The blocks of H rows in ``w_ih`` and ``w_hh``, in order.
     cached : tuple of str
         What a step leaves in the tape besides the states, each (T, B, H).
+    recorded : tuple of str
+        That, and with layer normalisation the products of each gate over h and over x.
     states : tuple of str
         The states carried from step to step; the first one is the output.
     parameters : tuple of str
@@ -220,8 +222,22 @@ class Cell:
         raise NotImplementedError
 
     @property
+    def recorded(self) -> tuple[str, ...]:
+        products = [f"{operand}{gate}" for operand in "hx" for gate in self.gates] if self.layer_norm else []
+        return (*self.cached, *products)
+
+    @property
     def parameters(self) -> tuple[str, ...]:
         return ("w_ih", "w_hh", "b_ih", "b_hh")
+
+    @property
+    def layer_norm(self) -> bool:
+        """Whether products are normalised over the layer."""
+        return False
+
+    @property
+    def layer_norm_eps(self) -> float:
+        return 0.0
 
     @property
     def zoneout(self) -> tuple[float, ...]:
@@ -256,8 +272,12 @@ class Cell:
             "w_hh": (rows, self.output_size(hidden_size)),
             "b_ih": (rows,),
             "b_hh": (rows,),
+            "w_ln_ih": (rows,),
+            "w_ln_hh": (rows,),
+            "w_ln_c": (hidden_size,),
+            "b_ln_c": (hidden_size,),
         }
-        return {name: shape for name, shape in shapes.items() if name in self.parameters}
+        return {name: shapes[name] for name in self.parameters if name in shapes}
 
     def state_shapes(self, hidden_size: int) -> dict[str, int]:
         """Width of each state by name.
@@ -364,6 +384,7 @@ class RNN(Cell):
     ::
 
         h = activation(W_ih x + b_ih + W_hh h' + b_hh)
+        w_ln_ih * norm(W_ih x), w_ln_hh * norm(W_hh h') in place of W_ih x, W_hh h'    layer_norm
 
     where ``h'`` is the state of the step before.
 
@@ -376,6 +397,11 @@ class RNN(Cell):
     zoneout : float
         Probability with which a unit of h keeps its value of the step before in training; in inference it
         keeps that part of it.
+    layer_norm : bool
+        Layer normalisation of both products (Ba et al., 2016), each with gains of its own, ``w_ln_ih`` and
+        ``w_ln_hh`` (H,); see `LSTM`.
+    layer_norm_eps : float
+        What is added to the variance.
 
     Raises
     ------
@@ -392,7 +418,8 @@ class RNN(Cell):
 
     References
     ----------
-    J. L. Elman (1990), "Finding structure in time".
+    J. L. Elman (1990), "Finding structure in time"; J. L. Ba, J. R. Kiros and G. E. Hinton (2016), "Layer
+    normalization".
 
     Examples
     --------
@@ -405,15 +432,29 @@ class RNN(Cell):
     activation: Activation = Activation("tanh")
     clip: float | None = None
     zoneout: Any = ()
+    layer_norm: bool = False
+    layer_norm_eps: float = 1e-5
 
     gates: ClassVar[tuple[str, ...]] = ("n",)
 
     def __init__(
-        self, activation: AnyActivation = "tanh", clip: float | None = None, zoneout: Any = ()
+        self,
+        activation: AnyActivation = "tanh",
+        clip: float | None = None,
+        zoneout: Any = (),
+        layer_norm: bool = False,
+        layer_norm_eps: float = 1e-5,
     ) -> None:
         object.__setattr__(self, "activation", Activation.read(activation, "RNN: activation"))
         object.__setattr__(self, "clip", _limit("RNN", "clip", clip))
         object.__setattr__(self, "zoneout", _zoneout("RNN", zoneout, "h"))
+        object.__setattr__(self, "layer_norm", _flag("RNN", "layer_norm", layer_norm))
+        object.__setattr__(self, "layer_norm_eps", _positive("RNN", "layer_norm_eps", layer_norm_eps))
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of `Cell`, and with layer normalisation ``w_ln_ih`` and ``w_ln_hh``."""
+        return super().parameters + _GAINS * self.layer_norm
 
     @property
     def name(self) -> str:
@@ -476,6 +517,10 @@ class LSTM(Gated):
         o = 1                                                       output_gate=False
         zi, zf, zo += W_gg (i', f', o')                             full_gate_recurrence
         c cut to [-cell_clip, cell_clip]                            cell_clip
+        zi, zf, zg, zo = w_ln_ih * norm(W_ih x) + w_ln_hh * norm(W_hh h') + b_ih + b_hh    layer_norm
+        h = o * tanh(w_ln_c * norm(c) + b_ln_c)                     layer_norm
+
+    where ``norm(v) = (v - mean) / sqrt(variance + layer_norm_eps)``, over all units of all gates.
 
     Parameters
     ----------
@@ -500,6 +545,13 @@ class LSTM(Gated):
     zoneout : float or (float, float)
         Probability with which a unit of h and c, or of h and one of c, keeps its value of the step before in
         training; in inference it keeps that part of it.
+    layer_norm : bool
+        Layer normalisation of both products, each over the G*H units of all its gates together, and of c on
+        its way to h, with gains ``w_ln_ih`` and ``w_ln_hh`` (G*H) and ``w_ln_c`` (H), and the bias ``b_ln_c``
+        (H): the equations of Ba et al. (2016) with one bias for both products, as haste has them. With full
+        gate recurrence the product over h includes that over the gates. Peepholes see c as it is.
+    layer_norm_eps : float
+        What is added to the variance.
 
     Raises
     ------
@@ -518,6 +570,7 @@ class LSTM(Gated):
     * cell_clip: cuDNN
     * activations: Keras, ONNX, Flax, numpy-ml, madmom
     * zoneout: haste; of h alone
+    * layer_norm: haste
     * clip: ONNX
 
     References
@@ -526,8 +579,9 @@ class LSTM(Gated):
     Schmidhuber and F. Cummins (2000), "Learning to forget" (the forget gate); F. Gers and J. Schmidhuber
     (2000), "Recurrent nets that time and count" (peepholes); H. Sak, A. Senior and F. Beaufays (2014), "Long
     short-term memory recurrent neural network architectures for large scale acoustic modeling" (the
-    projection); K. Greff et al. (2017), "LSTM: a search space odyssey" (gates left out or coupled); D.
-    Krueger et al. (2017), "Zoneout: regularizing RNNs by randomly preserving hidden activations".
+    projection); J. L. Ba, J. R. Kiros and G. E. Hinton (2016), "Layer normalization"; K. Greff et al. (2017),
+    "LSTM: a search space odyssey" (gates left out or coupled); D. Krueger et al. (2017), "Zoneout:
+    regularizing RNNs by randomly preserving hidden activations".
 
     Examples
     --------
@@ -546,6 +600,8 @@ class LSTM(Gated):
     output_gate: bool = True
     full_gate_recurrence: bool = False
     cell_clip: float | None = None
+    layer_norm: bool = False
+    layer_norm_eps: float = 1e-5
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = _ODYSSEY
     usual: ClassVar[Mapping[str, Activation]] = {
@@ -565,10 +621,9 @@ class LSTM(Gated):
             )
         object.__setattr__(self, "proj_size", int(size))
         for option in ("coupled", "input_gate", "forget_gate", "output_gate", "full_gate_recurrence"):
-            value = getattr(self, option)
-            if not isinstance(value, (bool, np.bool_)):
-                raise ValueError(f"LSTM: {option} is {value!r}; expected True or False")
-            object.__setattr__(self, option, bool(value))
+            object.__setattr__(self, option, _flag("LSTM", option, getattr(self, option)))
+        object.__setattr__(self, "layer_norm", _flag("LSTM", "layer_norm", self.layer_norm))
+        object.__setattr__(self, "layer_norm_eps", _positive("LSTM", "layer_norm_eps", self.layer_norm_eps))
         if self.coupled and not (self.input_gate and self.forget_gate):
             gone = "input_gate" if not self.input_gate else "forget_gate"
             raise ValueError(f"LSTM: coupled=True makes f of i, and {gone}=False leaves it out; choose one")
@@ -648,9 +703,10 @@ class LSTM(Gated):
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The names of `Cell`, and ``w_hr``, ``w_peephole``, ``w_gg`` where the options ask for them."""
+        """The names of `Cell`, and those that the options ask for."""
         more = {"w_hr": self.proj_size, "w_peephole": self.peepholes, "w_gg": self.full_gate_recurrence}
-        return super().parameters + tuple(name for name, wanted in more.items() if wanted)
+        gains = (*_GAINS, "w_ln_c", "b_ln_c") * self.layer_norm
+        return super().parameters + tuple(name for name, wanted in more.items() if wanted) + gains
 
     def parameter_shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
         fed = (len(self.gates) - 1) * hidden_size
@@ -707,6 +763,7 @@ class GRU(Gated):
         n = tanh(W_in x + b_in + r * (W_hn h' + b_hn))         reset="after"
         n = tanh(W_in x + b_in + W_hn (r * h') + b_hn)         reset="before"
         h = (1 - z) * n + z * h'
+        w_ln_ih * norm(W_ih x), w_ln_hh * norm(W_hh h') in place of W_ih x, W_hh h'    layer_norm
 
     Parameters
     ----------
@@ -720,11 +777,17 @@ class GRU(Gated):
     zoneout : float
         Probability with which a unit of h keeps its value of the step before in training; in inference it
         keeps that part of it.
+    layer_norm : bool
+        Layer normalisation of both products (Ba et al., 2016), each over the 3*H units of all its gates
+        together, with gains ``w_ln_ih`` and ``w_ln_hh`` (3*H,), as haste has it; see `LSTM`. It goes with
+        reset="after" alone.
+    layer_norm_eps : float
+        What is added to the variance.
 
     Raises
     ------
     ValueError
-        If an option is none of these.
+        If an option is none of these, or two contradict each other.
 
     Notes
     -----
@@ -733,13 +796,15 @@ class GRU(Gated):
     * reset="after": PyTorch, Keras, ONNX, oneDNN, cuDNN, haste, FlashRNN, Flax, Equinox, madmom
     * reset="before": Keras, ONNX, oneDNN, Haiku
     * zoneout: haste
+    * layer_norm: haste
     * activations: Keras, ONNX, Flax, madmom
     * clip: ONNX
 
     References
     ----------
     K. Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder for statistical machine
-    translation" (reset before; there z and 1 - z change places).
+    translation" (reset before; there z and 1 - z change places); J. L. Ba, J. R. Kiros and G. E. Hinton
+    (2016), "Layer normalization".
 
     Examples
     --------
@@ -748,6 +813,9 @@ class GRU(Gated):
     """
 
     reset: Literal["after", "before"] = "after"
+    _: KW_ONLY
+    layer_norm: bool = False
+    layer_norm_eps: float = 1e-5
 
     usual: ClassVar[Mapping[str, Activation]] = {
         "r": Activation("sigmoid"),
@@ -758,6 +826,18 @@ class GRU(Gated):
     def __post_init__(self) -> None:
         super().__post_init__()
         _one_of("GRU", "reset", self.reset, ("after", "before"))
+        object.__setattr__(self, "layer_norm", _flag("GRU", "layer_norm", self.layer_norm))
+        object.__setattr__(self, "layer_norm_eps", _positive("GRU", "layer_norm_eps", self.layer_norm_eps))
+        if self.layer_norm and self.reset == "before":
+            raise ValueError(
+                'GRU: layer_norm=True with reset="before"; expected reset="after": before it, n has a '
+                "recurrent product of its own, which no paper's normalisation covers"
+            )
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of `Cell`, and with layer normalisation ``w_ln_ih`` and ``w_ln_hh``."""
+        return super().parameters + _GAINS * self.layer_norm
 
     @property
     def _is_plain(self) -> bool:
@@ -975,15 +1055,30 @@ def kinds() -> dict[str, type[Cell]]:
     return {kind.__name__: kind for kind in found if kind not in (Cell, Gated)}
 
 
-def _limit(cell: str, argument: str, value: Any) -> float | None:
-    """A number to cut values off at; None for no limit."""
-    if value is None:
-        return None
+# The gains of layer normalisation of the two products.
+_GAINS = ("w_ln_ih", "w_ln_hh")
+
+
+def _flag(cell: str, argument: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{cell}: {argument} is {value!r}; expected True or False")
+    return bool(value)
+
+
+def _positive(cell: str, argument: str, value: Any) -> float:
     if not _is_number(value) or not 0 < value <= _LARGEST:
         raise ValueError(
-            f"{cell}: {argument} is {value!r}; expected a positive, finite number of float32's range, or None"
+            f"{cell}: {argument} is {value!r}; expected a positive, finite number of float32's range"
         )
     return float(value)
+
+
+def _limit(cell: str, argument: str, value: Any) -> float | None:
+    """A number to cut values off at; None for no limit."""
+    try:
+        return None if value is None else _positive(cell, argument, value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or None") from None
 
 
 def _one_of(cell: str, argument: str, value: object, choices: tuple[str, ...]) -> None:

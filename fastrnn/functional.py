@@ -250,7 +250,7 @@ def _forward_call(
         kept = steps if given.every is None else -(-steps // given.every)
         states = tuple([_native.empty((kept + 1, batch, width), dtype) for width in widths])
         if given.every is None:
-            cached = _native.empty((steps, batch, len(cell.cached) * given.params.hidden_size), dtype)
+            cached = _native.empty((steps, batch, len(cell.recorded) * given.params.hidden_size), dtype)
         arrays = given.params.arrays, given.x, given.lengths
         record = Tape(cell, *arrays, reverse, states, cached, None, given.noise, given.every)
     bound = params.layout(isa) if isinstance(params, Packed) else _bound(cell, given.params, isa)

@@ -43,6 +43,8 @@ def options_of(cell, hidden):
         "forget_gate": flag,
         "output_gate": flag,
         "full_gate_recurrence": flag,
+        "layer_norm": flag,
+        "layer_norm_eps": st.sampled_from([1e-5, 1e-3, 0.5]),
     }
     return {option.name: values[option.name] for option in fields(cell)}
 
@@ -66,6 +68,8 @@ def any_cell(draw, hidden):
         options |= {"input_gate": True, "forget_gate": True}
     if not any(options.get(f"{gate}_gate", True) for gate in ("input", "forget", "output")):
         options.pop("full_gate_recurrence", None)
+    if options.get("reset") == "before":
+        options.pop("layer_norm", None)
     return cell(**options)
 
 

@@ -26,7 +26,7 @@ static FN(lstm_form) FN(lstm_form_of)(const fr_args *a)
 /* All that a step computes of W units, from the pre-activations that the tape has. */
 typedef struct FN(lstm_unit) {
     V zi, zf, zg, zo;           /* of gates that are there */
-    V i, f, g, o, c, t;
+    V i, f, g, o, c;
 } FN(lstm_unit);
 
 /* From zi, zf and zg to c. */
@@ -38,11 +38,28 @@ FR_INLINE void FN(lstm_cell)(const fr_args *a, const FN(lstm_form) *form, V c_pr
     v->c = FN(flush)(vfma(v->f, c_prev, v->i * v->g));
 }
 
-/* From zo and c, which is cut first, to o and t. */
-FR_INLINE void FN(lstm_output)(const fr_args *a, const FN(lstm_form) *form, FN(lstm_unit) *v, V c)
+FR_INLINE V FN(lstm_output)(const fr_args *a, const FN(lstm_form) *form, V zo)
 {
-    v->o = form->o >= 0 ? FN(gate)(a->activation + 3, form->clip, v->zo) : vset(1);
-    v->t = FN(activate)(a->activation + 4, c);
+    return form->o >= 0 ? FN(gate)(a->activation + 3, form->clip, zo) : vset(1);
+}
+
+/* The unit again from the tape, up to c, which is returned as the state has it. */
+FR_INLINE V FN(lstm_recall)(const fr_args *a, const FN(lstm_form) *form, const FN(row) *row, ptrdiff_t u,
+                            ptrdiff_t lanes, FN(lstm_unit) *v)
+{
+    const T *z = row->cached + u;
+    v->zi = form->i >= 0 ? FN(get)(z + form->i * a->hidden, lanes) : vset(0);
+    v->zf = form->f >= 0 ? FN(get)(z + form->f * a->hidden, lanes) : vset(0);
+    v->zo = form->o >= 0 ? FN(get)(z + form->o * a->hidden, lanes) : vset(0);
+    v->zg = FN(get)(z + form->g * a->hidden, lanes);
+    FN(lstm_cell)(a, form, FN(get)(row->c_prev + u, lanes), v);
+    return FN(clip)(v->c, form->cell_clip);
+}
+
+/* The gradient of h, or with a projection of m, into which dy went. */
+FR_INLINE V FN(lstm_dh)(const FN(row) *row, ptrdiff_t u, ptrdiff_t lanes)
+{
+    return row->m ? FN(get)(row->dh + u, lanes) : FN(dh_of)(row, u, lanes);
 }
 
 FR_POINT(lstm_general_forward)
@@ -69,10 +86,12 @@ FR_POINT(lstm_general_forward)
         const V c = FN(clip)(v.c, form.cell_clip);
         if (form.peephole[2])
             v.zo = vfma(FN(get)(form.peephole[2] + u, lanes), c, v.zo);
-        FN(lstm_output)(args, &form, &v, c);
-        const V h = FN(flush)(v.o * v.t);
+        v.o = FN(lstm_output)(args, &form, v.zo);
         FN(put)(row->c + u, c, lanes);
-        FN(put_h)(row, u, h, lanes);
+        if (row->seen)
+            FN(put)(row->seen + u, v.o, lanes);
+        else
+            FN(put_h)(row, u, FN(flush)(v.o * FN(activate)(args->activation + 4, c)), lanes);
         if (row->r) {
             T *next = row->r + u;
             if (form.i >= 0)
@@ -94,6 +113,36 @@ FR_POINT(lstm_general_forward)
     }
 }
 
+/* z: what h sees of c. */
+FR_POINT(lstm_general_forward_late)
+{
+    FR_EACH(row) {
+        const V t = FN(activate)(args->activation + 4, FN(get)(FR_SUMS(row, 1), lanes));
+        FN(put_h)(row, u, FN(flush)(FN(get)(row->seen + u, lanes) * t), lanes);
+    }
+}
+
+FR_POINT(lstm_general_recall)
+{
+    const FN(lstm_form) form = FN(lstm_form_of)(args);
+    FR_EACH(row) {
+        FN(lstm_unit) v;
+        FN(put)(row->c_new + u, FN(lstm_recall)(args, &form, row, u, lanes, &v), lanes);
+    }
+}
+
+/* z: the gradient of what h sees of c. */
+FR_POINT(lstm_general_backward_late)
+{
+    const FN(lstm_form) form = FN(lstm_form_of)(args);
+    FR_EACH(row) {
+        const V y = FN(get)(row->seen + u, lanes), t = FN(activate)(args->activation + 4, y);
+        const V zo = form.o >= 0 ? FN(get)(row->cached + form.o * args->hidden + u, lanes) : vset(0);
+        const V d = FN(lstm_dh)(row, u, lanes) * FN(lstm_output)(args, &form, zo);
+        FN(put)(FR_SUMS(row, 1), FN(flush)(d * FN(slope)(args->activation + 4, y, t)), lanes);
+    }
+}
+
 FR_POINT(lstm_general_backward)
 {
     const FN(lstm_form) form = FN(lstm_form_of)(args);
@@ -101,17 +150,13 @@ FR_POINT(lstm_general_backward)
     FR_EACH(row) {
         const V c_prev = FN(get)(row->c_prev + u, lanes);
         FN(lstm_unit) v;
-        v.zi = form.i >= 0 ? FN(get)(row->cached + form.i * H + u, lanes) : vset(0);
-        v.zf = form.f >= 0 ? FN(get)(row->cached + form.f * H + u, lanes) : vset(0);
-        v.zo = form.o >= 0 ? FN(get)(row->cached + form.o * H + u, lanes) : vset(0);
-        v.zg = FN(get)(row->cached + form.g * H + u, lanes);
-        FN(lstm_cell)(args, &form, c_prev, &v);
-        const V c = FN(clip)(v.c, form.cell_clip);
-        FN(lstm_output)(args, &form, &v, c);
-        const V dh = row->m ? FN(get)(row->dh + u, lanes) : FN(dh_of)(row, u, lanes);   /* with m, dy went into it */
+        const V c = FN(lstm_recall)(args, &form, row, u, lanes, &v);
+        const V seen = row->seen ? FN(get)(row->seen + u, lanes) : c, t = FN(activate)(args->activation + 4, seen);
+        v.o = FN(lstm_output)(args, &form, v.zo);
+        const V dh = FN(lstm_dh)(row, u, lanes);
         if (row->m)
-            FN(put)(row->m + u, FN(flush)(v.o * v.t), lanes);
-        if (row->c_new)
+            FN(put)(row->m + u, FN(flush)(v.o * t), lanes);
+        if (row->c_new && !row->seen)
             FN(put)(row->c_new + u, c, lanes);
         V di = vset(0), df = vset(0), dO = vset(0);         /* what the next step's gates left */
         if (row->dr) {
@@ -123,9 +168,11 @@ FR_POINT(lstm_general_backward)
             if (form.o >= 0)
                 dO = FN(get)(next, lanes);
         }
-        V D = vfma(dh * v.o, FN(slope)(args->activation + 4, c, v.t), FN(get)(row->dc + u, lanes));
+        V D = FN(get)(row->dc + u, lanes);      /* where c is normalised, with what comes through h already */
+        if (!row->seen)
+            D = vfma(dh * v.o, FN(slope)(args->activation + 4, c, t), D);
         if (form.o >= 0) {
-            dO = FN(gate_slope)(args->activation + 3, form.clip, v.zo, v.o, vfma(dh, v.t, dO));
+            dO = FN(gate_slope)(args->activation + 3, form.clip, v.zo, v.o, vfma(dh, t, dO));
             FN(put)(row->slopes + form.o * H + u, dO, lanes);
         }
         if (form.peephole[2])
@@ -158,6 +205,8 @@ FR_POINT(lstm_general_backward)
         .bias_ih = {0, 1, 2, 3}, .bias_hh = {0, 1, 2, 3},                                                               \
         .cached = i + f + 1 + o, .states = 2 + feeds, .slopes = i + f + 1 + o,                                          \
         .forward = FN(lstm_general_forward), .backward = FN(lstm_general_backward),                                     \
+        .forward_late = FN(lstm_general_forward_late), .recall = FN(lstm_general_recall),                               \
+        .backward_late = FN(lstm_general_backward_late),                                                                \
         .carry = {{i + f + 1 + o, 0, 0}},                                                                               \
         .r_carry = {{i + f ? i + f : o, i + f ? 0 : 1, 0}, {i + f ? o : 0, i + f + 1, i + f}},                          \
         .rules = {{i + f + 1 + o, 0, FR_OF_X, FR_W_IH, FR_B_IH, 0}, {i + f + 1 + o, 0, FR_OF_H, FR_W_HH, FR_B_HH, 0},   \

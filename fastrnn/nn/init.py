@@ -123,8 +123,8 @@ def recurrent(
 
     Notes
     -----
-    Other parameters, such as projections and learned initial states, are left alone. The same seed gives the
-    same bits on every machine.
+    Other parameters, such as projections, those of layer normalisation and learned initial states, are left
+    alone. The same seed gives the same bits on every machine.
 
     References
     ----------
@@ -209,8 +209,8 @@ def _keeping_gate(who: str, layer: Recurrent, forget_bias: float | None, chrono:
 
 
 def _biases(layer: Recurrent) -> tuple[str, ...]:
-    """The names of the cell's biases, b_ih and for most b_hh."""
-    return tuple(name for name in layer.cell.parameters if name.startswith("b_"))
+    """The names of the cell's biases, b_ih and for most b_hh; that of a normalised c stays as it is."""
+    return tuple(name for name in layer.cell.parameters if name in ("b_ih", "b_hh"))
 
 
 def _check_kind(who: str, argument: str, kind: str | None, choices: tuple[str, ...]) -> None:

@@ -39,6 +39,8 @@ class RNNOptions(Options, total=False):
 
     clip: float | None
     zoneout: float | tuple[float, ...]
+    layer_norm: bool
+    layer_norm_eps: float
 
 
 class GRUOptions(Options, total=False):
@@ -48,6 +50,8 @@ class GRUOptions(Options, total=False):
     activations: Mapping[str, cells.AnyActivation]
     clip: float | None
     zoneout: float | tuple[float, ...]
+    layer_norm: bool
+    layer_norm_eps: float
 
 
 class LSTMOptions(Options, total=False):
@@ -63,6 +67,8 @@ class LSTMOptions(Options, total=False):
     activations: Mapping[str, cells.AnyActivation]
     clip: float | None
     zoneout: float | tuple[float, ...]
+    layer_norm: bool
+    layer_norm_eps: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,8 +177,9 @@ class Recurrent(Module):
     dtype : float32 or float64
         Of the parameters; inputs are cast to it.
     rng : numpy.random.Generator, int or None
-        Draws the initial values, in the order of `params`, from U(-1/sqrt(H), 1/sqrt(H)), and in each
-        `forward` the masks of dropout: layer by layer that between the layers, of the inputs, of the weights.
+        Draws the initial values, in the order of `params`, from U(-1/sqrt(H), 1/sqrt(H)), but for the gains
+        of layer normalisation, which begin at 1, and its bias, at 0; and in each `forward` the masks of
+        dropout: layer by layer that between the layers, of the inputs, of the weights.
 
     Attributes
     ----------
@@ -274,8 +281,11 @@ class Recurrent(Module):
             )
         for layer, reverse in self._passes():
             for parameter, shape in self._shapes(layer).items():
-                drawn = initial.uniform(self.rng, shape, 1 / self.hidden_size**0.5, self.dtype)
-                self.add_parameter(_torch_name(parameter, layer, reverse), drawn)
+                if parameter in _NORM:
+                    value = np.full(shape, _NORM[parameter], self.dtype)
+                else:
+                    value = initial.uniform(self.rng, shape, 1 / self.hidden_size**0.5, self.dtype)
+                self.add_parameter(_torch_name(parameter, layer, reverse), value)
             if self.learn_state:
                 for state, width in self.cell.state_shapes(self.hidden_size).items():
                     self.add_parameter(_state_name(state, layer, reverse), np.zeros(width, self.dtype))
@@ -813,6 +823,10 @@ class Recurrent(Module):
         )
 
 
+# What the parameters of layer normalisation are to begin with.
+_NORM = {"w_ln_ih": 1, "w_ln_hh": 1, "w_ln_c": 1, "b_ln_c": 0}
+
+
 @functools.cache
 def _torch_name(name: str, layer: int, reverse: bool) -> str:
     """Return PyTorch's name of a cell's parameter: w_ih -> weight_ih_l0_reverse."""
@@ -833,7 +847,7 @@ class RNN(Recurrent):
     nonlinearity : str, tuple or cells.Activation
         f: the name of a `fastrnn.cells.Activation`, ``(name, alpha)``, ``(name, alpha, beta)``, or one of
         them. PyTorch has "tanh" and "relu".
-    clip, zoneout
+    clip, zoneout, layer_norm, layer_norm_eps
         Options of the cell; see `fastrnn.cells.RNN`.
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is one array.
@@ -887,10 +901,10 @@ class LSTM(Recurrent):
     proj_size : int
         P, the features of h, less than hidden_size; 0: no projection.
     peepholes, coupled, input_gate, forget_gate, output_gate, full_gate_recurrence, cell_clip
-        What makes the variants of the literature; `fastrnn.cells.LSTM` describes these and the next three,
+        What makes the variants of the literature; `fastrnn.cells.LSTM` describes these and the next ones,
         and their parameters: ``w_peephole`` is ``weight_peephole_l{k}`` here, and so on.
-    activations, clip, zoneout
-        Of the gates, and of the states.
+    activations, clip, zoneout, layer_norm, layer_norm_eps
+        Of the gates, of the states, and of the products and c.
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is the tuple (h,
         c); with ``full_gate_recurrence`` it is (h, c, r), r the gates i, f, o side by side.
@@ -967,8 +981,8 @@ class GRU(Recurrent):
     ----------
     reset : {"after", "before"}
         Where the reset gate acts: after the recurrent product (PyTorch, cuDNN), or before it.
-    activations, clip, zoneout
-        Of the gates, and of the state; see `fastrnn.cells.GRU`.
+    activations, clip, zoneout, layer_norm, layer_norm_eps
+        Of the gates, of the state, and of the products; see `fastrnn.cells.GRU`.
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **options
         See `Recurrent`, which describes shapes, lengths, parameters and methods. The state is one array.
 

@@ -121,26 +121,6 @@ def product(a, w, start=None):
     return total
 
 
-def carried(products, direct=None, plus=None, start=None, scale=None):
-    """The gradient of h', where the recurrent products are taken of h', or of ``flush(scale * h')``.
-
-    The operand's gradient is a sum that begins at `start`, or at ``fma(*plus, ...)``, and goes on over the
-    `products`, pairs (d, w). What reaches h' past it, `direct`, is where the sum begins if there is no scale.
-    """
-    if scale is not None and direct is not None:
-        total = np.zeros_like(direct)
-    else:
-        total = direct if start is None else start
-    if plus is not None:
-        total = fma(*plus, total)
-    for d, w in products:
-        total = product(d, w.T, total)
-    total = flush(total)
-    if scale is None:
-        return total
-    return flush(fma(scale, total, np.zeros_like(total) if direct is None else direct))
-
-
 def weight_gradient(d, v):
     """Gradient of a weight, (units of d, units of v): the product over the rows of d (N, .) and v (N, .)."""
     return product(unfaint(d).T, unfaint(v).T)

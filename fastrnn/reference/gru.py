@@ -7,7 +7,6 @@ import numpy as np
 
 from fastrnn.reference.arithmetic import (
     bias_gradient,
-    carried,
     flush,
     fma,
     product,
@@ -23,34 +22,46 @@ def start(cell, params):
     return np.concatenate((b_ih[:rz] + b_hh[:rz], b_ih[rz:]))
 
 
+def sums(params, zx, rec):
+    """The pre-activations of r and z, nx and nh."""
+    rz = zx.shape[1] // 3 * 2
+    b_nh = np.broadcast_to(params["b_hh"][rz:], zx[:, rz:].shape)
+    begin = np.concatenate((zx[:, :rz], b_nh), axis=1)
+    z = rec.added(product(rec.operand, params["w_hh"], rec.start(begin)), begin)
+    return *np.split(z[:, :rz], 2, axis=1), zx[:, rz:], z[:, rz:]
+
+
 def forward(cell, params, zx, before, rec):
     (h_,) = before  # (N, H)
-    rz = 2 * h_.shape[1]
-    w_hh, b_nh = params["w_hh"], params["b_hh"][rz:]
-    r, z = np.split(sigmoid(product(rec, w_hh[:rz], zx[:, :rz])), 2, axis=1)
-    nh = product(rec, w_hh[rz:], b_nh)
-    n = tanh(fma(r, nh, zx[:, rz:]))
+    zr, zz, nx, nh = sums(params, zx, rec)
+    r, z = sigmoid(zr), sigmoid(zz)
+    n = tanh(fma(r, nh, nx))
     return (flush(fma(z, h_ - n, n)),), (r, z, n, nh)
 
 
-def backward(cell, params, before, after, cached, dstate, rec, scale):
+def backward(cell, params, before, after, cached, dstate, rec):
     (h_,), (r, z, n, nh), (dh,) = before, cached, dstate
-    rz = 2 * h_.shape[1]
-    w_hh = params["w_hh"]
     dz = flush((dh * (h_ - n)) * fma(-z, z, z))
     dnx = flush(fma(-dh, z, dh) * fma(-n, n, n.dtype.type(1)))
     dnh = flush(dnx * r)
     dr = flush((dnx * nh) * fma(-r, r, r))
     drz = np.concatenate((dr, dz), axis=1)
-    carry = carried([(drz, w_hh[:rz]), (dnh, w_hh[rz:])], direct=dh * z, scale=scale)
-    return (np.concatenate((drz, dnx), axis=1), np.concatenate((drz, dnh), axis=1)), (carry,)
+    dx_side, dh_side = (np.concatenate((drz, dn), axis=1) for dn in (dnx, dnh))
+    return (dx_side, dh_side), (carry(params, dh_side, dh * z, rec),)
+
+
+def carry(params, dh_side, direct, rec):
+    """The gradient of h'; `direct` is what goes past the products."""
+    w_hh, d = params["w_hh"], rec.through(dh_side)
+    rz = d.shape[1] // 3 * 2
+    return rec.carried([(d[:, :rz], w_hh[:rz]), (d[:, rz:], w_hh[rz:])], direct=direct)
 
 
 def gradients(cell, dgates, x, before, after, cached, rec):
     dx_side, dh_side = dgates
     return {
         "w_ih": weight_gradient(dx_side, x),
-        "w_hh": weight_gradient(dh_side, rec),
+        "w_hh": weight_gradient(rec.through(dh_side), rec.operand),
         "b_ih": bias_gradient(dx_side),
         "b_hh": bias_gradient(dh_side),
     }

@@ -7,7 +7,6 @@ import numpy as np
 
 from fastrnn.reference.arithmetic import (
     bias_gradient,
-    carried,
     flush,
     fma,
     product,
@@ -25,28 +24,30 @@ def forward(cell, params, zx, before, rec):
     (h_,) = before  # (N, H)
     rz = 2 * h_.shape[1]
     w_hh = params["w_hh"]
-    r, z = np.split(sigmoid(product(rec, w_hh[:rz], zx[:, :rz])), 2, axis=1)
-    q = flush(r * rec)
+    r, z = np.split(sigmoid(product(rec.operand, w_hh[:rz], zx[:, :rz])), 2, axis=1)
+    q = flush(r * rec.operand)
     n = tanh(product(q, w_hh[rz:], zx[:, rz:]))
     return (flush(fma(z, h_ - n, n)),), (r, z, n)
 
 
-def backward(cell, params, before, after, cached, dstate, rec, scale):
+def backward(cell, params, before, after, cached, dstate, rec):
     (h_,), (r, z, n), (dh,) = before, cached, dstate
     rz = 2 * h_.shape[1]
     w_hh = params["w_hh"]
     dz = flush((dh * (h_ - n)) * fma(-z, z, z))
     dn = flush(fma(-dh, z, dh) * fma(-n, n, n.dtype.type(1)))
     dq = flush(product(dn, w_hh[rz:].T))
-    dr = flush((dq * rec) * fma(-r, r, r))
+    dr = flush((dq * rec.operand) * fma(-r, r, r))
     drz = np.concatenate((dr, dz), axis=1)
-    carry = carried([(drz, w_hh[:rz])], direct=dh * z, plus=(dq, r), scale=scale)
+    carry = rec.carried([(drz, w_hh[:rz])], direct=dh * z, plus=(dq, r))
     return (np.concatenate((drz, dn), axis=1),), (carry,)
 
 
 def gradients(cell, dgates, x, before, after, cached, rec):
     (d,), (r, *_) = dgates, cached
-    rz = 2 * rec.shape[1]
+    rz = 2 * rec.operand.shape[1]
     db = bias_gradient(d)
-    w_hh = np.concatenate((weight_gradient(d[:, :rz], rec), weight_gradient(d[:, rz:], flush(r * rec))))
+    w_hh = np.concatenate(
+        (weight_gradient(d[:, :rz], rec.operand), weight_gradient(d[:, rz:], flush(r * rec.operand)))
+    )
     return {"w_ih": weight_gradient(d, x), "w_hh": w_hh, "b_ih": db, "b_hh": db.copy()}

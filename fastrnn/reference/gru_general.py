@@ -9,7 +9,7 @@ import numpy as np
 
 from fastrnn.reference import gru, gru_before
 from fastrnn.reference.activations import gate, gate_slope
-from fastrnn.reference.arithmetic import bias_gradient, carried, flush, fma, product, weight_gradient
+from fastrnn.reference.arithmetic import bias_gradient, flush, fma, product, weight_gradient
 
 
 def _form(cell):
@@ -23,21 +23,20 @@ def start(cell, params):
 def forward(cell, params, zx, before, rec):
     (h_,) = before  # (N, H)
     rz = 2 * h_.shape[1]
-    w_hh = params["w_hh"]
-    zr, zz = np.split(product(rec, w_hh[:rz], zx[:, :rz]), 2, axis=1)
-    r, z = gate(cell, "r", zr), gate(cell, "z", zz)
     if cell.reset == "after":
-        nh = product(rec, w_hh[rz:], params["b_hh"][rz:])
-        zn = fma(r, nh, zx[:, rz:])
+        zr, zz, nx, nh = gru.sums(params, zx, rec)
+        zn = fma(gate(cell, "r", zr), nh, nx)
         cached = zr, zz, zn, nh
     else:
-        zn = product(flush(r * rec), w_hh[rz:], zx[:, rz:])
+        w_hh = params["w_hh"]
+        zr, zz = np.split(product(rec.operand, w_hh[:rz], zx[:, :rz]), 2, axis=1)
+        zn = product(flush(gate(cell, "r", zr) * rec.operand), w_hh[rz:], zx[:, rz:])
         cached = zr, zz, zn
-    n = gate(cell, "n", zn)
+    z, n = gate(cell, "z", zz), gate(cell, "n", zn)
     return (flush(fma(z, h_ - n, n)),), cached
 
 
-def backward(cell, params, before, after, cached, dstate, rec, scale):
+def backward(cell, params, before, after, cached, dstate, rec):
     (h_,), (zr, zz, zn, *nh), (dh,) = before, cached, dstate
     rz = 2 * h_.shape[1]
     w_hh = params["w_hh"]
@@ -48,12 +47,12 @@ def backward(cell, params, before, after, cached, dstate, rec, scale):
         dnh = flush(dn * r)
         dr = gate_slope(cell, "r", zr, r, dn * nh[0])
         drz = np.concatenate((dr, dz), axis=1)
-        carry = carried([(drz, w_hh[:rz]), (dnh, w_hh[rz:])], direct=dh * z, scale=scale)
-        return (np.concatenate((drz, dn), axis=1), np.concatenate((drz, dnh), axis=1)), (carry,)
+        dx_side, dh_side = (np.concatenate((drz, d), axis=1) for d in (dn, dnh))
+        return (dx_side, dh_side), (gru.carry(params, dh_side, dh * z, rec),)
     dq = flush(product(dn, w_hh[rz:].T))
-    dr = gate_slope(cell, "r", zr, r, dq * rec)
+    dr = gate_slope(cell, "r", zr, r, dq * rec.operand)
     drz = np.concatenate((dr, dz), axis=1)
-    carry = carried([(drz, w_hh[:rz])], direct=dh * z, plus=(dq, r), scale=scale)
+    carry = rec.carried([(drz, w_hh[:rz])], direct=dh * z, plus=(dq, r))
     return (np.concatenate((drz, dn), axis=1),), (carry,)
 
 
@@ -61,10 +60,10 @@ def gradients(cell, dgates, x, before, after, cached, rec):
     if cell.reset == "after":
         return gru.gradients(cell, dgates, x, before, after, cached, rec)
     (d,), (zr, *_) = dgates, cached
-    rz = 2 * rec.shape[1]
+    rz = 2 * rec.operand.shape[1]
     db = bias_gradient(d)
-    q = flush(gate(cell, "r", zr) * rec)
-    w_hh = np.concatenate((weight_gradient(d[:, :rz], rec), weight_gradient(d[:, rz:], q)))
+    q = flush(gate(cell, "r", zr) * rec.operand)
+    w_hh = np.concatenate((weight_gradient(d[:, :rz], rec.operand), weight_gradient(d[:, rz:], q)))
     return {"w_ih": weight_gradient(d, x), "w_hh": w_hh, "b_ih": db, "b_hh": db.copy()}
 
 

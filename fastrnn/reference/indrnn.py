@@ -3,7 +3,6 @@
 from fastrnn.reference.activations import gate, gate_slope
 from fastrnn.reference.arithmetic import (
     bias_gradient,
-    carried,
     diagonal_gradient,
     flush,
     fma,
@@ -16,20 +15,25 @@ def start(cell, params):
 
 
 def forward(cell, params, zx, before, rec):
-    z = fma(params["w_hh"], rec, zx)
+    z = fma(params["w_hh"], rec.operand, zx)
     return (flush(gate(cell, "n", z)),), (z,)
 
 
-def backward(cell, params, before, after, cached, dstate, rec, scale):
+def backward(cell, params, before, after, cached, dstate, rec):
     (z,), (dh,) = cached, dstate
     dz = gate_slope(cell, "n", z, gate(cell, "n", z), dh)
-    return (dz,), (carried([], start=dz * params["w_hh"], scale=scale),)
+    return (dz,), (rec.carried([], start=dz * params["w_hh"]),)
 
 
 def gradients(cell, dgates, x, before, after, cached, rec):
     (dz,) = dgates
     db = bias_gradient(dz)
-    return {"w_ih": weight_gradient(dz, x), "w_hh": diagonal_gradient(dz, rec), "b_ih": db, "b_hh": db.copy()}
+    return {
+        "w_ih": weight_gradient(dz, x),
+        "w_hh": diagonal_gradient(dz, rec.operand),
+        "b_ih": db,
+        "b_hh": db.copy(),
+    }
 
 
 def gates(cell, cached):

@@ -8,7 +8,6 @@ import numpy as np
 
 from fastrnn.reference.arithmetic import (
     bias_gradient,
-    carried,
     flush,
     fma,
     product,
@@ -24,7 +23,7 @@ def start(cell, params):
 
 def forward(cell, params, zx, before, rec):
     _, c_ = before  # (N, P), (N, H)
-    zi, zf, zg, zo = np.split(product(rec, params["w_hh"], zx), 4, axis=1)
+    zi, zf, zg, zo = np.split(product(rec.operand, params["w_hh"], zx), 4, axis=1)
     i, f, g, o = sigmoid(zi), sigmoid(zf), tanh(zg), sigmoid(zo)
     c = flush(fma(f, c_, i * g))
     h = flush(o * tanh(c))
@@ -33,7 +32,7 @@ def forward(cell, params, zx, before, rec):
     return (h, c), (i, f, g, o)
 
 
-def backward(cell, params, before, after, cached, dstate, rec, scale):
+def backward(cell, params, before, after, cached, dstate, rec):
     (_, c_), (_, c), (i, f, g, o), (dh, dc) = before, after, cached, dstate
     one = c.dtype.type(1)
     dm = flush(product(dh, params["w_hr"].T)) if cell.proj_size else dh
@@ -44,13 +43,18 @@ def backward(cell, params, before, after, cached, dstate, rec, scale):
     dg = flush((d * i) * fma(-g, g, one))
     do = flush((dm * t) * fma(-o, o, o))
     dz = np.concatenate((di, df, dg, do), axis=1)
-    return (dz, dh), (carried([(dz, params["w_hh"])], scale=scale), flush(d * f))
+    return (dz, dh), (rec.carried([(dz, params["w_hh"])]), flush(d * f))
 
 
 def gradients(cell, dgates, x, before, after, cached, rec):
     (dz, dh), (_, c), (*_, o) = dgates, after, cached
     db = bias_gradient(dz)
-    grads = {"w_ih": weight_gradient(dz, x), "w_hh": weight_gradient(dz, rec), "b_ih": db, "b_hh": db.copy()}
+    grads = {
+        "w_ih": weight_gradient(dz, x),
+        "w_hh": weight_gradient(dz, rec.operand),
+        "b_ih": db,
+        "b_hh": db.copy(),
+    }
     if cell.proj_size:
         grads["w_hr"] = weight_gradient(dh, flush(o * tanh(c)))
     return grads

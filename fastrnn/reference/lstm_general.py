@@ -4,6 +4,9 @@
 with full gate recurrence ``+ W_gg r'`` for i, f and o, where r is i, f, o side by side.  A gate is its
 activation of z cut to [-clip, clip]; one that is not there is 1, and coupled ``f = 1 - i``.
 
+Layer normalisation: ``z = gain norm(W_ih x) + gain norm(W_hh h' + W_gg r') + b``, and h sees
+``gain norm(c) + b`` in place of c.
+
 ``c = f c' + i g`` cut to [-cell_clip, cell_clip];  ``h = o act(c)``, with a projection
 ``m = o act(c)`` and ``h = W_hr m``.
 """
@@ -15,13 +18,13 @@ import numpy as np
 from fastrnn.reference.activations import activate, clip, gate, gate_slope, slope, unless_clipped
 from fastrnn.reference.arithmetic import (
     bias_gradient,
-    carried,
     diagonal_gradient,
     flush,
     fma,
     product,
     weight_gradient,
 )
+from fastrnn.reference.layer_norm import norm, pulled
 
 
 def start(cell, params):
@@ -30,11 +33,13 @@ def start(cell, params):
 
 def forward(cell, params, zx, before, rec):
     _, c_, *r_ = before  # (N, P), (N, H), and with full gate recurrence (N, R)
-    z = _by_gate(cell, product(rec, params["w_hh"], zx))
+    z = product(rec.operand, params["w_hh"], rec.start(zx))
     fed = [n for n in cell.gates if n != "g"]
     if r_:
-        own = np.concatenate([z[n] for n in fed], axis=1)
-        z |= zip(fed, np.split(product(r_[0], params["w_gg"], own), len(fed), axis=1), strict=True)
+        by_gate, own = _by_gate(cell, z), _fed(cell, z)
+        by_gate |= zip(fed, np.split(product(r_[0], params["w_gg"], own), len(fed), axis=1), strict=True)
+        z = np.concatenate(list(by_gate.values()), axis=1)
+    z = _by_gate(cell, rec.added(z, zx))
     p = _peepholes(cell, params)
     for n in "if":
         if n in p:
@@ -42,7 +47,7 @@ def forward(cell, params, zx, before, rec):
     i, f, g, _, c = _cell(cell, z, c_)
     if "o" in p:
         z["o"] = fma(p["o"], c, z["o"])
-    o, t = _output(cell, z, c)
+    o, t, *_ = _output(cell, params, z, c)
     h = flush(o * t)
     if cell.proj_size:
         h = flush(product(h, params["w_hr"]))
@@ -51,11 +56,11 @@ def forward(cell, params, zx, before, rec):
     return (h, c, *r), tuple(z[n] for n in cell.gates)
 
 
-def backward(cell, params, before, after, cached, dstate, rec, scale):
+def backward(cell, params, before, after, cached, dstate, rec):
     (_, c_, *_), (dh, dc, *dr) = before, dstate
     z = dict(zip(cell.gates, cached, strict=True))
     i, f, g, whole, c = _cell(cell, z, c_)
-    o, t = _output(cell, z, c)
+    o, t, seen, normed = _output(cell, params, z, c)
     p = _peepholes(cell, params)
     fed = [n for n in cell.gates if n != "g"]
     zero = np.zeros_like(c)
@@ -64,7 +69,12 @@ def backward(cell, params, before, after, cached, dstate, rec, scale):
         later |= zip(fed, np.split(dr[0], len(fed), axis=1), strict=True)
 
     dm = flush(product(dh, params["w_hr"].T)) if cell.proj_size else dh
-    d = fma(dm * o, slope(cell.activation("h"), c, t), dc)
+    of_c, own = slope(cell.activation("h"), seen, t), ()
+    if normed is None:
+        d = fma(dm * o, of_c, dc)
+    else:
+        dseen = flush((dm * o) * of_c)
+        d, own = pulled(normed, params["w_ln_c"], dseen, plus=dc), (dseen, normed.normal)
     dz = {}
     if "o" in z:
         dz["o"] = gate_slope(cell, "o", z["o"], o, fma(dm, t, later["o"]))
@@ -80,21 +90,26 @@ def backward(cell, params, before, after, cached, dstate, rec, scale):
     for n in "if":
         if n in p:
             dc = fma(dz[n], p[n], dc)
-    dr = [_fed_back(cell, dz, params["w_gg"])] if dr else []
     dz = np.concatenate([dz[n] for n in cell.gates], axis=1)
-    return (dz, dh), (carried([(dz, params["w_hh"])], scale=scale), flush(dc), *dr)
+    dproducts = rec.through(dz)
+    dr = [_fed_back(_by_gate(cell, dproducts), params["w_gg"])] if dr else []
+    return (dz, dh, flush(o * t), *own), (rec.carried([(dproducts, params["w_hh"])]), flush(dc), *dr)
 
 
 def gradients(cell, dgates, x, before, after, cached, rec):
-    (dz, dh), (_, c_, *r_) = dgates, before
+    (dz, dh, m, *own), (_, c_, *r_) = dgates, before
     z = dict(zip(cell.gates, cached, strict=True))
     by_gate = _by_gate(cell, dz)
     c = _cell(cell, z, c_).c
     db = bias_gradient(dz)
-    grads = {"w_ih": weight_gradient(dz, x), "w_hh": weight_gradient(dz, rec), "b_ih": db, "b_hh": db.copy()}
+    dproducts = rec.through(dz)
+    w_hh = weight_gradient(dproducts, rec.operand)
+    grads = {"w_ih": weight_gradient(dz, x), "w_hh": w_hh, "b_ih": db, "b_hh": db.copy()}
     if cell.proj_size:
-        o, t = _output(cell, z, c)
-        grads["w_hr"] = weight_gradient(dh, flush(o * t))
+        grads["w_hr"] = weight_gradient(dh, m)
+    if own:
+        dseen, normal = own
+        grads |= {"w_ln_c": diagonal_gradient(dseen, normal), "b_ln_c": bias_gradient(dseen)}
     if cell.peepholes:
         seen = {"i": c_, "f": c_, "o": c}
         grads["w_peephole"] = np.array(
@@ -104,9 +119,13 @@ def gradients(cell, dgates, x, before, after, cached, rec):
             ]
         )
     if r_:
-        fed = np.concatenate([by_gate[n] for n in cell.gates if n != "g"], axis=1)
-        grads["w_gg"] = weight_gradient(fed, r_[0])
+        grads["w_gg"] = weight_gradient(_fed(cell, dproducts), r_[0])
     return grads
+
+
+def _fed(cell, d):
+    """Of the blocks d of all gates, those of the gates that full gate recurrence feeds."""
+    return np.concatenate([block for n, block in _by_gate(cell, d).items() if n != "g"], axis=1)
 
 
 def gates(cell, cached):
@@ -134,12 +153,17 @@ def _cell(cell, z, c_):
     return _Cell(i, f, g, whole, clip(whole, cell.cell_clip))
 
 
-def _output(cell, z, c):
+def _output(cell, params, z, c):
+    """o, the activation of what h sees of c, that itself, and c made normal where it is."""
     o = gate(cell, "o", z["o"]) if "o" in z else np.ones_like(c)
-    return o, activate(cell.activation("h"), c)
+    seen, normed = c, None
+    if cell.layer_norm:
+        normed = norm(c, 1, cell.layer_norm_eps)
+        seen = fma(params["w_ln_c"], normed.normal, params["b_ln_c"])
+    return o, activate(cell.activation("h"), seen), seen, normed
 
 
-def _fed_back(cell, dz, w_gg):
+def _fed_back(dz, w_gg):
     """The gradient of r: over i and f, as far as they are there, then, from that on, over o."""
     total, row = None, 0
     for part in ("if", "o"):

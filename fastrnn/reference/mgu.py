@@ -7,7 +7,7 @@
 import numpy as np
 
 from fastrnn.reference.activations import gate, gate_slope
-from fastrnn.reference.arithmetic import bias_gradient, carried, flush, fma, product, weight_gradient
+from fastrnn.reference.arithmetic import bias_gradient, flush, fma, product, weight_gradient
 
 
 def start(cell, params):
@@ -18,21 +18,21 @@ def forward(cell, params, zx, before, rec):
     (h_,) = before  # (N, H)
     units = h_.shape[1]
     w_hf, w_hn = np.split(params["w_hh"], 2)
-    zf = product(rec, w_hf, zx[:, :units])
+    zf = product(rec.operand, w_hf, zx[:, :units])
     f = gate(cell, "f", zf)
-    zn = product(flush(f * rec), w_hn, zx[:, units:])
+    zn = product(flush(f * rec.operand), w_hn, zx[:, units:])
     n = gate(cell, "n", zn)
     return (flush(fma(f, n - h_, h_)),), (zf, zn)
 
 
-def backward(cell, params, before, after, cached, dstate, rec, scale):
+def backward(cell, params, before, after, cached, dstate, rec):
     (h_,), (zf, zn), (dh,) = before, cached, dstate
     w_hf, w_hn = np.split(params["w_hh"], 2)
     f, n = gate(cell, "f", zf), gate(cell, "n", zn)
     dn = gate_slope(cell, "n", zn, n, dh * f)
     dq = flush(product(dn, w_hn.T))
-    df = gate_slope(cell, "f", zf, f, fma(dq, rec, dh * (n - h_)))
-    carry = carried([(df, w_hf)], direct=fma(-dh, f, dh), plus=(dq, f), scale=scale)
+    df = gate_slope(cell, "f", zf, f, fma(dq, rec.operand, dh * (n - h_)))
+    carry = rec.carried([(df, w_hf)], direct=fma(-dh, f, dh), plus=(dq, f))
     return (np.concatenate((df, dn), axis=1),), (carry,)
 
 
@@ -40,8 +40,8 @@ def gradients(cell, dgates, x, before, after, cached, rec):
     (d,), (zf, _) = dgates, cached
     df, dn = np.split(d, 2, axis=1)
     db = bias_gradient(d)
-    q = flush(gate(cell, "f", zf) * rec)
-    w_hh = np.concatenate((weight_gradient(df, rec), weight_gradient(dn, q)))
+    q = flush(gate(cell, "f", zf) * rec.operand)
+    w_hh = np.concatenate((weight_gradient(df, rec.operand), weight_gradient(dn, q)))
     return {"w_ih": weight_gradient(d, x), "w_hh": w_hh, "b_ih": db, "b_hh": db.copy()}
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastrnn.reference.activations import gate, gate_slope
-from fastrnn.reference.arithmetic import bias_gradient, carried, flush, fma, weight_gradient
+from fastrnn.reference.arithmetic import bias_gradient, flush, fma, weight_gradient
 
 
 def start(cell, params):
@@ -16,12 +16,12 @@ def forward(cell, params, zx, before, rec):
     return (flush(fma(gate(cell, "z", zz), gate(cell, "n", zn) - h_, h_)),), (zz, zn)
 
 
-def backward(cell, params, before, after, cached, dstate, rec, scale):
+def backward(cell, params, before, after, cached, dstate, rec):
     (h_,), (zz, zn), (dh,) = before, cached, dstate
     z, n = gate(cell, "z", zz), gate(cell, "n", zn)
     dz = gate_slope(cell, "z", zz, z, dh * (n - h_))
     dn = gate_slope(cell, "n", zn, n, dh * z)
-    return (np.concatenate((dz, dn), axis=1),), (carried([], direct=fma(-dh, z, dh), scale=scale),)
+    return (np.concatenate((dz, dn), axis=1),), (rec.carried([], direct=fma(-dh, z, dh)),)
 
 
 def gradients(cell, dgates, x, before, after, cached, rec):

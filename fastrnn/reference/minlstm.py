@@ -6,7 +6,7 @@
 import numpy as np
 
 from fastrnn.reference.activations import gate, gate_slope
-from fastrnn.reference.arithmetic import bias_gradient, carried, flush, fma, weight_gradient
+from fastrnn.reference.arithmetic import bias_gradient, flush, fma, weight_gradient
 
 
 def start(cell, params):
@@ -20,14 +20,14 @@ def forward(cell, params, zx, before, rec):
     return (flush(fma(a, h_, b * n)),), tuple(cached)
 
 
-def backward(cell, params, before, after, cached, dstate, rec, scale):
+def backward(cell, params, before, after, cached, dstate, rec):
     (h_,), (zf, zi, zn), (dh,) = before, cached, dstate
     f, i, n, total, a, b = _shares(cell, cached)
     da = np.where(np.abs(total) <= 0, dh.dtype.type(0), (dh * (h_ - n)) / total)
     df = gate_slope(cell, "f", zf, f, da * b)
     di = gate_slope(cell, "i", zi, i, -da * a)
     dn = gate_slope(cell, "n", zn, n, dh * b)
-    return (np.concatenate((df, di, dn), axis=1),), (carried([], direct=dh * a, scale=scale),)
+    return (np.concatenate((df, di, dn), axis=1),), (rec.carried([], direct=dh * a),)
 
 
 def gradients(cell, dgates, x, before, after, cached, rec):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastrnn.reference.arithmetic import bias_gradient, carried, flush, fma, product, tanh, weight_gradient
+from fastrnn.reference.arithmetic import bias_gradient, flush, fma, product, tanh, weight_gradient
 
 
 def start(cell, params):
@@ -10,22 +10,27 @@ def start(cell, params):
 
 
 def forward(cell, params, zx, before, rec):
-    z = product(rec, params["w_hh"], zx)
+    z = rec.added(product(rec.operand, params["w_hh"], rec.start(zx)), zx)
     h = np.where(z < 0, z.dtype.type(0), z) if cell.activation.name == "relu" else tanh(z)
     return (flush(h),), ()
 
 
-def backward(cell, params, before, after, cached, dstate, rec, scale):
+def backward(cell, params, before, after, cached, dstate, rec):
     (h,), (dh,) = after, dstate
     if cell.activation.name == "relu":
         dz = np.where(h <= 0, h.dtype.type(0), dh)
     else:
         dz = dh * fma(-h, h, h.dtype.type(1))
     dz = flush(dz)
-    return (dz,), (carried([(dz, params["w_hh"])], scale=scale),)
+    return (dz,), (rec.carried([(rec.through(dz), params["w_hh"])]),)
 
 
 def gradients(cell, dgates, x, before, after, cached, rec):
     (dz,) = dgates
     db = bias_gradient(dz)
-    return {"w_ih": weight_gradient(dz, x), "w_hh": weight_gradient(dz, rec), "b_ih": db, "b_hh": db.copy()}
+    return {
+        "w_ih": weight_gradient(dz, x),
+        "w_hh": weight_gradient(rec.through(dz), rec.operand),
+        "b_ih": db,
+        "b_hh": db.copy(),
+    }

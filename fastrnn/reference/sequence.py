@@ -4,7 +4,7 @@ A cell's file holds these functions::
 
     start(cell, params)                                     where the input product starts, (G*H,)
     forward(cell, params, zx, before, rec)                  -> after, cached
-    backward(cell, params, before, after, cached, dstate, rec, scale)   -> dgates, dbefore
+    backward(cell, params, before, after, cached, dstate, rec)   -> dgates, dbefore
     gradients(cell, dgates, x, before, after, cached, rec)  -> gradient of each parameter
     gates(cell, cached)                                     -> gate activations by name, for `Tape.gates`;
                                                                only where they are not what is cached
@@ -12,7 +12,8 @@ A cell's file holds these functions::
 ``zx`` (N, G*H) is the input product; N is the number of rows for which this step counts, as it lies within
 their length and is not masked (in gradients: at all steps). ``before`` and ``after`` are the states around
 the step, ``cached`` the arrays of ``cell.cached``, as tuples; ``dgates`` is a tuple of arrays (N, .), the
-first one the gradient of ``zx``. ``rec`` is the operand of the recurrent products, h' or ``scale`` times h'.
+first one the gradient of ``zx``. ``rec`` is the `Recurrence`: what h' is to the recurrent products, and they
+to the pre-activations.
 """
 
 from __future__ import annotations
@@ -24,8 +25,16 @@ import numpy as np
 
 from fastrnn import _checks
 from fastrnn.cells import Cell, Noise
-from fastrnn.reference.arithmetic import flush, fma, product
+from fastrnn.reference.arithmetic import (
+    diagonal_gradient,
+    flush,
+    fma,
+    product,
+    weight_gradient,
+)
 from fastrnn.reference.equations import EQUATIONS
+from fastrnn.reference.layer_norm import norm, pulled
+from fastrnn.reference.recurrence import Recurrence
 from fastrnn.reference.tape import Tape
 
 
@@ -56,13 +65,15 @@ def forward(
     states = tuple(np.zeros((steps + 1, *s.shape), dtype) for s in given.state)
     for slots, initial in zip(states, given.state, strict=True):
         slots[first, rows] = initial
-    cached = np.zeros((steps, batch, len(cell.cached) * given.params.hidden_size), dtype)
+    cached = np.zeros((steps, batch, len(cell.recorded) * given.params.hidden_size), dtype)
     y = np.zeros((steps, batch, states[0].shape[2]), dtype) if out is None else out
     y[...] = 0
 
     with np.errstate(all="ignore"):
         zx = np.zeros((steps, batch, len(params["w_ih"])), dtype)
-        zx[valid] = product(x[valid], params["w_ih"], equations.start(cell, params))
+        zx[valid], raw = _input_product(cell, params, x[valid], equations.start(cell, params))
+        if cell.layer_norm:
+            cached[valid, -zx.shape[2] :] = raw
         for t in _order(steps, reverse):
             before, after = (t + 1, t) if reverse else (t, t + 1)
             for slots in states:
@@ -72,13 +83,15 @@ def forward(
             if not b.size:
                 continue
             old = tuple(s[before, b] for s in states)
-            rec, _ = _recurrent(given.noise, old[0], b)
+            rec = Recurrence(cell, params, old[0], _factors(given.noise, b))
             new, gates = equations.forward(cell, params, zx[t, b], old, rec)
             new = _zoned(cell, given.noise, t, b, old, new)
             for slots, value in zip(states, new, strict=True):
                 slots[after, b] = value
+            gates = gates if rec.raw is None else (*gates, rec.raw)
             if gates:
-                cached[t, b] = np.concatenate(gates, axis=1)
+                kept = np.concatenate(gates, axis=1)
+                cached[t, b, : kept.shape[1]] = kept
             y[t, b] = new[0]
 
     final = _one_or_all([s[last, rows] for s in states])
@@ -128,10 +141,10 @@ def backward(
             before, after = (tuple(s[t + k, b] for s in tape.states) for k in shift)
             dh, *rest = (d[b] for d in carry)
             dh = (dh.dtype.type(0) if dy is None else dy[t, b]) + dh
-            cached = _blocks(cell, tape.cached[t, b])
+            cached, raw_h, _ = _blocks(cell, tape.cached[t, b])
             ours, kept = _divided(cell, tape.noise, t, b, (dh, *rest))
-            rec, scale = _recurrent(tape.noise, before[0], b)
-            dgates, dbefore = equations.backward(cell, params, before, after, cached, ours, rec, scale)
+            rec = Recurrence(cell, params, before[0], _factors(tape.noise, b), raw_h)
+            dgates, dbefore = equations.backward(cell, params, before, after, cached, ours, rec)
             dbefore = _united(dbefore, kept)
             for d, slots, value in zip(carry, dstates.values(), dbefore, strict=True):
                 d[b] = slots[t + shift[0], b] = value
@@ -146,10 +159,15 @@ def backward(
             t, b = t[order], b[order]
             dgates = tuple(np.concatenate(d)[order] for d in zip(*visited, strict=True))
             before, after = (tuple(s[t + k, b] for s in tape.states) for k in shift)
-            dx[t, b] = product(dgates[0], params["w_ih"].T)
-            cached = _blocks(cell, tape.cached[t, b])
-            rec, _ = _recurrent(tape.noise, before[0], b)
-            grads = equations.gradients(cell, dgates, tape.x[t, b], before, after, cached, rec)
+            cached, raw_h, raw_x = _blocks(cell, tape.cached[t, b])
+            rec = Recurrence(cell, params, before[0], _factors(tape.noise, b), raw_h)
+            x = tape.x[t, b]
+            grads = equations.gradients(cell, dgates, x, before, after, cached, rec)
+            dzx = dgates[0]
+            if cell.layer_norm:
+                dzx, of_gains = _normed_gradients(cell, params, dzx, x, rec, raw_x)
+                grads |= of_gains
+            dx[t, b] = product(dzx, params["w_ih"].T)
 
         carry[0][...] = dinitial + carry[0]
     for t in _order(steps, not tape.reverse):
@@ -161,11 +179,28 @@ def backward(
     return (*result, dstates) if each_step else result
 
 
-def _recurrent(noise, h, b):
-    """The operand of the recurrent products for rows b whose state is h, and the factors it has, or None."""
-    if noise is None or noise.recurrent is None:
-        return h, None
-    return flush(h * noise.recurrent[b]), noise.recurrent[b]
+def _input_product(cell, params, x, start):
+    """What the rows x bring, from `start`, and with layer normalisation the product as it is."""
+    if not cell.layer_norm:
+        return product(x, params["w_ih"], start), None
+    raw = product(x, params["w_ih"], np.zeros_like(start))
+    return fma(params["w_ln_ih"], norm(raw, len(cell.gates), cell.layer_norm_eps).normal, start), raw
+
+
+def _normed_gradients(cell, params, dzx, x, rec, raw_x):
+    """The gradient of the input product, and those of its weight and of the gains of both products."""
+    of_x = norm(raw_x, len(cell.gates), cell.layer_norm_eps)
+    dproduct = flush(pulled(of_x, params["w_ln_ih"], dzx))
+    return dproduct, {
+        "w_ih": weight_gradient(dproduct, x),
+        "w_ln_ih": diagonal_gradient(dzx, of_x.normal),
+        "w_ln_hh": rec.gain_gradient(),
+    }
+
+
+def _factors(noise, b):
+    """What h is multiplied with on its way into the recurrent products of rows b, or None."""
+    return None if noise is None or noise.recurrent is None else noise.recurrent[b]
 
 
 def _zones(cell, noise, t, b):
@@ -227,9 +262,9 @@ def _checkpoints(valid, every, masked):
 
 def _with_biases(params):
     """The arrays, with biases of +0 where there are none."""
-    rows = len(params.arrays["w_ih"])
+    rows, units = len(params.arrays["w_ih"]), params.hidden_size
     zeros = np.zeros(rows, params.dtype)
-    return {"b_ih": zeros, "b_hh": zeros, **params.arrays}
+    return {"b_ih": zeros, "b_hh": zeros, "b_ln_c": zeros[:units], **params.arrays}
 
 
 def _counted(steps, batch, lengths, mask):
@@ -274,9 +309,15 @@ def _row_order(valid, t, b, reverse):
     return np.lexsort((b, number if reverse else -number))
 
 
-def _blocks(cell, cached):
-    """The arrays of ``cell.cached`` side by side in cached, one by one."""
-    return np.split(cached, len(cell.cached), axis=1) if cell.cached else ()
+def _blocks(cell, recorded):
+    """The arrays of ``cell.cached`` one by one, and with layer normalisation the products over h and x."""
+    if not cell.recorded:
+        return (), None, None
+    blocks, own = np.split(recorded, len(cell.recorded), axis=1), len(cell.cached)
+    if not cell.layer_norm:
+        return blocks, None, None
+    products = blocks[own : own + len(cell.gates)], blocks[own + len(cell.gates) :]
+    return blocks[:own], *(np.concatenate(p, axis=1) for p in products)
 
 
 def _one_or_all(states):

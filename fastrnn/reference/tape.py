@@ -31,7 +31,7 @@ class Tape:
         initial state. With reverse, slot t is the state after step t, slot ``lengths[b]`` the initial state
         of row b. Slots past ``lengths[b]`` are 0. A masked step repeats the state before it.
     cached : ndarray, (T, B, C*H), or None
-        The arrays of ``cell.cached`` side by side, 0 past a length and at masked steps.
+        The arrays of ``cell.recorded`` side by side, 0 past a length and at masked steps.
     noise : Noise or None
         What was drawn at random for the pass.
     checkpoint_every : int, optional
@@ -76,8 +76,9 @@ class Tape:
     @property
     def gates(self) -> Mapping[str, np.ndarray]:
         """Gate activations by name, (T, B, H), time as in the input; 0 past a length and where masked."""
-        names, cached = self.cell.cached, self._every_step("gates", self.cached)
-        blocks = np.split(cached, len(names), axis=-1) if names else ()
+        names, recorded = self.cell.cached, self._every_step("gates", self.cached)
+        width = recorded.shape[-1] // max(len(self.cell.recorded), 1)
+        blocks = [recorded[..., k * width : (k + 1) * width] for k in range(len(names))]
         gates = dict(zip(names, blocks, strict=True))
         equations = EQUATIONS[self.cell.name]
         if hasattr(equations, "gates"):

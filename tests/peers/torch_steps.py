@@ -36,14 +36,26 @@ def gate(cell, name, z):
     return activated(cell.activation(name), clipped(z, cell.clip))
 
 
+def normal(cell, weights, name, v):
+    """v (B, .), with layer normalisation normalised and times its gain."""
+    if not cell.layer_norm:
+        return v
+    bias = weights.get(name.replace("w", "b", 1))
+    return F.layer_norm(v, v.shape[1:], weights[name], bias, cell.layer_norm_eps)
+
+
+def by_gate(cell, v):
+    return dict(zip(cell.gates, v.chunk(len(cell.gates), 1), strict=True))
+
+
 def of_input(cell, weights, x):
     """``W_ih x`` by gate."""
-    return dict(zip(cell.gates, (x @ weights["w_ih"].T).chunk(len(cell.gates), 1), strict=True))
+    return by_gate(cell, normal(cell, weights, "w_ln_ih", x @ weights["w_ih"].T))
 
 
 def of_hidden(cell, weights, h):
     """``W_hh h'`` by gate."""
-    return dict(zip(cell.gates, (h @ weights["w_hh"].T).chunk(len(cell.gates), 1), strict=True))
+    return by_gate(cell, normal(cell, weights, "w_ln_hh", h @ weights["w_hh"].T))
 
 
 def bias(cell, weights, name):
@@ -55,7 +67,8 @@ def bias(cell, weights, name):
 
 def rnn(cell, weights, x, states):
     (h,) = states
-    z = x @ weights["w_ih"].T + h @ weights["w_hh"].T + weights.get("b_ih", 0) + weights.get("b_hh", 0)
+    z = of_input(cell, weights, x)["n"] + of_hidden(cell, weights, h)["n"]
+    z = z + weights.get("b_ih", 0) + weights.get("b_hh", 0)
     return (activated(cell.activation, clipped(z, cell.clip)),)
 
 
@@ -67,16 +80,18 @@ def indrnn(cell, weights, x, states):
 
 def lstm(cell, weights, x, states):
     h, c, *r = states
+    fed = [name for name in cell.gates if name != "g"]
+    wh = by_gate(cell, h @ weights["w_hh"].T)
+    if r:
+        more = (r[0] @ weights["w_gg"].T).chunk(len(fed), 1)
+        wh |= {name: wh[name] + m for name, m in zip(fed, more, strict=True)}
     parts = [
         of_input(cell, weights, x),
-        of_hidden(cell, weights, h),
+        by_gate(cell, normal(cell, weights, "w_ln_hh", torch.cat(list(wh.values()), 1))),
         bias(cell, weights, "b_ih"),
         bias(cell, weights, "b_hh"),
     ]
     z = {name: sum(part[name] for part in parts) for name in cell.gates}
-    fed = [name for name in cell.gates if name != "g"]
-    for name, more in zip(fed, (r[0] @ weights["w_gg"].T).chunk(len(fed), 1) if r else (), strict=bool(r)):
-        z[name] = z[name] + more
 
     def gate_of(name, seen):
         if name not in cell.gates:
@@ -89,7 +104,7 @@ def lstm(cell, weights, x, states):
         f = 1 - i
     c = clipped(f * c + i * gate(cell, "g", z["g"]), cell.cell_clip)
     o = gate_of("o", c)
-    h = o * activated(cell.activation("h"), c)
+    h = o * activated(cell.activation("h"), normal(cell, weights, "w_ln_c", c))
     if cell.proj_size:
         h = h @ weights["w_hr"].T
     gates = {"i": i, "f": f, "o": o}
