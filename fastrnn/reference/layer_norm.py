@@ -66,6 +66,8 @@ def row_sum(gates, a, b=None):
 
 def _in_chains(gates, a):
     """The rows (N, G*H) as (N, G, k, CHAINS), with zeros where there are no units."""
-    a = a.reshape(len(a), gates, a.shape[1] // gates)
-    padding = -a.shape[2] % CHAINS
-    return np.pad(a, ((0, 0), (0, 0), (0, padding))).reshape(len(a), gates, -1, CHAINS)
+    units = a.shape[1] // gates
+    chains = -(-units // CHAINS)
+    padded = np.zeros((len(a), gates, chains * CHAINS), a.dtype)
+    padded[:, :, :units] = a.reshape(len(a), gates, units)
+    return padded.reshape(len(a), gates, chains, CHAINS)
