@@ -650,7 +650,7 @@ static fr_status FN(backward)(const fr_args *a)
     plan.width[1] = H;
     plan.width[2] = cell->r_gates * H;
     plan.r_panels = fr_ceil(plan.width[2], W);
-    plan.capacity = a->every ? FR_GROUP + B : fr_max(FN(CHUNK_ROWS), 2 * FR_GROUP + B);
+    plan.capacity = a->every ? FR_GROUP + B : fr_max(FN(norms)(a) ? 0 : FN(CHUNK_ROWS), 2 * FR_GROUP + B);
     plan.capacity = fr_min(a->steps * B, plan.capacity);
     plan.columns = FN(columns_of)(a);
     plan.ld = FN(lead)(plan.columns.all * H);

@@ -390,8 +390,10 @@ static void FN(gradient_part)(const FN(gradient) *g, const T *panels, T *packed,
     }
 }
 
-/* Columns at a time: rows stand far apart, so what is read of one is whole cache lines, next to each other. */
-enum { FN(WIDE) = 4 };
+/* Vectors of columns at a time, at most: rows stand far apart, so of each as much is read as accumulators can be kept. */
+enum { FN(WIDE) = 16 };
+
+static int FN(wide)(ptrdiff_t columns) { return columns >= 16 * W ? 16 : columns >= 4 * W ? 4 : 1; }
 
 FR_INLINE void FN(diagonal_columns)(const int wide, const FN(gradient) *g, ptrdiff_t n, ptrdiff_t j, ptrdiff_t j1, int fresh)
 {
@@ -403,6 +405,7 @@ FR_INLINE void FN(diagonal_columns)(const int wide, const FN(gradient) *g, ptrdi
         for (int v = 0; v < wide; v++)
             block[v] = vset(0);
         for (ptrdiff_t r = r0; r < fr_min(n, r0 + FR_BLOCK); r++)
+#pragma GCC unroll 16
             for (int v = 0; v < wide; v++)
                 block[v] = vfma(FN(unfaint)(FN(get)(g->a + r * g->lda + j + v * W, j1 - j - v * W)),
                                 FN(unfaint)(FN(get)(g->x + g->row[r] + j + v * W, j1 - j - v * W)), block[v]);
@@ -417,11 +420,15 @@ FR_INLINE void FN(diagonal_columns)(const int wide, const FN(gradient) *g, ptrdi
  * `fresh`. */
 static void FN(diagonal_gradient)(const FN(gradient) *g, ptrdiff_t n, ptrdiff_t j0, ptrdiff_t j1, int fresh)
 {
-    ptrdiff_t j = j0;
-    for (; j + FN(WIDE) * W <= j1; j += FN(WIDE) * W)
-        FN(diagonal_columns)(FN(WIDE), g, n, j, j1, fresh);
-    for (; j < j1; j += W)
-        FN(diagonal_columns)(1, g, n, j, j1, fresh);
+    for (ptrdiff_t j = j0, wide; j < j1; j += wide * W) {
+        wide = FN(wide)(j1 - j);
+        if (wide == 16)
+            FN(diagonal_columns)(16, g, n, j, j1, fresh);
+        else if (wide == 4)
+            FN(diagonal_columns)(4, g, n, j, j1, fresh);
+        else
+            FN(diagonal_columns)(1, g, n, j, j1, fresh);
+    }
 }
 
 FR_INLINE void FN(bias_columns)(const int wide, const FN(gradient) *g, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t j, ptrdiff_t j1,
@@ -438,6 +445,7 @@ FR_INLINE void FN(bias_columns)(const int wide, const FN(gradient) *g, ptrdiff_t
             for (int v = 0; v < wide; v++)
                 chain[v] = vset(0);
             for (ptrdiff_t k = k0; k < fr_min(n, k0 + FR_CHAIN); k++)
+#pragma GCC unroll 16
                 for (int v = 0; v < wide; v++)
                     chain[v] = chain[v] + FN(unfaint)(FN(get)(g->a + (r0 + k) * g->lda + j + v * W, j1 - j - v * W));
             for (int v = 0; v < wide; v++)
@@ -453,9 +461,13 @@ FR_INLINE void FN(bias_columns)(const int wide, const FN(gradient) *g, ptrdiff_t
 /* db[j0 .. j1-1] over rows r0 .. r0+n-1: chains of rows, groups of chains. */
 static void FN(gradient_bias)(const FN(gradient) *g, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t j0, ptrdiff_t j1, int fresh)
 {
-    ptrdiff_t j = j0;
-    for (; j + FN(WIDE) * W <= j1; j += FN(WIDE) * W)
-        FN(bias_columns)(FN(WIDE), g, r0, n, j, j1, fresh);
-    for (; j < j1; j += W)
-        FN(bias_columns)(1, g, r0, n, j, j1, fresh);
+    for (ptrdiff_t j = j0, wide; j < j1; j += wide * W) {
+        wide = FN(wide)(j1 - j);
+        if (wide == 16)
+            FN(bias_columns)(16, g, r0, n, j, j1, fresh);
+        else if (wide == 4)
+            FN(bias_columns)(4, g, r0, n, j, j1, fresh);
+        else
+            FN(bias_columns)(1, g, r0, n, j, j1, fresh);
+    }
 }
