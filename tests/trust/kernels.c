@@ -113,28 +113,52 @@ static void check(fr_status status)
 
 typedef struct variant {
     const char *name;
-    int cell, option, projects;
-    double number;
-    fr_activation activation;
+    int cell, form, option[2], projects;
+    int gates, feeds;           /* where the form has fewer than its row of cells.def; those that feed the next step's */
+    int normalised;
+    double number[2];
+    fr_activation activation[5];
 } variant;
+
+#define SIGMOID {FR_ACTIVATION_sigmoid, 0, 0}
+#define TANH {FR_ACTIVATION_tanh, 0, 0}
+#define GATED {SIGMOID, SIGMOID, TANH, SIGMOID, TANH}
 
 static const variant variants[] = {
     {.name = "rnn-tanh", .cell = FR_CELL_rnn},
-    {.name = "rnn-relu", .cell = FR_CELL_rnn, .option = 1},
+    {.name = "rnn-relu", .cell = FR_CELL_rnn, .option = {1}},
 #define FR_ACTIVATION(row) \
-    {.name = "rnn-" #row "-clip", .cell = FR_CELL_rnn_general, .number = 0.9, \
-     .activation = {FR_ACTIVATION_##row, 0.3, 0.6}},
+    {.name = "rnn-" #row "-clip", .cell = FR_CELL_rnn_general, .number = {0.9}, \
+     .activation = {{FR_ACTIVATION_##row, 0.3, 0.6}}},
 #include "activations.def"
 #undef FR_ACTIVATION
     {.name = "lstm", .cell = FR_CELL_lstm},
     {.name = "lstm-proj", .cell = FR_CELL_lstm, .projects = 1},
     {.name = "gru", .cell = FR_CELL_gru},
     {.name = "gru-before", .cell = FR_CELL_gru_before},
+    {.name = "lstm-peepholes", .cell = FR_CELL_lstm_general, .form = 7, .option = {7}, .number = {1.5, 0.6},
+     .activation = GATED},
+    {.name = "lstm-coupled-proj", .cell = FR_CELL_lstm_general, .form = 5, .option = {5, 1}, .projects = 1, .gates = 3,
+     .number = {1.5, 0.6}, .activation = GATED},
+    {.name = "lstm-feeding", .cell = FR_CELL_lstm_general, .form = 15, .option = {7}, .feeds = 3, .number = {3, 9},
+     .activation = GATED},
+    {.name = "gru-clip", .cell = FR_CELL_gru_general, .number = {0.9}, .activation = {SIGMOID, SIGMOID, TANH}},
+    {.name = "gru-before-clip", .cell = FR_CELL_gru_general, .form = 1, .number = {0.9},
+     .activation = {SIGMOID, SIGMOID, TANH}},
+    {.name = "mgu", .cell = FR_CELL_mgu, .number = {9}, .activation = {SIGMOID, TANH}},
+    {.name = "indrnn", .cell = FR_CELL_indrnn, .option = {1}, .number = {9}, .activation = {TANH}},
+    {.name = "mingru", .cell = FR_CELL_mingru, .number = {9}, .activation = {SIGMOID, TANH}},
+    {.name = "minlstm", .cell = FR_CELL_minlstm, .number = {9}, .activation = {SIGMOID, SIGMOID, TANH}},
+    {.name = "rnn-norm", .cell = FR_CELL_rnn, .normalised = 1},
+    {.name = "gru-norm", .cell = FR_CELL_gru, .normalised = 1},
+    {.name = "lstm-norm", .cell = FR_CELL_lstm_general, .form = 7, .normalised = 1, .number = {9, 9}, .activation = GATED},
+    {.name = "lstm-feeding-norm-proj", .cell = FR_CELL_lstm_general, .form = 15, .option = {7}, .feeds = 3,
+     .projects = 1, .normalised = 1, .number = {1.5, 0.6}, .activation = GATED},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
-static const struct { int gates, cached, states; } facts[] = {
-#define FR_CELL(name, gates, cached, states, params) {gates, cached, states},
+static const struct { int gates, cached, states; const char *params; } facts[] = {
+#define FR_CELL(name, gates, cached, states, params) {gates, cached, states, params},
 #include "cells.def"
 #undef FR_CELL
 };
@@ -147,29 +171,37 @@ typedef struct shape {
 /* A call, with all its arrays. */
 typedef struct call {
     fr_args a;
-    ptrdiff_t width[FR_MAX_STATES], size[5];    /* of the states; of the parameters */
+    ptrdiff_t width[FR_MAX_STATES], size[FR_PARAMS];    /* of the states; of the parameters, 0 where there is none */
     int states;
     ptrdiff_t cached;                           /* values a row's step leaves in the tape */
 } call;
 
 static call make_call(const variant *v, shape s)
 {
-    const int states = facts[v->cell].states, gates = facts[v->cell].gates;
-    const ptrdiff_t P = v->projects ? s.H / 2 + 1 : s.H;
-    call c = {.a = {.run = run, .cell = v->cell, .option = {v->option}, .number = {v->number},
-                    .activation = {v->activation}, .reverse = s.reverse, .steps = s.T, .batch = s.B,
-                    .inputs = s.I, .hidden = s.H, .outputs = P},
-              .width = {P, s.H},
-              .size = {gates * s.H * s.I, gates * s.H * P, s.biases ? gates * s.H : 0, s.biases ? gates * s.H : 0,
-                       v->projects ? P * s.H : 0},
-              .states = states, .cached = facts[v->cell].cached * s.H};
+    const int gates = v->gates ? v->gates : facts[v->cell].gates, recurrent = strstr(facts[v->cell].params, "w_hh") != NULL;
+    const int cached = v->gates ? v->gates : facts[v->cell].cached;
+    const ptrdiff_t P = v->projects ? s.H / 2 + 1 : s.H, H = s.H, GH = gates * H, R = v->feeds * H;
+    const ptrdiff_t norm = v->normalised ? GH : 0, norm_c = v->normalised && v->cell == FR_CELL_lstm_general ? H : 0;
+    call c = {.a = {.run = run, .cell = v->cell, .form = v->form, .epsilon = 1e-5, .reverse = s.reverse, .steps = s.T,
+                    .batch = s.B, .inputs = s.I, .hidden = H, .outputs = P},
+              .width = {P, H, R},
+              .size = {[FR_W_IH] = GH * s.I, [FR_W_HH] = v->cell == FR_CELL_indrnn ? H : recurrent * GH * P,
+                       [FR_B_IH] = s.biases * GH, [FR_B_HH] = s.biases * recurrent * GH, [FR_W_HR] = v->projects * P * H,
+                       [FR_W_PEEPHOLE] = v->cell == FR_CELL_lstm_general && v->option[0] ? 3 * H : 0,
+                       [FR_W_GG] = R * R, [FR_W_LN_IH] = norm, [FR_W_LN_HH] = norm, [FR_W_LN_C] = norm_c,
+                       [FR_B_LN_C] = s.biases * norm_c},
+              .states = facts[v->cell].states - (v->cell == FR_CELL_lstm_general && !v->feeds),
+              .cached = cached * H + 2 * norm};
+    memcpy(c.a.option, v->option, sizeof v->option);
+    memcpy(c.a.number, v->number, sizeof v->number);
+    memcpy(c.a.activation, v->activation, sizeof v->activation);
     if (s.ragged) {
         int64_t *lengths = guarded((size_t)s.B * sizeof *lengths);
         for (ptrdiff_t b = 0; b < s.B; b++)
             lengths[b] = (int64_t)(random_bits() % (uint64_t)(s.T + 1));
         c.a.lengths = lengths;
     }
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < FR_PARAMS; i++)
         if (c.size[i]) {
             c.a.param[i] = values(c.size[i], 0.5);
             c.a.dparam[i] = guarded((size_t)c.size[i] * element);
@@ -178,7 +210,7 @@ static call make_call(const variant *v, shape s)
     c.a.y = (fr_view){guarded((size_t)(s.T * s.B * P) * element), s.B * P, P};
     c.a.dy = (fr_view){values(s.T * s.B * P, 1.0), s.B * P, P};
     c.a.dx = (fr_view){guarded((size_t)(s.T * s.B * s.I) * element), s.B * s.I, s.I};
-    for (int i = 0; i < states; i++) {
+    for (int i = 0; i < c.states; i++) {
         c.a.state0[i] = values(s.B * c.width[i], 1.0);
         c.a.dstate[i] = values(s.B * c.width[i], 1.0);
         c.a.state[i] = guarded((size_t)(s.B * c.width[i]) * element);
@@ -232,7 +264,7 @@ static void take_backward(const call *c)
         take(a->dstate0[i], a->batch * c->width[i]);
         take(a->step_dstate[i], (a->steps + 1) * a->batch * c->width[i]);
     }
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < FR_PARAMS; i++)
         take(a->dparam[i], c->size[i]);
 }
 
