@@ -20,7 +20,7 @@ from ._config import (
     set_num_threads,
     show_config,
 )
-from .io import load, save
+from .io import from_torch, load, save
 from .nn import GRU, LSTM, RNN, Dropout, Embedding, Linear, Module, Recurrent
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ __all__ = [
     "__version__",
     "backend",
     "cells",
+    "from_torch",
     "functional",
     "get_num_threads",
     "io",

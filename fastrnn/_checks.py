@@ -400,19 +400,39 @@ def first_few(names: Sequence[Any], describe: Callable[[Any], str] = repr, what:
     return [*map(describe, names[:4]), *[f"and {more} more {what}".rstrip()] * (more > 0)]
 
 
-def prefix(missing: Sequence[str], given: Iterable[object]) -> list[str]:
-    """A hint, or none, for names that are all there with the same thing before them, such as ``lstm.``."""
+def prefix(missing: Sequence[str], given: Iterable[object], argument: bool = False) -> list[str]:
+    """A hint, or none, for names that are all there with the same thing before them, such as ``lstm.``.
+
+    `argument`: whether the caller takes it as ``prefix``.
+    """
     names = {name for name in given if isinstance(name, str)} if missing else set()
     for name in names:
         if name.endswith(f".{missing[0]}"):
             before = name.removesuffix(missing[0])
             if names.issuperset(before + other for other in missing):
                 count = sum(name.startswith(before) for name in names)
-                which, remedy = "all keys", "strip it"
-                if count < len(names):
-                    which, remedy = f"{count} of the {len(names)} keys", "take those, and strip it"
-                return [f"{which} begin with {before!r}: {remedy} with name.removeprefix({before!r})"]
+                which = "all keys" if count == len(names) else f"{count} of the {len(names)} keys"
+                remedy = "take those, and strip it" if count < len(names) else "strip it"
+                remedy += f" with name.removeprefix({before!r})"
+                return [f"{which} begin with {before!r}: {f'pass prefix={before!r}' if argument else remedy}"]
     return []
+
+
+def part(who: str, mapping: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The entries whose names begin with `prefix`, which is cut off."""
+    if not isinstance(prefix, str):
+        raise TypeError(f"{who}: prefix is {prefix!r}; expected a string such as 'encoder.lstm.'")
+    if not isinstance(mapping, Mapping):
+        raise TypeError(f"{who}: got a {type(mapping).__name__}; expected a mapping of names to arrays")
+    names = [name for name in mapping if isinstance(name, str)]
+    found = {name.removeprefix(prefix): mapping[name] for name in names if name.startswith(prefix)}
+    if not found or all(name.startswith(".") for name in found):
+        there = {name[: k + 1] for name in names for k, letter in enumerate(name) if letter == "."}
+        hint = nearest(prefix, there)
+        shown = ", ".join(first_few(sorted(there))) or "none"
+        why = "no name begins with it" if not found else "what follows it begins with a dot"
+        raise ValueError(f"{who}: prefix is {prefix!r}; {why}{hint}. Prefixes there: {shown}")
+    return found
 
 
 def nearest(name: object, known: Any) -> str:

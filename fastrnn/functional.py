@@ -68,18 +68,23 @@ class Packed:
         return f"Packed({self.cell}, input_size={p.input_size}, hidden_size={p.hidden_size}, dtype={p.dtype})"
 
 
-class PackedLayers:
-    """The passes of a recurrent layer, each packed: a layer that is frozen.
+class BoundLayers:
+    """The passes of a recurrent layer, bound to the kernels once for all calls.
 
     Attributes
     ----------
-    passes : list of Packed
-        In the order of the layer's states.
+    passes : sequence of Packed or Parameters
+        In the order of the layer's states: packed those of a layer that is frozen, else those in use, which
+        may be written to between calls.
     """
 
-    def __init__(self, cell: Cell, params: Sequence[_checks.Parameters], directions: int, batch_first: bool):
-        self.passes = [pack(cell, each) for each in params]
-        self._widths = tuple(cell.state_shapes(params[0].hidden_size).values())
+    def __init__(
+        self, cell: Cell, passes: Sequence[Packed | _checks.Parameters], directions: int, batch_first: bool
+    ):
+        self.passes = passes
+        self._cell = cell
+        first = passes[0].params if isinstance(passes[0], Packed) else passes[0]
+        self._widths = tuple(cell.state_shapes(first.hidden_size).values())
         self._directions = directions
         self._batch_first = batch_first
         self._layouts: dict[int, _native.Layers] = {}
@@ -92,7 +97,7 @@ class PackedLayers:
         layers = self._layouts.get(isa)
         if layers is None:
             layers = self._layouts[isa] = _native.Layers(
-                [each.layout(isa) for each in self.passes],
+                [_layout(self._cell, each, isa) for each in self.passes],
                 self._widths,
                 directions=self._directions,
                 batch_first=self._batch_first,
@@ -253,8 +258,7 @@ def _forward_call(
             cached = _native.empty((steps, batch, len(cell.recorded) * given.params.hidden_size), dtype)
         arrays = given.params.arrays, given.x, given.lengths
         record = Tape(cell, *arrays, reverse, states, cached, None, given.noise, given.every)
-    bound = params.layout(isa) if isinstance(params, Packed) else _bound(cell, given.params, isa)
-    call = bound.forward(
+    call = _layout(cell, params if isinstance(params, Packed) else given.params, isa).forward(
         x=given.x,
         lengths=given.lengths,
         reverse=reverse,
@@ -617,6 +621,10 @@ def _map(name: str, x: Any) -> np.ndarray:
 def _bound(cell: Cell, params: _checks.Parameters, isa: int, packed: bool = False) -> _native.Bound:
     sizes = params.input_size, params.hidden_size, cell.output_size(params.hidden_size)
     return _native.Bound(cell, params.arrays, sizes, isa=isa, packed=packed)
+
+
+def _layout(cell: Cell, params: Packed | _checks.Parameters, isa: int) -> _native.Bound:
+    return params.layout(isa) if isinstance(params, Packed) else _bound(cell, params, isa)
 
 
 def _plain(params: Params) -> Any:

@@ -217,11 +217,45 @@ def test_long_lists_of_names_are_cut():
 def test_names_with_something_before_them_are_recognised():
     layer = nn.LSTM(2, 3)
     state = {f"model.lstm.{name}": value for name, value in layer.params.items()}
-    message = r"all keys begin with 'model\.lstm\.': strip it with name.removeprefix\('model\.lstm\.'\)"
+    message = r"all keys begin with 'model\.lstm\.': pass prefix='model\.lstm\.'"
     with pytest.raises(ValueError, match=message):
         layer.load_state_dict(state)
-    with pytest.raises(ValueError, match=r"4 of the 5 keys begin with 'model\.lstm\.': take those"):
+    with pytest.raises(ValueError, match=r"4 of the 5 keys begin with 'model\.lstm\.': pass prefix"):
         layer.load_state_dict({**state, "out.weight": np.ones(2)})
+    with pytest.raises(ValueError, match=r"strip it with name.removeprefix\('model\.lstm\.'\)"):
+        layer.check_grads(state)
+
+
+def test_a_part_of_a_larger_model_is_loaded_by_its_prefix():
+    whole, other = Tagger(0), Tagger(1)
+    state = whole.state_dict(prefix="model.")
+    assert all(name.startswith("model.") for name in state)
+    other.load_state_dict(state, prefix="model.")
+    assert all(np.array_equal(other.params[name], value) for name, value in whole.params.items())
+    gru = nn.GRU(4, 3)
+    gru.load_state_dict(state, prefix="model.blocks.0.")
+    assert np.array_equal(gru.params["weight_ih_l0"], whole.params["blocks.0.weight_ih_l0"].astype("f4"))
+    layer = nn.Linear(4, 2)
+    layer.load_state_dict({"enc_weight": np.ones((2, 4)), "enc_bias": np.ones(2)}, prefix="enc_")
+    assert layer.params["weight"].all()
+
+
+def test_a_prefix_that_is_not_there_names_those_that_are():
+    state = {f"model.lstm.{name}": value for name, value in nn.LSTM(3, 4).params.items()}
+    layer = nn.LSTM(3, 4)
+    there = r"Prefixes there: 'model\.', 'model\.lstm\.'$"
+    with pytest.raises(ValueError, match=r"prefix is 'model\.gru\.'; no name begins with it.*" + there):
+        layer.load_state_dict(state, prefix="model.gru.")
+    with pytest.raises(ValueError, match=r"begins with a dot \(did you mean 'model\.lstm\.'\?\).*" + there):
+        layer.load_state_dict(state, prefix="model.lstm")
+    with pytest.raises(ValueError, match=r"Prefixes there: none$"):
+        layer.load_state_dict(layer.state_dict(), prefix="lstm.")
+    with pytest.raises(TypeError, match=r"prefix is 3; expected a string"):
+        layer.load_state_dict(state, prefix=3)
+    with pytest.raises(TypeError, match=r"got a list; expected a mapping"):
+        layer.load_state_dict([], prefix="lstm.")
+    with pytest.raises(ValueError, match=r"'weight_ih_l0' is missing"):
+        layer.load_state_dict(state, prefix="model.")
 
 
 def test_load_that_is_not_strict_reports_what_it_passed_over():

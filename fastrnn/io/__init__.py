@@ -2,5 +2,6 @@
 
 from ._file import FileFormatError
 from .npz import Contents, load, save
+from .torch import from_torch, torch_state_dict
 
-__all__ = ["Contents", "FileFormatError", "load", "save"]
+__all__ = ["Contents", "FileFormatError", "from_torch", "load", "save", "torch_state_dict"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite, sqrt
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 import numpy as np
 
@@ -17,7 +17,10 @@ from .. import _checks, functional
 if TYPE_CHECKING:
     from .recurrent import Recurrent
 
-__all__ = ["generator", "normal", "parameter_dtype", "recurrent", "uniform"]
+__all__ = ["UNDRAWN", "generator", "normal", "parameter_dtype", "recurrent", "uniform"]
+
+#: Given as ``rng``, it leaves values undrawn: for those who fill the parameters themselves.
+UNDRAWN: Final = np.random.default_rng(0)
 
 Weights = Literal["uniform", "glorot", "orthogonal", "identity", "zeros"]
 Biases = Literal["uniform", "zeros"]
@@ -54,6 +57,8 @@ def generator(who: str, rng: np.random.Generator | int | None) -> np.random.Gene
 
 def uniform(rng: np.random.Generator, shape: tuple[int, ...], bound: float, dtype: np.dtype) -> np.ndarray:
     """Draw from U(-bound, bound)."""
+    if rng is UNDRAWN:
+        return np.empty(shape, dtype)
     return rng.uniform(-bound, bound, shape).astype(dtype, copy=False)
 
 

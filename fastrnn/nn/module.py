@@ -145,11 +145,13 @@ class Module:
 
     # ---- saving and loading ----
 
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """Return a copy of every parameter by name. (`params` has the live arrays.)"""
-        return {name: value.copy() for name, value in self.params.items()}
+    def state_dict(self, prefix: str = "") -> dict[str, np.ndarray]:
+        """Return a copy of every parameter by name, after `prefix`. (`params` has the live arrays.)"""
+        return {prefix + name: value.copy() for name, value in self.params.items()}
 
-    def load_state_dict(self, mapping: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+    def load_state_dict(
+        self, mapping: Mapping[str, Any], strict: bool = True, *, prefix: str = ""
+    ) -> IncompatibleKeys:
         """Copy parameters from a mapping of names to array-likes, torch tensors included.
 
         Everything is checked before anything is written.
@@ -160,22 +162,25 @@ class Module:
             Floating-point values of the parameters' shapes; they are cast to the parameters' dtype.
         strict : bool
             If false, missing and unexpected names are passed over and returned.
+        prefix : str
+            Only the entries whose names begin with it are taken, and it is cut off: ``"encoder.lstm."`` for a
+            part of a larger model.
 
         Raises
         ------
         ValueError
             Unexpected, missing (both only if `strict`) or misshapen entries, each named, with the nearest
-            right name.
+            right name; a prefix with which no name begins, with those that there are.
         TypeError
             No mapping, or entries that are not real floating-point arrays.
         RuntimeError
             The module is frozen.
         """
         self.check_not_frozen("load_state_dict")
-        params = self.params
-        values, missing, unexpected = _match(
-            f"{type(self).__name__}.load_state_dict", params, mapping, strict
-        )
+        params, where = self.params, f"{type(self).__name__}.load_state_dict"
+        if prefix or not isinstance(prefix, str):
+            mapping = _checks.part(where, mapping, prefix)
+        values, missing, unexpected = _match(where, params, mapping, strict, whole=not prefix)
         copies = {name: value.copy() for name, value in values.items()}  # they may be our own, exchanged
         self.mark_changed()
         for name, value in copies.items():
@@ -297,9 +302,16 @@ def join_grads(**parts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _match(
-    where: str, expected: Mapping[str, np.ndarray], given: Mapping[str, Any], strict: bool
+    where: str,
+    expected: Mapping[str, np.ndarray],
+    given: Mapping[str, Any],
+    strict: bool,
+    whole: bool = False,
 ) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
-    """Return the given values as arrays like the expected ones, and the missing and the unexpected names."""
+    """Return the given values as arrays like the expected ones, and the missing and the unexpected names.
+
+    `whole`: the caller has an argument ``prefix``, not used yet.
+    """
     if not isinstance(given, Mapping):
         hint = "; pass its .arrays" if hasattr(given, "arrays") else ""
         if not hint and isinstance(given, tuple) and given and isinstance(given[-1], Mapping):
@@ -317,7 +329,7 @@ def _match(
             if value.shape != like.shape:
                 misshapen.append(name)
     absent, foreign = (missing, unexpected) if strict else ([], [])
-    prefixed = _checks.prefix(absent, given)
+    prefixed = _checks.prefix(absent, given, argument=whole)
     near = {} if prefixed else absent or expected
 
     def missing_hint(name: str) -> str:

@@ -228,7 +228,7 @@ class Recurrent(Module):
     """
 
     #: Attributes that `_bind` and `_freeze` make of the others; copies make them anew.
-    _derived: ClassVar[frozenset[str]] = frozenset({"_cells", "_packed", "_widths"})
+    _derived: ClassVar[frozenset[str]] = frozenset({"_bound", "_cells", "_widths"})
     #: The cell of a subclass, which takes its options by keyword.
     _kind: ClassVar[type[cells.Cell]] = cells.Cell
     #: Where a subclass calls an option of the cell by another name: the cell's name -> the layer's.
@@ -279,16 +279,12 @@ class Recurrent(Module):
             warnings.warn(
                 f"{name}: dropout acts between layers; with num_layers=1 it does nothing", stacklevel=3
             )
-        for layer, reverse in self._passes():
-            for parameter, shape in self._shapes(layer).items():
-                if parameter in _NORM:
-                    value = np.full(shape, _NORM[parameter], self.dtype)
-                else:
-                    value = initial.uniform(self.rng, shape, 1 / self.hidden_size**0.5, self.dtype)
-                self.add_parameter(_torch_name(parameter, layer, reverse), value)
-            if self.learn_state:
-                for state, width in self.cell.state_shapes(self.hidden_size).items():
-                    self.add_parameter(_state_name(state, layer, reverse), np.zeros(width, self.dtype))
+        for parameter, (shape, begins) in self.beginnings().items():
+            if begins is None:
+                value = initial.uniform(self.rng, shape, 1 / self.hidden_size**0.5, self.dtype)
+            else:
+                value = np.full(shape, begins, self.dtype)
+            self.add_parameter(parameter, value)
         self._bind()
         if init is not None:
             if not isinstance(init, Mapping):
@@ -343,6 +339,17 @@ class Recurrent(Module):
         shapes = self.cell.parameter_shapes(below if layer else self.input_size, self.hidden_size)
         return {name: shape for name, shape in shapes.items() if self.bias or not name.startswith("b_")}
 
+    def beginnings(self) -> dict[str, tuple[tuple[int, ...], float | None]]:
+        """Return for each parameter its shape and what it begins as: a number, or None where it is drawn."""
+        found: dict[str, tuple[tuple[int, ...], float | None]] = {}
+        for layer, reverse in self._passes():
+            for parameter, shape in self._shapes(layer).items():
+                found[_torch_name(parameter, layer, reverse)] = shape, _NORM.get(parameter)
+            if self.learn_state:
+                for state, width in self.cell.state_shapes(self.hidden_size).items():
+                    found[_state_name(state, layer, reverse)] = (width,), 0
+        return found
+
     def _bind(self) -> None:
         """Give each pass the live parameters by the cell's names, checked once."""
         self._cells = [
@@ -352,8 +359,26 @@ class Recurrent(Module):
             )
             for layer, reverse in self._passes()
         ]
-        self._packed: functional.PackedLayers | None = None
+        self._bound: functional.BoundLayers | None = None
         self._widths = tuple(self.cell.state_shapes(self.hidden_size).values())
+
+    def _bind_layers(
+        self, passes: Sequence[functional.Packed | _checks.Parameters]
+    ) -> functional.BoundLayers:
+        return functional.BoundLayers(self.cell, passes, 1 + self.bidirectional, self.batch_first)
+
+    def sharing(self, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Return a layer of the same options whose parameters are these arrays themselves, not copies.
+
+        They have the names and shapes of `params`, one dtype, C order, and stay where they are; what is
+        written into them counts at once.
+        """
+        other = object.__new__(type(self))
+        dtype = next(iter(arrays.values())).dtype
+        other.__dict__.update(self.__dict__, _own=dict(arrays), dtype=dtype)
+        other._bind()
+        other._bound = other._bind_layers(other._cells)
+        return other
 
     # ---- running ----
 
@@ -388,12 +413,10 @@ class Recurrent(Module):
             x is not real floating-point, lengths are not integers, mask is not bool.
         """
         plain = lengths is None and mask is None and not (self.learn_state and any(self._learned(state)))
-        if plain and self._packed is not None and (done := self._packed.run(x, state)):
+        if plain and self._bound is not None and (done := self._bound.run(x, state)):
             return done
-        x, unbatched = self._time_major(x)
-        mask = self._step_mask(mask, x.shape[:2], unbatched)
-        y, state, *_ = self._run(x, state, lengths, mask, unbatched, training=False)
-        return self._as_given(y, unbatched), state
+        y, state, _ = self.run(x, state, lengths=lengths, mask=mask, tape=False)
+        return y, state
 
     def forward(
         self,
@@ -429,14 +452,60 @@ class Recurrent(Module):
         ValueError, TypeError
             As from calling the layer.
         """
+        return self.run(
+            x, state, lengths=lengths, mask=mask, tape=True, rng=self.rng, checkpoint_every=checkpoint_every
+        )
+
+    @overload
+    def run(
+        self, x: np.ndarray, state: State = ..., *, lengths: Sequence[int] | None = ...,
+        mask: np.ndarray | None = ..., tape: Literal[True], rng: np.random.Generator | None = ...,
+        checkpoint_every: functional.CheckpointEvery = ...,
+    ) -> tuple[np.ndarray, State, RecurrentTape]: ...  # fmt: skip
+    @overload
+    def run(
+        self, x: np.ndarray, state: State = ..., *, lengths: Sequence[int] | None = ...,
+        mask: np.ndarray | None = ..., tape: Literal[False], rng: np.random.Generator | None = ...,
+        checkpoint_every: functional.CheckpointEvery = ...,
+    ) -> tuple[np.ndarray, State, None]: ...  # fmt: skip
+    def run(
+        self,
+        x: np.ndarray,
+        state: State = None,
+        *,
+        lengths: Sequence[int] | None = None,
+        mask: np.ndarray | None = None,
+        tape: bool,
+        rng: np.random.Generator | None = None,
+        checkpoint_every: functional.CheckpointEvery = None,
+    ) -> tuple[np.ndarray, State, RecurrentTape | None]:
+        """Do what calling the layer and `forward` do, with a tape and with dropout as asked for.
+
+        Parameters
+        ----------
+        x, state, lengths, mask, checkpoint_every
+            As for `forward`.
+        tape : bool
+            Keep what `backward` needs. Without dropout, that gives the gradients of inference.
+        rng : numpy.random.Generator, optional
+            Draws the masks of dropout and zoneout; None: none acts.
+
+        Returns
+        -------
+        y, state
+            As from calling the layer.
+        tape : RecurrentTape or None
+        """
         x, unbatched = self._time_major(x)
         mask = self._step_mask(mask, x.shape[:2], unbatched)
         learned = self._learned(state)
         y, state, passes, kept = self._run(
-            x, state, lengths, mask, unbatched, training=True, checkpoint_every=checkpoint_every
+            x, state, lengths, mask, unbatched, tape=tape, rng=rng, checkpoint_every=checkpoint_every
         )
-        tape = RecurrentTape(self, self.version, (), unbatched, passes, tuple(kept), learned)
-        return self._as_given(y, unbatched), state, tape
+        y = self._as_given(y, unbatched)
+        if not tape:
+            return y, state, None
+        return y, state, RecurrentTape(self, self.version, (), unbatched, passes, tuple(kept), learned)
 
     def step(self, x_t: np.ndarray, state: State = None) -> tuple[np.ndarray, State]:
         """Return the output and the state after one more step, for input that comes step by step.
@@ -463,7 +532,7 @@ class Recurrent(Module):
                 f"{type(self).__name__}.step: a bidirectional layer needs the whole sequence; call it instead"
             )
         plain = not (self.learn_state and any(self._learned(state)))
-        if plain and self._packed is not None and (done := self._packed.run(x_t, state, step=True)):
+        if plain and self._bound is not None and (done := self._bound.run(x_t, state, step=True)):
             return done
         name = f"{type(self).__name__}.step"
         x_t = _checks.real(name, "x_t", x_t, self.dtype)
@@ -472,7 +541,7 @@ class Recurrent(Module):
         _checks.features(name, "x_t", x_t, "input_size", self.input_size)
         unbatched = x_t.ndim == 1
         x = x_t[None, None] if unbatched else x_t[None]
-        y, state, *_ = self._run(x, state, None, None, unbatched, training=False)
+        y, state, *_ = self._run(x, state, None, None, unbatched, tape=False, rng=None)
         return y[0, 0] if unbatched else y[0], state
 
     def _run(
@@ -482,7 +551,8 @@ class Recurrent(Module):
         lengths: Sequence[int] | None,
         mask: np.ndarray | None,
         unbatched: bool,
-        training: bool,
+        tape: bool,
+        rng: np.random.Generator | None,
         checkpoint_every: functional.CheckpointEvery = None,
     ) -> tuple[np.ndarray, State, list[Any], list[Kept]]:
         """Walk layers and directions with x (T, B, I); return y (T, B, D*P), state, tapes, what was kept."""
@@ -490,15 +560,17 @@ class Recurrent(Module):
         first = self._states(state, "state", batch, unbatched)
         directions = self._directions()
         width = self.cell.output_size(self.hidden_size)
-        passes_params = self._cells if training or self._packed is None else self._packed.passes
+        bound = None if tape or rng is not None else self._bound
+        passes_params = self._cells if bound is None else bound.passes
         last: list[Sequence[np.ndarray]] = []
         passes, kept = [], []
         for layer in range(self.num_layers):
             k = slice(layer * len(directions), (layer + 1) * len(directions))
-            params = passes_params[k]
-            if training:
-                x, params, what = self._drop(layer, x, self._cells[k])
-                kept.append(what)
+            params: Sequence[functional.Params] = passes_params[k]
+            what = Kept()
+            if rng is not None:
+                x, params, what = self._drop(layer, x, self._cells[k], rng)
+            kept.append(what)
             out = self._output(layer, steps, batch, width * len(directions))
             results = functional.forward_directions(
                 self.cell,
@@ -507,47 +579,54 @@ class Recurrent(Module):
                 first[k],
                 lengths=lengths,
                 mask=mask,
-                tape=training,
+                tape=tape,
                 outs=[None if out is None else out[..., d * width : (d + 1) * width] for d in directions],
-                noises=[self._noise(steps, batch) if training else None for _ in directions],
+                noises=[None if rng is None else self._noise(steps, batch, rng) for _ in directions],
                 checkpoint_every=checkpoint_every,
             )
-            passes += [tape for _, _, tape in results]
+            passes += [recorded for _, _, recorded in results]
             last += [self._split(after) for _, after, _ in results]
             y = results[0][0]
             x = y if out is None else out
         return x, self._stack(last, unbatched), passes, kept
 
-    def _noise(self, steps: int, batch: int) -> cells.Noise | None:
+    @property
+    def draws(self) -> bool:
+        """Whether training draws random numbers: for dropout of any kind, or zoneout."""
+        between = self.dropout and self.num_layers > 1
+        others = self.input_dropout, self.recurrent_dropout, self.weight_dropout, self.cell.zoneout
+        return any((between, *others))
+
+    def _noise(self, steps: int, batch: int, rng: np.random.Generator) -> cells.Noise | None:
         """Draw what one pass of training needs: factors of h, and what zoneout keeps."""
         if not self.recurrent_dropout and not self.cell.zoneout:
             return None
         recurrent = None
         if self.recurrent_dropout:
             shape = (batch, self.cell.output_size(self.hidden_size))
-            keep = draw_mask(shape, self.recurrent_dropout, self.rng)
+            keep = draw_mask(shape, self.recurrent_dropout, rng)
             recurrent = apply_mask(np.ones(shape, self.dtype), keep, self.recurrent_dropout)
         return cells.Noise(
             recurrent,
             tuple(
-                draw_mask((steps, batch, width), 1 - part, self.rng) if part else None
+                draw_mask((steps, batch, width), 1 - part, rng) if part else None
                 for part, width in zip(self.cell.zoneout, self._widths, strict=False)
             )
             or None,
         )
 
     def _drop(
-        self, layer: int, x: np.ndarray, params: list[_checks.Parameters]
+        self, layer: int, x: np.ndarray, params: list[_checks.Parameters], rng: np.random.Generator
     ) -> tuple[np.ndarray, list[_checks.Parameters], Kept]:
         """Return the input and the parameters of a layer with elements dropped, and which were kept."""
         between = inputs = weights = None
         if layer and self.dropout:
-            x, between = drop(x, self.dropout, self.rng)
+            x, between = drop(x, self.dropout, rng)
         if self.input_dropout:
-            inputs = draw_mask(x.shape[1:], self.input_dropout, self.rng)
+            inputs = draw_mask(x.shape[1:], self.input_dropout, rng)
             x = apply_mask(x, np.broadcast_to(inputs, x.shape), self.input_dropout)
         if self.weight_dropout:
-            dropped = [drop(each.arrays["w_hh"], self.weight_dropout, self.rng) for each in params]
+            dropped = [drop(each.arrays["w_hh"], self.weight_dropout, rng) for each in params]
             weights = tuple(keep for _, keep in dropped)
             params = [
                 each._replace(arrays={**each.arrays, "w_hh": w})
@@ -785,13 +864,11 @@ class Recurrent(Module):
 
     def _freeze(self) -> None:
         super()._freeze()
-        self._packed = functional.PackedLayers(
-            self.cell, self._cells, 1 + self.bidirectional, self.batch_first
-        )
+        self._bound = self._bind_layers([functional.pack(self.cell, each) for each in self._cells])
 
     def _thaw(self) -> None:
         super()._thaw()
-        self._packed = None
+        self._bound = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self._derived}
