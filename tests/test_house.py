@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "io": FOUNDATION | {"functional", "nn"},
     "inspect": FOUNDATION | {"functional", "nn"},
     "plot": FOUNDATION | {"functional", "nn", "inspect"},
-    "torch": FOUNDATION | {"functional", "nn"},
+    "torch": FOUNDATION | {"functional", "nn", "io"},
     "train": {"_checks", "_config", "functional", "nn", "losses", "optim", "io"},
     "models": FOUNDATION | {"functional", "nn", "losses", "optim", "io", "vocab", "train"},
     "sklearn": {"_checks", "models"},

@@ -78,8 +78,8 @@ def torch_state_dict(layer: nn.Module, *, cell: bool = False, prefix: str = "") 
         several = [name for name in arrays if not name.endswith("_l0")]
         if several:
             raise ValueError(
-                f"torch_state_dict: cell is True, but {type(layer).__name__} has {several[0]!r}; a cell is one "
-                "layer in one direction"
+                f"torch_state_dict: cell is True, but {type(layer).__name__} has {several[0]!r}; a cell is "
+                "one layer in one direction"
             )
         arrays = {name.removesuffix("_l0"): value for name, value in arrays.items()}
     return {prefix + name: torch.from_numpy(value) for name, value in arrays.items()}
@@ -133,18 +133,18 @@ def _kind(module: Any) -> type[Any]:
         )
     if hasattr(module, "_c") and hasattr(module, "original_name"):
         raise TypeError(
-            f"from_torch: this is TorchScript of {module.original_name}; give the module that it was made of, "
-            "or load its state_dict() into a layer built here"
+            f"from_torch: this is TorchScript of {module.original_name}; give the module that it was made "
+            "of, or load its state_dict() into a layer built here"
         )
     bases = [base.__name__ for base in own.__mro__ if base.__module__ == _HOME and base.__name__ in kinds]
     if bases:
         raise TypeError(
-            f"from_torch: {shown} is a subclass of {bases[0]}, and may compute something else; if it does not: "
-            f"fastrnn.{bases[0].removesuffix('Cell')}(...).load_state_dict(module.state_dict())"
+            f"from_torch: {shown} is a subclass of {bases[0]}, and may compute something else; if it does "
+            f"not: fastrnn.{bases[0].removesuffix('Cell')}(...).load_state_dict(module.state_dict())"
         )
     raise TypeError(
-        f"from_torch: got a {shown}; expected torch.nn.RNN, LSTM, GRU or one of their cells. Of a larger model "
-        "give the part: from_torch(model.encoder.lstm)"
+        f"from_torch: got a {shown}; expected torch.nn.RNN, LSTM, GRU or one of their cells. Of a larger "
+        "model give the part: from_torch(model.encoder.lstm)"
     )
 
 
@@ -158,7 +158,7 @@ def _dtype(module: Any) -> type[Any]:
             f"torch.nn.utils.remove_weight_norm(module, {computed[0]!r})"
         )
     weights = {key: value for key, value in module._parameters.items() if value is not None}
-    expected = {key for key in (getattr(module, "_flat_weights_names", None) or ("weight_ih", "weight_hh"))}
+    expected = {*getattr(module, "_flat_weights_names", ("weight_ih", "weight_hh"))}
     absent = sorted(expected - weights.keys())
     if absent:
         raise TypeError(
@@ -177,8 +177,8 @@ def _dtype(module: Any) -> type[Any]:
             raise TypeError(f"from_torch: {key} of {name} is on {value.device}; give module.cpu()")
         if str(value.dtype) not in _DTYPES:
             raise TypeError(
-                f"from_torch: {key} of {name} is {str(value.dtype).removeprefix('torch.')}; expected float32 or "
-                "float64: give module.float()"
+                f"from_torch: {key} of {name} is {str(value.dtype).removeprefix('torch.')}; expected float32 "
+                "or float64: give module.float()"
             )
     if len(dtypes) > 1:
         raise TypeError(

@@ -358,6 +358,7 @@ class Recurrent(Module):
                 {name: self._own[_torch_name(name, layer, reverse)] for name in self._shapes(layer)},
             )
             for layer, reverse in self._passes()
+            if self._own  # an outline has none
         ]
         self._bound: functional.BoundLayers | None = None
         self._widths = tuple(self.cell.state_shapes(self.hidden_size).values())
@@ -366,6 +367,13 @@ class Recurrent(Module):
         self, passes: Sequence[functional.Packed | _checks.Parameters]
     ) -> functional.BoundLayers:
         return functional.BoundLayers(self.cell, passes, 1 + self.bidirectional, self.batch_first)
+
+    def outline(self) -> Self:
+        """Return the layer's options alone, without parameters, dtype and generator: see `sharing`."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__getstate__(), _own={}, dtype=np.dtype(np.float32), rng=None)
+        other._bind()
+        return other
 
     def sharing(self, arrays: Mapping[str, np.ndarray]) -> Self:
         """Return a layer of the same options whose parameters are these arrays themselves, not copies.
