@@ -1,0 +1,156 @@
+"""What an HDF5 file of Keras holds, read without trusting it.
+
+Nothing is followed that leads out of the file, nothing is unpacked, and no array takes memory that the file
+does not fill: all arrays together are no larger than the file.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from .._extra import optional
+from .._file import FileFormatError
+
+#: The attributes that Keras writes and `read` returns; lists of names may be cut into several.
+_ATTRIBUTES = re.compile(r"name|model_config|keras_version|(layer|weight)_names\d*")
+#: What an optimiser keeps, at the top of a file; it is never read.
+_OPTIMIZER = frozenset({"optimizer", "optimizer_weights", "_optimizer"})
+_DEPTH = 64
+
+
+class Tree(NamedTuple):
+    """The arrays of a file by path, and the attributes of its groups by path and name."""
+
+    arrays: dict[str, np.ndarray]
+    attributes: dict[str, dict[str, Any]]
+
+
+def read(file: BinaryIO, size: int) -> Tree:
+    """Read an HDF5 file of `size` bytes.
+
+    Raises
+    ------
+    FileFormatError
+        Also for what Keras does not write: links, virtual or external data, filters, objects.
+    """
+    h5py = optional("h5py", "keras")
+
+    try:
+        with h5py.File(file, "r") as opened:
+            return _Reader(h5py, size).read(opened)
+    except FileFormatError:
+        raise
+    except (*_DAMAGE, OSError) as error:
+        raise FileFormatError(f"not a whole HDF5 file: {error}") from error
+
+
+#: What h5py raises on a damaged file, besides OSError.
+_DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SystemError,
+    TypeError,
+    ValueError,
+)
+
+
+class _Reader:
+    """One walk through a file; it remembers where it was, and how much memory the file is still worth."""
+
+    def __init__(self, h5py: Any, size: int) -> None:
+        self.h5py = h5py
+        self.size = self.left = size
+        self.seen: set[int] = set()
+
+    def read(self, file: Any) -> Tree:
+        tree = Tree({}, {})
+        for path, item in self.walk(file, "", 0):
+            if isinstance(item, self.h5py.Dataset):
+                tree.arrays[path] = self.array(path, item)
+            else:
+                tree.attributes[path] = self.attributes(path, item)
+        return tree
+
+    def walk(self, group: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
+        """Yield the groups and arrays below `group`, and itself, each with its path."""
+        address = self.h5py.h5o.get_info(group.id).addr
+        if address in self.seen or depth > _DEPTH:
+            raise FileFormatError(f"{path!r} is there a second time, by a hard link; Keras writes none")
+        self.seen.add(address)
+        yield path, group
+        for name in group:
+            below = f"{path}/{name}" if path else name
+            link = group.get(name, getlink=True)
+            if not isinstance(link, self.h5py.HardLink):
+                raise FileFormatError(f"{below!r} is a link ({type(link).__name__}); Keras writes none")
+            if not depth and name in _OPTIMIZER:
+                continue
+            item = group[name]
+            if isinstance(item, self.h5py.Group):
+                yield from self.walk(item, below, depth + 1)
+            elif isinstance(item, self.h5py.Dataset):
+                yield below, item
+            else:
+                raise FileFormatError(f"{below!r} is a {type(item).__name__}; expected a group or an array")
+
+    def array(self, path: str, data: Any) -> np.ndarray:
+        if data.is_virtual or data.external:
+            raise FileFormatError(f"array {path!r} lies in other files; Keras writes none such")
+        if data.id.get_create_plist().get_nfilters():
+            raise FileFormatError(
+                f"array {path!r} is compressed or filtered, which Keras does not do; "
+                "write the file anew with: h5repack -f NONE OLD NEW"
+            )
+        dtype, shape = data.dtype, data.shape
+        if shape is None or dtype.kind not in "fiub":
+            what = "no shape" if shape is None else f"dtype {dtype}"
+            raise FileFormatError(f"array {path!r} has {what}; expected floats, integers or bool")
+        wanted, stored = math.prod(shape) * dtype.itemsize, data.id.get_storage_size()
+        if wanted > min(stored, self.left):
+            raise FileFormatError(
+                f"array {path!r} claims shape {shape} of {dtype}, {wanted} bytes; the file holds {stored} "
+                f"for it, and {self.left} of its {self.size} bytes are not taken by other arrays"
+            )
+        self.left -= wanted
+        return np.asarray(data[()], dtype.newbyteorder("="))
+
+    def attributes(self, path: str, group: Any) -> dict[str, Any]:
+        found = {}
+        for name in group.attrs:
+            if _ATTRIBUTES.fullmatch(name):
+                value = self.attribute(path, name, group)
+                if value is not None:
+                    found[name] = value
+        return found
+
+    def attribute(self, path: str, name: str, group: Any) -> str | list[str] | None:
+        """Return a string or a list of strings; None for what could be larger than the file.
+
+        That is a list of strings of any length, since each may be the same, large one. Keras 3 writes such
+        lists, but only where the configuration has the names as well.
+        """
+        attribute = self.h5py.h5a.open(group.id, name.encode())
+        if attribute.dtype.kind == "O" and attribute.shape:
+            return None
+        if math.prod(attribute.shape) * attribute.dtype.itemsize > self.size:
+            raise FileFormatError(f"attribute {name!r} of {path!r} claims to be larger than the file")
+        value = group.attrs[name]
+        if isinstance(value, (str, bytes)):
+            return _text(value)
+        if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "SU":
+            return [_text(item) for item in value.tolist()]
+        if isinstance(value, np.ndarray) and not value.size:
+            return []
+        raise FileFormatError(f"attribute {name!r} of {path!r} is {type(value).__name__}; expected text")
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

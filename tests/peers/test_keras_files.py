@@ -1,0 +1,270 @@
+"""Files that Keras saved, against Keras itself: every kind of file, over random options.
+
+Keras runs on PyTorch, one backend of those that give 0 at masked steps before the first that counts.
+"""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from fastrnn import io, nn
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+torch = pytest.importorskip("torch")
+keras = pytest.importorskip("keras")
+pytest.importorskip("h5py")
+
+pytestmark = [
+    pytest.mark.peers,
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword"),
+    pytest.mark.filterwarnings("ignore:.*"),
+    pytest.mark.skipif(keras.backend.backend() != "torch", reason="Keras runs on another backend"),
+]
+
+KINDS = ("SimpleRNN", "LSTM", "GRU")
+ACTIVATIONS = ("tanh", "sigmoid", "relu", "hard_sigmoid", "linear", "elu", "softsign", "softplus", "leaky_relu")
+KINDS_OF_FILES = ("m.keras", "m.h5", "m.weights.h5")
+random_cases = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@st.composite
+def cell_options(draw, kind):
+    options = {
+        "units": draw(st.integers(1, 5)),
+        "activation": draw(st.sampled_from(ACTIVATIONS)),
+        "use_bias": draw(st.booleans()),
+        "dropout": draw(st.sampled_from([0.0, 0.3])),
+        "recurrent_dropout": draw(st.sampled_from([0.0, 0.3])),
+    }
+    if kind != "SimpleRNN":
+        options["recurrent_activation"] = draw(st.sampled_from(["sigmoid", "hard_sigmoid", "tanh"]))
+    if kind == "GRU":
+        options["reset_after"] = draw(st.booleans())
+    return options
+
+
+FLAGS = ("return_sequences", "return_state", "zero_output_for_mask", "go_backwards")
+
+
+@st.composite
+def layers(draw, sequences=None, last=True):
+    """A function that makes a recurrent layer of Keras."""
+    flags = {flag: draw(st.booleans()) for flag in FLAGS}
+    if sequences is not None:
+        flags["return_sequences"] = sequences
+    if not last:
+        flags["return_state"] = False
+    kinds = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=3))
+    options = [draw(cell_options(kind)) for kind in kinds]
+    stacked, both = draw(st.booleans()), draw(st.booleans())
+    merge = draw(st.sampled_from(["concat", "sum", "mul", "ave", *([None] if last else [])]))
+
+    def make():
+        if stacked:
+            made = [getattr(keras.layers, f"{k}Cell")(**o) for k, o in zip(kinds, options)]
+            layer = keras.layers.RNN(made, **flags)
+        else:
+            layer = getattr(keras.layers, kinds[0])(**options[0], **flags)
+        return keras.layers.Bidirectional(layer, merge_mode=merge) if both else layer
+
+    return make
+
+
+def with_weights(model, seed=0):
+    rng = np.random.default_rng(seed)
+    model.set_weights([
+        w if "seed" in v.path or "state" in v.path else rng.normal(0, 0.4, w.shape)
+        for v, w in zip(model.weights, model.get_weights())
+    ])
+    return model
+
+
+def saved(model, folder, kind):
+    path = folder / kind
+    if kind == "m.weights.h5":
+        model.save_weights(path)
+    else:
+        model.save(path)
+    return path
+
+
+def flat(value):
+    if isinstance(value, (list, tuple)):
+        return [a for v in value for a in flat(v)]
+    return [value.detach().numpy() if isinstance(value, torch.Tensor) else value]
+
+
+def assert_equal(got, expected):
+    got, expected = flat(got), flat(expected)
+    assert len(got) == len(expected)
+    for a, b in zip(got, expected):
+        assert a.dtype == b.dtype
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * max(1, np.abs(b).max()))
+
+
+def draw_x(seed, features=3, steps=5):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((4, steps, features)).astype(np.float32)
+    mask = rng.random((4, steps)) < 0.6
+    mask[0] = False
+    return x, mask
+
+
+@random_cases
+@given(make=layers(), kind=st.sampled_from(KINDS_OF_FILES[:2]), masked=st.booleans(), seed=st.integers(0, 99))
+def test_one_layer_is_that_of_keras(tmp_path, make, kind, masked, seed):
+    layer = make()
+    x, mask = draw_x(seed)
+    inputs = keras.Input((None, 3))
+    model = with_weights(keras.Model(inputs, layer(inputs)), seed)
+    ours = io.keras.load(saved(model, tmp_path, kind))[layer.name]
+    call = {"mask": torch.tensor(mask)} if masked else {}
+    expected = layer(torch.tensor(x), **call)
+    assert_equal(ours(x, mask=mask if masked else None), expected)
+    assert_equal(ours.freeze()(x, mask=mask if masked else None), expected)
+
+
+@random_cases
+@given(make=layers(), seed=st.integers(0, 99))
+def test_states_go_in_and_come_out_as_in_keras(tmp_path, make, seed):
+    layer = make()
+    x, _ = draw_x(seed)
+    inputs = keras.Input((None, 3))
+    model = with_weights(keras.Model(inputs, layer(inputs)), seed)
+    assume(layer.return_state)
+    ours = io.keras.load(saved(model, tmp_path, "m.keras"))[layer.name]
+    merged_none = isinstance(layer, keras.layers.Bidirectional) and layer.merge_mode is None
+    states = ours(x)[1 + merged_none :]
+    given_to_keras = [[torch.tensor(a) for a in s] if isinstance(s, list) else torch.tensor(s) for s in states]
+    assert_equal(ours(x, initial_state=states), layer(torch.tensor(x), initial_state=given_to_keras))
+
+
+@random_cases
+@given(data=st.data(), kind=st.sampled_from(KINDS_OF_FILES[:2]), seed=st.integers(0, 99))
+def test_layers_on_top_of_each_other(tmp_path, data, kind, seed):
+    count = data.draw(st.integers(1, 3))
+    made = [data.draw(layers(sequences=True, last=False))() for _ in range(count)]
+    model = with_weights(keras.Sequential([keras.Input((None, 3)), *made]), seed)
+    x, _ = draw_x(seed)
+    loaded = io.keras.load(saved(model, tmp_path, kind))
+    assert list(loaded) == [layer.name for layer in made]
+    y = x
+    for layer in loaded.values():
+        y = layer(y)
+    assert_equal(y, model(torch.tensor(x)))
+
+
+@random_cases
+@given(data=st.data(), kind=st.sampled_from(KINDS), both=st.booleans(), seed=st.integers(0, 99))
+def test_weights_alone_with_options(tmp_path, data, kind, both, seed):
+    options = data.draw(cell_options(kind))
+    flags = {"return_sequences": data.draw(st.booleans()), "return_state": data.draw(st.booleans())}
+    layer = getattr(keras.layers, kind)(**options, **flags)
+    if both:
+        layer = keras.layers.Bidirectional(layer, merge_mode=data.draw(st.sampled_from(["sum", None])))
+    inputs = keras.Input((None, 3))
+    model = with_weights(keras.Model(inputs, layer(inputs)), seed)
+    told = {k: v for k, v in options.items() if k not in ("units", "use_bias")} | flags
+    for key, value in told.items():
+        if value == "hard_sigmoid":
+            told[key] = ("hard_sigmoid", 1 / 6, 0.5)
+    if both:
+        told["merge_mode"] = layer.merge_mode
+    ours = io.keras.load(saved(model, tmp_path, "m.weights.h5"), **told)[layer.name]
+    x, mask = draw_x(seed)
+    assert_equal(ours(x, mask=mask), layer(torch.tensor(x), mask=torch.tensor(mask)))
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_FILES)
+def test_models_inside_models(tmp_path, kind):
+    L = keras.layers
+    inner = keras.Sequential([keras.Input((None, 3)), L.GRU(4, return_sequences=True, name="same")], name="inner")
+    inputs = keras.Input((None, 3))
+    y = L.Dense(5, name="between")(inner(inputs))
+    y = L.Bidirectional(L.GRU(2, return_sequences=True), name="same")(y)
+    model = with_weights(keras.Model(inputs, L.GRU(3, name="last", return_sequences=True)(y)))
+    options = {"return_sequences": True} if kind == "m.weights.h5" else {}
+    if kind == "m.h5":  # no order, no nesting problem: the names are there
+        pass
+    loaded = io.keras.load(saved(model, tmp_path, kind), **options)
+    names = list(loaded)
+    if kind != "m.weights.h5":
+        assert names == ["inner/same", "same", "last"]
+    x, _ = draw_x(0)
+    by_units = {layer.layers[0].hidden_size: layer for layer in loaded.values()}
+    assert_equal(by_units[4](x), inner(torch.tensor(x)))
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_stateful_layers_go_on_where_they_ended(tmp_path, both):
+    layer = keras.layers.LSTM(3, stateful=True, return_sequences=True)
+    layer = keras.layers.Bidirectional(layer) if both else layer
+    model = with_weights(keras.Sequential([keras.Input(batch_shape=(4, 5, 3)), layer]))
+    ours = io.keras.load(saved(model, tmp_path, "m.keras"))[layer.name]
+    x, _ = draw_x(0)
+    for reset in (False, False, True):
+        if reset:
+            ours.reset_state()
+            layer.reset_state() if not both else layer.reset_states()
+        assert_equal(ours(x), model(torch.tensor(x)))
+    with pytest.raises(ValueError, match="x has 2 rows; the layer is stateful"):
+        ours(x[:2])
+
+
+def test_a_backward_layer_of_its_own(tmp_path):
+    L = keras.layers
+    layer = L.Bidirectional(
+        L.LSTM(3, return_sequences=True), backward_layer=L.GRU(2, go_backwards=True, return_sequences=True)
+    )
+    model = with_weights(keras.Sequential([keras.Input((None, 3)), layer]))
+    x, mask = draw_x(0)
+    for kind in KINDS_OF_FILES[:2]:
+        ours = io.keras.load(saved(model, tmp_path, kind))[layer.name]
+        assert ours.layer is None
+        assert_equal(ours(x, mask=mask), layer(torch.tensor(x), mask=torch.tensor(mask)))
+
+
+def test_the_plain_layer_has_the_weights_and_dropout(tmp_path):
+    L = keras.layers
+    model = keras.Sequential([keras.Input((None, 3)), L.GRU(4, dropout=0.1, recurrent_dropout=0.2, name="g")])
+    plain = io.keras.load(saved(with_weights(model), tmp_path, "m.keras"))["g"].layer
+    assert isinstance(plain, nn.GRU)
+    assert (plain.input_dropout, plain.recurrent_dropout) == (0.1, 0.2)
+    x, _ = draw_x(0)
+    assert_equal(plain(x)[1][0], model(torch.tensor(x)))
+
+
+def test_a_stack_of_cells_that_are_alike_is_one_plain_layer(tmp_path):
+    L = keras.layers
+    layer = L.RNN([L.LSTMCell(4) for _ in range(3)], return_sequences=True)
+    model = with_weights(keras.Sequential([keras.Input((None, 3)), layer]))
+    for kind in KINDS_OF_FILES:
+        options = {"return_sequences": True} if kind == "m.weights.h5" else {}
+        ours = io.keras.load(saved(model, tmp_path, kind), **options)[layer.name]
+        assert ours.layer.num_layers == 3
+        x, _ = draw_x(0)
+        assert_equal(ours(x), model(torch.tensor(x)))
+
+
+def test_lambda_layers_and_classes_of_the_user_are_passed_over(tmp_path):
+    class MyGRU(keras.layers.GRU):
+        pass
+
+    L = keras.layers
+    model = keras.Sequential([
+        keras.Input((None, 3)), L.Lambda(lambda x: x * 2), MyGRU(4, return_sequences=True, name="mine"),
+        L.GRU(2, name="gru"), L.Dense(1),
+    ])  # fmt: skip
+    for kind in KINDS_OF_FILES[:2]:
+        loaded = io.keras.load(saved(with_weights(model), tmp_path, kind))
+        assert list(loaded) == ["gru"]
+
+
+def test_float64_stays(tmp_path):
+    model = keras.Sequential([keras.Input((None, 3)), keras.layers.LSTM(2, dtype="float64", name="l")])
+    loaded = io.keras.load(saved(with_weights(model), tmp_path, "m.keras"))
+    assert loaded["l"].layer.dtype == np.float64
