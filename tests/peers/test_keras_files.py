@@ -62,13 +62,17 @@ def layers(draw, sequences=None, last=True):
     stacked, both = draw(st.booleans()), draw(st.booleans())
     merge = draw(st.sampled_from(["concat", "sum", "mul", "ave", *([None] if last else [])]))
 
-    def make():
+    def one(**flags):
         if stacked:
-            made = [getattr(keras.layers, f"{k}Cell")(**o) for k, o in zip(kinds, options)]
-            layer = keras.layers.RNN(made, **flags)
-        else:
-            layer = getattr(keras.layers, kinds[0])(**options[0], **flags)
-        return keras.layers.Bidirectional(layer, merge_mode=merge) if both else layer
+            made = [getattr(keras.layers, f"{k}Cell")(**o) for k, o in zip(kinds, options, strict=True)]
+            return keras.layers.RNN(made, **flags)
+        return getattr(keras.layers, kinds[0])(**options[0], **flags)
+
+    def make():
+        if not both:
+            return one(**flags)
+        other = one(**{**flags, "go_backwards": False}) if flags["go_backwards"] else None
+        return keras.layers.Bidirectional(one(**flags), merge_mode=merge, backward_layer=other)
 
     return make
 
@@ -118,6 +122,8 @@ def draw_x(seed, features=3, steps=5):
 @given(make=layers(), kind=st.sampled_from(KINDS_OF_FILES[:2]), masked=st.booleans(), seed=st.integers(0, 99))
 def test_one_layer_is_that_of_keras(tmp_path, make, kind, masked, seed):
     layer = make()
+    inside = layer.forward_layer if isinstance(layer, keras.layers.Bidirectional) else layer
+    masked = masked and type(inside) is not keras.layers.RNN  # Keras fails there: see the next test
     x, mask = draw_x(seed)
     inputs = keras.Input((None, 3))
     model = with_weights(keras.Model(inputs, layer(inputs)), seed)
@@ -126,6 +132,20 @@ def test_one_layer_is_that_of_keras(tmp_path, make, kind, masked, seed):
     expected = layer(torch.tensor(x), **call)
     assert_equal(ours(x, mask=mask if masked else None), expected)
     assert_equal(ours.freeze()(x, mask=mask if masked else None), expected)
+
+
+@pytest.mark.parametrize("zero", [False, True])
+@pytest.mark.parametrize("sequences", [False, True])
+def test_masked_stacks(tmp_path, zero, sequences):
+    """Unrolled, as Keras's loop over time on PyTorch fails at a mask with nested states."""
+    L = keras.layers
+    flags = {"return_sequences": sequences, "zero_output_for_mask": zero, "return_state": True}
+    layer = L.RNN([L.LSTMCell(3), L.GRUCell(2), L.GRUCell(2)], unroll=True, **flags)
+    x, mask = draw_x(1)
+    inputs = keras.Input((5, 3))
+    model = with_weights(keras.Model(inputs, layer(inputs)))
+    ours = io.keras.load(saved(model, tmp_path, "m.keras"))[layer.name]
+    assert_equal(ours(x, mask=mask), layer(torch.tensor(x), mask=torch.tensor(mask)))
 
 
 @random_cases
