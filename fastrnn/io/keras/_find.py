@@ -266,7 +266,8 @@ def check(name: str, plan: LayerPlan, ways: Iterable[Iterable[Tensors]]) -> None
                 "recurrent_kernel": (units, rows),
                 "bias": (2, rows) if cell.reset_after else (rows,),
             }
-            for role, array in tensors.arrays.items():
+            for role in wanted:
+                array = tensors.arrays[role]
                 if array.shape != shapes[role] or array.dtype.kind != "f":
                     raise FileFormatError(
                         f"{where}: {role} has shape {array.shape} and dtype {array.dtype}; expected floats "
