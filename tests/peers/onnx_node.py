@@ -1,11 +1,14 @@
-"""Models of one node, run by ONNX Runtime."""
+"""Models of one node, and models run by ONNX Runtime."""
 
 import onnx
 import onnxruntime
 
 
-def run(kind, inputs, outputs, **attributes):
-    """The outputs of a node by name; inputs and attributes that are None are left out."""
+def build(kind, inputs, outputs, constants=(), opset=14, **attributes):
+    """A model of one node; inputs and attributes that are None are left out.
+
+    `constants` names the inputs whose values stand in the model.
+    """
     given = {name: array for name, array in inputs.items() if array is not None}
     types = {name: onnx.helper.np_dtype_to_tensor_dtype(array.dtype) for name, array in given.items()}
     node = onnx.helper.make_node(
@@ -17,15 +20,31 @@ def run(kind, inputs, outputs, **attributes):
     graph = onnx.helper.make_graph(
         [node],
         "one_node",
-        [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in types.items()],
+        [
+            onnx.helper.make_tensor_value_info(name, kind, None)
+            for name, kind in types.items()
+            if name not in constants
+        ],
         [onnx.helper.make_tensor_value_info(name, types["x"], None) for name in outputs],
+        [onnx.numpy_helper.from_array(array, name) for name, array in given.items() if name in constants],
     )
-    opset = [onnx.helper.make_opsetid("", 14)]
-    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=8)
+
+
+def run_model(model, inputs):
+    """The outputs of a model by name, of ONNX Runtime."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # the matrices are small
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return dict(zip(outputs, session.run(outputs, given), strict=True))
+    data = model.SerializeToString()
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    outputs = [output.name for output in session.get_outputs()]
+    return dict(zip(outputs, session.run(outputs, inputs), strict=True))
+
+
+def run(kind, inputs, outputs, **attributes):
+    """The outputs of a node by name."""
+    model = build(kind, inputs, outputs, **attributes)
+    return run_model(model, {name: array for name, array in inputs.items() if array is not None})
 
 
 def activations(given):

@@ -332,10 +332,24 @@ def _reductions(name: str, function: Function, axes_are_an_input_since: int) -> 
     operator(name, axes_are_an_input_since)(later)
 
 
+def _extreme(function: Function, end: int) -> Function:
+    """Return a maximum or minimum that of nothing is the end of the type's range."""
+
+    def run(x, **options):
+        if x.dtype.kind == "f":
+            options["initial"] = end * np.inf
+        elif x.size == 0:
+            ends = (False, True) if x.dtype.kind == "b" else (np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
+            options["initial"] = ends[end > 0]
+        return function(x, **options)
+
+    return run
+
+
 _reductions("ReduceSum", np.sum, 13)
 _reductions("ReduceMean", np.mean, 18)
-_reductions("ReduceMax", np.max, 18)
-_reductions("ReduceMin", np.min, 18)
+_reductions("ReduceMax", _extreme(np.max, -1), 18)
+_reductions("ReduceMin", _extreme(np.min, 1), 18)
 _reductions("ReduceProd", np.prod, 18)
 
 
