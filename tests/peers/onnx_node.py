@@ -21,11 +21,14 @@ def build(kind, inputs, outputs, constants=(), opset=14, **attributes):
         [node],
         "one_node",
         [
-            onnx.helper.make_tensor_value_info(name, kind, None)
+            onnx.helper.make_tensor_value_info(name, kind, given[name].shape)
             for name, kind in types.items()
             if name not in constants
         ],
-        [onnx.helper.make_tensor_value_info(name, types["x"], None) for name in outputs],
+        [
+            onnx.helper.make_tensor_value_info(name, types["x"], [None] * (4 if name == "y" else 3))
+            for name in outputs
+        ],
         [onnx.numpy_helper.from_array(array, name) for name, array in given.items() if name in constants],
     )
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=8)
