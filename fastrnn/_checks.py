@@ -157,9 +157,8 @@ def forward_arguments(
     if mask is not None:
         mask = step_mask(who, mask, (steps, batch), "(T, B)")
     if out is not None:
-        out = _out(who, out, (steps, batch, cell.output_size(params.hidden_size)), params.dtype)
-        if any(_overlap(out, a) for a in (x, *states, *params.arrays.values())):
-            raise ValueError(f"{who}: out overlaps x, state or params; give it memory of its own")
+        out = output(who, out, (steps, batch, cell.output_size(params.hidden_size)), params.dtype)
+        apart(who, out, x, *states, *params.arrays.values())
     every = None
     if checkpoint_every is not None:
         every = _checkpoint_every(cell, params.hidden_size, steps, checkpoint_every)
@@ -369,6 +368,26 @@ def real(who: str, argument: str, value: Any, dtype: np.dtype) -> np.ndarray:
     return _cast(_floating(who, argument, _array(who, argument, value)), dtype)
 
 
+def output(who: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array that the kernels can write the output to."""
+    if not isinstance(out, np.ndarray) or out.dtype != dtype:
+        raise TypeError(f"{who}: out is {_kind(out)}; expected a {dtype} array, as the parameters are")
+    if out.shape != shape:
+        raise ValueError(f"{who}: out has shape {out.shape}; expected {shape}")
+    if not out.flags.writeable or not out.flags.aligned or (out.size and out.strides[-1] != out.itemsize):
+        raise ValueError(
+            f"{who}: out is read-only or has strides {out.strides}; expected it writeable, "
+            "its last axis contiguous"
+        )
+    return out
+
+
+def apart(who: str, out: np.ndarray, *arrays: np.ndarray) -> None:
+    """Refuse an output that shares memory with what is read while it is written."""
+    if any(_overlap(out, a) for a in arrays):
+        raise ValueError(f"{who}: out overlaps x, state or params; give it memory of its own")
+
+
 def by_state(who: str, argument: str, value: Any, names: Sequence[str], axes: str) -> Sequence[Any]:
     """The states of these names, or gradients of them: an array of one state, a tuple of several."""
     if argument == "state" and _integers(value):
@@ -550,19 +569,6 @@ def _checkpoint_every(cell: Cell, hidden_size: int, steps: int, value: Any) -> i
     elif isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{who}: {argument} is {value!r}; expected a number of steps, or 'auto'")
     return min(size(who, argument, value), max(steps, 1))
-
-
-def _out(who: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    if not isinstance(out, np.ndarray) or out.dtype != dtype:
-        raise TypeError(f"{who}: out is {_kind(out)}; expected a {dtype} array, as the parameters are")
-    if out.shape != shape:
-        raise ValueError(f"{who}: out has shape {out.shape}; expected {shape}")
-    if not out.flags.writeable or not out.flags.aligned or (out.size and out.strides[2] != out.itemsize):
-        raise ValueError(
-            f"{who}: out is read-only or has strides {out.strides}; expected it writeable, "
-            "its last axis contiguous"
-        )
-    return out
 
 
 def _kind(value: object) -> str:

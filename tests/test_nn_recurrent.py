@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from kit import CELLS as ALL_CELLS
-from kit import ISAS
+from kit import ISAS, assert_same_bits
 
 import fastrnn
 from fastrnn import cells, functional, nn, reference
@@ -1088,3 +1088,33 @@ def test_memory_that_runs_out_in_a_frozen_layer_is_memory_error():
 def test_a_layer_needs_a_cell(wrong):
     with pytest.raises(TypeError, match=r"expected a cell such as fastrnn\.cells\.LSTM\(\)"):
         nn.Recurrent(wrong, I, H)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_first": True}, {"bidirectional": True, "num_layers": 2}])
+def test_the_output_goes_where_it_is_asked_to(options):
+    layer = nn.LSTM(3, 4, rng=0, **options)
+    x = np.random.default_rng(0).standard_normal((5, 6, 3), dtype=np.float32)
+    expected, (h, c) = layer(x)
+    whole = np.full((5, 6, expected.shape[-1] + 2), 7, np.float32)
+    y, (h_n, c_n) = layer(x, out=whole[..., 1:-1])
+    assert_same_bits([whole[..., 1:-1], y, h_n, c_n], [expected, expected, h, c])
+    assert (whole[..., [0, -1]] == 7).all()
+    alone = np.empty_like(expected[:, 0])
+    assert layer(x[:, 0], out=alone)[0] is alone
+    assert_same_bits(alone, layer(x[:, 0])[0])
+    assert_same_bits(layer.freeze()(x, out=np.empty_like(expected))[0], expected)
+
+
+def test_an_output_that_cannot_be_written_to_is_refused():
+    layer = nn.LSTM(4, 4, rng=0)
+    x = np.zeros((5, 6, 4), np.float32)
+    with pytest.raises(ValueError, match=r"LSTM: out has shape \(6, 5, 4\); expected \(5, 6, 4\)"):
+        layer(x, out=np.empty((6, 5, 4), np.float32))
+    with pytest.raises(TypeError, match="LSTM: out is float64"):
+        layer(x, out=np.empty((5, 6, 4)))
+    with pytest.raises(ValueError, match="LSTM: out overlaps x, state or params"):
+        layer(x, out=x)
+    read_only = np.empty((5, 6, 4), np.float32)
+    read_only.flags.writeable = False
+    with pytest.raises(ValueError, match="out is read-only"):
+        layer(x, out=read_only)

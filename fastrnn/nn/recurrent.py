@@ -397,6 +397,7 @@ class Recurrent(Module):
         *,
         lengths: Sequence[int] | None = None,
         mask: np.ndarray | None = None,
+        out: np.ndarray | None = None,
     ) -> tuple[np.ndarray, State]:
         """Return the output and the state after the last step: inference, without dropout and without a tape.
 
@@ -407,6 +408,9 @@ class Recurrent(Module):
             None: zeros, or as learned.
         lengths : sequence of B int, optional
         mask : bool array, (T, B), (B, T) with `batch_first`, or (T,), optional
+        out : numpy.ndarray, optional
+            Where to write y: of its shape and dtype, writeable, its last axis contiguous, apart from x, the
+            state and the parameters. It is what is returned then.
 
         Returns
         -------
@@ -416,15 +420,17 @@ class Recurrent(Module):
         Raises
         ------
         ValueError
-            Wrong rank, feature count, state shape, lengths or mask.
+            Wrong rank, feature count, state shape, lengths or mask; an out that y cannot be written to.
         TypeError
-            x is not real floating-point, lengths are not integers, mask is not bool.
+            x is not real floating-point, lengths are not integers, mask is not bool, out is no array of the
+            layer's dtype.
         """
-        plain = lengths is None and mask is None and not (self.learn_state and any(self._learned(state)))
+        plain = lengths is None and mask is None and out is None
+        plain = plain and not (self.learn_state and any(self._learned(state)))
         if plain and self._bound is not None and (done := self._bound.run(x, state)):
             return done
-        y, state, _ = self.run(x, state, lengths=lengths, mask=mask, tape=False)
-        return y, state
+        y, state, _ = self.run(x, state, lengths=lengths, mask=mask, tape=False, out=out)
+        return y if out is None else out, state
 
     def forward(
         self,
@@ -468,13 +474,13 @@ class Recurrent(Module):
     def run(
         self, x: np.ndarray, state: State = ..., *, lengths: Sequence[int] | None = ...,
         mask: np.ndarray | None = ..., tape: Literal[True], rng: np.random.Generator | None = ...,
-        checkpoint_every: functional.CheckpointEvery = ...,
+        checkpoint_every: functional.CheckpointEvery = ..., out: np.ndarray | None = ...,
     ) -> tuple[np.ndarray, State, RecurrentTape]: ...  # fmt: skip
     @overload
     def run(
         self, x: np.ndarray, state: State = ..., *, lengths: Sequence[int] | None = ...,
         mask: np.ndarray | None = ..., tape: Literal[False], rng: np.random.Generator | None = ...,
-        checkpoint_every: functional.CheckpointEvery = ...,
+        checkpoint_every: functional.CheckpointEvery = ..., out: np.ndarray | None = ...,
     ) -> tuple[np.ndarray, State, None]: ...  # fmt: skip
     def run(
         self,
@@ -486,6 +492,7 @@ class Recurrent(Module):
         tape: bool,
         rng: np.random.Generator | None = None,
         checkpoint_every: functional.CheckpointEvery = None,
+        out: np.ndarray | None = None,
     ) -> tuple[np.ndarray, State, RecurrentTape | None]:
         """Do what calling the layer and `forward` do, with a tape and with dropout as asked for.
 
@@ -497,6 +504,8 @@ class Recurrent(Module):
             Keep what `backward` needs. Without dropout, that gives the gradients of inference.
         rng : numpy.random.Generator, optional
             Draws the masks of dropout and zoneout; None: none acts.
+        out : numpy.ndarray, optional
+            As for calling the layer.
 
         Returns
         -------
@@ -507,8 +516,10 @@ class Recurrent(Module):
         x, unbatched = self._time_major(x)
         mask = self._step_mask(mask, x.shape[:2], unbatched)
         learned = self._learned(state)
+        if out is not None:
+            out = self._given_output(out, x, unbatched)
         y, state, passes, kept = self._run(
-            x, state, lengths, mask, unbatched, tape=tape, rng=rng, checkpoint_every=checkpoint_every
+            x, state, lengths, mask, unbatched, tape=tape, rng=rng, checkpoint_every=checkpoint_every, out=out
         )
         y = self._as_given(y, unbatched)
         if not tape:
@@ -562,6 +573,7 @@ class Recurrent(Module):
         tape: bool,
         rng: np.random.Generator | None,
         checkpoint_every: functional.CheckpointEvery = None,
+        out: np.ndarray | None = None,
     ) -> tuple[np.ndarray, State, list[Any], list[Kept]]:
         """Walk layers and directions with x (T, B, I); return y (T, B, D*P), state, tapes, what was kept."""
         steps, batch, _ = x.shape
@@ -579,7 +591,7 @@ class Recurrent(Module):
             if rng is not None:
                 x, params, what = self._drop(layer, x, self._cells[k], rng)
             kept.append(what)
-            out = self._output(layer, steps, batch, width * len(directions))
+            into = self._output(layer, steps, batch, width * len(directions), out)
             results = functional.forward_directions(
                 self.cell,
                 params,
@@ -588,14 +600,14 @@ class Recurrent(Module):
                 lengths=lengths,
                 mask=mask,
                 tape=tape,
-                outs=[None if out is None else out[..., d * width : (d + 1) * width] for d in directions],
+                outs=[None if into is None else into[..., d * width : (d + 1) * width] for d in directions],
                 noises=[None if rng is None else self._noise(steps, batch, rng) for _ in directions],
                 checkpoint_every=checkpoint_every,
             )
             passes += [recorded for _, _, recorded in results]
             last += [self._split(after) for _, after, _ in results]
             y = results[0][0]
-            x = y if out is None else out
+            x = y if into is None else into
         return x, self._stack(last, unbatched), passes, kept
 
     @property
@@ -815,11 +827,15 @@ class Recurrent(Module):
             return y[:, 0]
         return y.transpose(1, 0, 2) if self.batch_first else y
 
-    def _output(self, layer: int, steps: int, batch: int, width: int) -> np.ndarray | None:
+    def _output(
+        self, layer: int, steps: int, batch: int, width: int, out: np.ndarray | None
+    ) -> np.ndarray | None:
         """Return an empty (T, B, width) for the directions of a layer to fill; None if it needs no preparing.
 
-        The last layer's is C-contiguous in the caller's order of axes.
+        The last layer's is `out`, or C-contiguous in the caller's order of axes.
         """
+        if out is not None and layer == self.num_layers - 1:
+            return out
         if self.batch_first and layer == self.num_layers - 1 and steps > 1:
             return np.empty((batch, steps, width), self.dtype).transpose(1, 0, 2)
         return np.empty((steps, batch, width), self.dtype) if self.bidirectional else None
@@ -851,22 +867,38 @@ class Recurrent(Module):
             arrays.append(value.reshape(shape))
         return [self._join(each) for each in zip(*arrays, strict=True)]
 
+    def _given_output(self, out: np.ndarray, x: np.ndarray, unbatched: bool) -> np.ndarray:
+        """Return the caller's array for the output as (T, B, D*P)."""
+        name = type(self).__name__
+        width = self.cell.output_size(self.hidden_size) * len(self._directions())
+        out = _checks.output(name, out, self._caller_shape((*x.shape[:2], width), unbatched), self.dtype)
+        _checks.apart(name, out, x, *self._own.values())
+        return self._turned(out, unbatched)
+
     def _output_gradient(
         self, dy: np.ndarray | None, shape: tuple[int, int, int], unbatched: bool
     ) -> np.ndarray | None:
         """Return dy as (T, B, D*P), checked against the output's shape."""
         if dy is None:
             return None
-        steps, batch, width = shape
-        expected = (steps, width) if unbatched else (batch, steps, width) if self.batch_first else shape
+        expected = self._caller_shape(shape, unbatched)
         dy = _checks.real(f"{type(self).__name__}.backward", "dy", dy, self.dtype)
         if dy.shape != expected:
             raise ValueError(
                 f"{type(self).__name__}.backward: dy has shape {dy.shape}; the output was {expected}"
             )
+        return self._turned(dy, unbatched)
+
+    def _caller_shape(self, shape: tuple[int, int, int], unbatched: bool) -> tuple[int, ...]:
+        """Return the shape (T, B, D*P) with the caller's axes."""
+        steps, batch, width = shape
+        return (steps, width) if unbatched else (batch, steps, width) if self.batch_first else shape
+
+    def _turned(self, array: np.ndarray, unbatched: bool) -> np.ndarray:
+        """Return an array with the caller's axes as (T, B, D*P)."""
         if unbatched:
-            return dy[:, None]
-        return dy.transpose(1, 0, 2) if self.batch_first else dy
+            return array[:, None]
+        return array.transpose(1, 0, 2) if self.batch_first else array
 
     # ---- freezing, copying, printing ----
 
