@@ -12,7 +12,7 @@ import numpy as np
 from ...nn import Module
 from .._file import FileFormatError
 from . import _operators, _proto
-from ._proto import STANDARD, Node
+from ._proto import STANDARD, Node, name_of
 from ._recurrent import WEIGHTS, Recurrent, is_recurrent
 
 #: What an operator may raise where its inputs do not go together.
@@ -57,11 +57,11 @@ class Model:
             raise FileFormatError("the graph has sparse tensors; save the model with dense ones")
         self._constants = dict(_proto.initializers(graph, folder))
         self._unreadable = {t.name for t in graph.initializer} - self._constants.keys()
-        declared = {value.name: _input(value) for value in graph.input}
+        declared = {name_of(value.name): _input(value) for value in graph.input}
         if len(declared) < len(graph.input):
             raise FileFormatError("two inputs have the same name")
         self.inputs = declared
-        self.outputs = tuple(value.name for value in graph.output)
+        self.outputs = tuple(name_of(value.name) for value in graph.output)
         self._nodes = tuple(Node.of(node) for node in graph.node)
         self._check_order()
         self.operators = tuple(sorted({node.operator for node in self._nodes}))

@@ -141,7 +141,7 @@ def _shaped(values: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarray
 
 def _external(tensor: Any, folder: str | None, size: int, what: str) -> bytes:
     """Read the bytes of a tensor that stand in another file, which must be in the folder of the model."""
-    told = {entry.key: entry.value for entry in tensor.external_data}
+    told = {name_of(entry.key): name_of(entry.value) for entry in tensor.external_data}
     location = told.get("location", "")
     if folder is None:
         raise FileFormatError(
@@ -192,8 +192,9 @@ class Node:
     def of(cls, proto: Any) -> Node:
         """Read a node; its attributes are read when they are asked for."""
         own = type(proto).FromString(proto.SerializeToString())  # so that it does not keep all of the model
-        names = tuple(proto.input), tuple(proto.output)
-        return cls(proto.op_type, proto.domain, proto.name, *names, own)
+        operator, domain, name = (name_of(each) for each in (proto.op_type, proto.domain, proto.name))
+        inputs, outputs = (tuple(map(name_of, names)) for names in (proto.input, proto.output))
+        return cls(operator, domain, name, inputs, outputs, own)
 
     def __str__(self) -> str:
         of = f"{self.domain}.{self.operator}" if self.domain not in STANDARD else self.operator
@@ -205,7 +206,7 @@ class Node:
         """Return the attributes by name: numbers, strings, lists of them, and arrays."""
         found: dict[str, Any] = {}
         for attribute in self.proto.attribute:
-            if attribute.name in found:
+            if name_of(attribute.name) in found:
                 raise FileFormatError(f"{self}: attribute {attribute.name!r} is there twice")
             found[attribute.name] = _value(attribute, folder, f"{self}: attribute {attribute.name!r}")
         return found
@@ -233,6 +234,13 @@ def _value(attribute: Any, folder: str | None, what: str) -> Any:
     )
 
 
+def name_of(value: Any) -> str:
+    """Return a name; the messages hand out bytes where they are not in UTF-8."""
+    if not isinstance(value, str):
+        raise FileFormatError(f"a name is {bytes(value)[:40]!r}; expected text in UTF-8")
+    return value
+
+
 def _text(value: bytes, what: str) -> str:
     try:
         return value.decode()
@@ -244,7 +252,7 @@ def initializers(graph: Any, folder: str | None) -> Mapping[str, np.ndarray]:
     """Return the arrays that stand in a graph, by name; those of strings and the like are left out."""
     found: dict[str, np.ndarray] = {}
     for tensor in graph.initializer:
-        if tensor.name in found:
+        if name_of(tensor.name) in found:
             raise FileFormatError(f"tensor {tensor.name!r} is there twice")
         if tensor.data_type in _ELEMENTS:
             found[tensor.name] = to_array(tensor, folder, f"tensor {tensor.name!r}")
