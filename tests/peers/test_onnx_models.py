@@ -41,12 +41,15 @@ def test_random_models_of_one_node_are_those_of_onnx_runtime(seed):
     ours = loaded.run(given)
     assert len(loaded.layers) == seed % 2
     prepared = Backend.prepare(model).run([given[v.name] for v in model.graph.input])
-    for d, steady in enumerate(case.steady()):
+    for d, (parts, steady) in enumerate(zip(case.run(), case.steady(), strict=True)):
         if not steady:
             continue
+        # A small value may be the sum of large ones, whose last bits it has: two of the largest.
+        least = max(np.abs(part).max() for part in parts) / 16
         for name in names:
             pick = (slice(None), d) if name == "y" else (d,)
-            assert_close(ours[name][pick], theirs[name][pick], f"{name} {case.cells[d]} {case.direction}")
+            hint = f"{name} {case.cells[d]} {case.direction}"
+            assert_close(ours[name][pick], theirs[name][pick], hint, least)
     for name, got in zip(names, prepared, strict=True):
         np.testing.assert_array_equal(got, ours[name])
 
