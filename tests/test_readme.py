@@ -14,14 +14,14 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
+def blocks(language, text=README):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
 
 
-def programs():
+def programs(text=README):
     """The Python blocks, each with those that it says it goes on from."""
     before = ""
-    for block in blocks("python"):
+    for block in blocks("python", text):
         before = before + block if block.startswith("# goes on from above") else block
         yield before
 
@@ -64,6 +64,21 @@ def test_files_that_are_named_are_links():
     named = set(re.findall(r"\[((?:docs|benchmarks)/[\w.]+|[A-Z]+\.md)\](?!:)", README))
     assert named <= set(LINKED)
     assert len(named) > 5
+
+
+# Recipes, and the packages that they need.
+RECIPES = {"onnx": "onnx"}
+
+
+def test_recipes_are_listed():
+    assert {path.stem for path in ROOT.glob("docs/recipes/*.md")} == {*RECIPES}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_run(name):
+    pytest.importorskip(RECIPES[name])
+    text = (ROOT / "docs" / "recipes" / f"{name}.md").read_text(encoding="utf-8")
+    exec(compile(list(programs(text))[-1], f"{name}.md", "exec"), {"__name__": "recipe"})
 
 
 TEXTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
