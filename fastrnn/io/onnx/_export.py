@@ -18,6 +18,8 @@ from ._proto import OPSETS, element_number, require
 
 #: The first version of the operators whose axes and sizes are inputs, as they are written here.
 _FIRST = 13
+#: Bytes of parameters in a file; the rest of the 2 GiB is for the nodes.
+_LARGEST = 2**31 - 2**20
 #: What each cell's functions f, g, h are the activations of.
 _FUNCTIONS = {"RNN": ("n",), "LSTM": ("ifo", "g", "h"), "GRU": ("rz", "n")}
 
@@ -89,6 +91,9 @@ def export(
         raise ValueError(f"export: opset is {opset}; expected {_FIRST} to {newest}")
     modules: list[Any] = list(module) if isinstance(module, (list, tuple)) else [module]
     _check_modules(modules)
+    size = sum(value.nbytes for each in modules for value in each.params.values())
+    if size > _LARGEST:
+        raise ValueError(f"export: the parameters have {size} bytes; a file of ONNX may have 2 GiB")
     dtypes = {value.dtype for each in modules for value in each.params.values()}
     if len(dtypes) != 1:
         came = " and ".join(sorted(map(str, dtypes))) or "nothing"
@@ -101,8 +106,6 @@ def export(
         opset_imports=[onnx.helper.make_opsetid("", opset)],
     )
     model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import))
-    if model.ByteSize() >= 2**31:
-        raise ValueError(f"export: the model has {model.ByteSize()} bytes; a file of ONNX may have 2 GiB")
     if path is not None:
         data = model.SerializeToString()
         with write_atomically(path) as file:

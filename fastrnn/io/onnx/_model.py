@@ -39,7 +39,8 @@ class Model:
         The recurrent nodes whose weights stand in the model, by the name of the node (or of its first output,
         where the node has none): `fastrnn.RNN`, `fastrnn.LSTM`, `fastrnn.GRU`, or, for one that only runs
         backwards or has other activations in each direction, a layer that is called like them. They are
-        frozen; ``thaw()`` makes them trainable, and the model goes on with what they have become.
+        frozen; ``thaw()`` makes them trainable, and the model goes on with what they have become. Nodes with
+        the same weights and attributes have one layer.
     inputs : dict of str to Input
         What `run` takes: dtype and shape as declared. Those with a default value may be left out.
     outputs : tuple of str
@@ -66,12 +67,14 @@ class Model:
         self._check_order()
         self.operators = tuple(sorted({node.operator for node in self._nodes}))
         self._recurrent = {k: Recurrent.of(node) for k, node in enumerate(self._nodes) if is_recurrent(node)}
+        self._attributes: dict[int, dict[str, Any]] = {}
         self._built = self._build(max(size, *(a.nbytes for a in self._constants.values()), 1 << 16))
         self.layers: dict[str, Module] = {}
         for k, layer in self._built.items():
             node = self._nodes[k]
-            name = node.name if node.name and node.name not in self.layers else node.outputs[0]
-            self.layers[name] = layer
+            names = [name for name in (node.name, *node.outputs) if name and name not in self.layers]
+            self.layers[names[0] if names else f"node {k}"] = layer
+        self._usual = self._plan(self.outputs, self._built)
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -115,8 +118,10 @@ class Model:
         """
         given = self._given(inputs)
         values: dict[str, Any] = {**self._constants, **given}
-        built = {} if given.keys() & self._constants.keys() else self._built  # a default was replaced
-        plan = self._plan(self.outputs, built)
+        if given.keys() & self._constants.keys():  # a default was replaced
+            built, plan = {}, self._plan(self.outputs, {})
+        else:
+            built, plan = self._built, self._usual
         self._check_operators(plan)
         last = {name: k for k in plan for name in self._needs(k, built)}
         for k in plan:
@@ -128,7 +133,7 @@ class Model:
 
     def check(self) -> None:
         """Refuse a model that has a node that `run` would refuse."""
-        self._check_operators(self._plan(self.outputs, self._built))
+        self._check_operators(self._usual)
 
     def _given(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Return the inputs as arrays of the declared types."""
@@ -184,7 +189,9 @@ class Model:
                     layer = recurrent.layer(*(inputs[i] for i in WEIGHTS))
                 found = recurrent.run(layer, inputs[0], *inputs[4:7])
             else:
-                attributes = node.attributes(self._folder)
+                if k not in self._attributes:
+                    self._attributes[k] = node.attributes(self._folder)
+                attributes = self._attributes[k]
                 found = _operators.call(self._function(node), inputs, attributes, len(node.outputs))
         except FileFormatError:
             raise
@@ -194,7 +201,7 @@ class Model:
             _operators.LIMIT.reset(token)
         if len(node.outputs) > len(found):
             raise FileFormatError(f"{node}: {len(node.outputs)} outputs; there are {len(found)} here")
-        values.update(zip(node.outputs, found, strict=False))
+        values.update((name, value) for name, value in zip(node.outputs, found, strict=False) if name)
 
     def _value(self, values: Mapping[str, Any], name: str, what: str) -> np.ndarray:
         if name not in values:

@@ -2,15 +2,16 @@
 
 A function has an operator's inputs as arguments, None for those left out, and its attributes as keywords;
 `since` is the version of the operator set from which on it is so. Products, exponentials and the like are
-those of `fastrnn.functional`: the same bits on every machine.
+those of `fastrnn.functional`: the same bits on every machine. Logarithms and powers are NumPy's.
 """
 
 from __future__ import annotations
 
 import contextvars
+import functools
 import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from ... import functional
 from ._proto import element_type
 
+Array = np.ndarray
 Function = Callable[..., Any]
 
 #: operator -> its versions, the oldest first.
@@ -44,7 +46,7 @@ def find(name: str, opset: int) -> Function | None:
 
 def call(function: Function, inputs: Sequence[Any], attributes: dict[str, Any], outputs: int) -> tuple:
     """Return the outputs of an operator."""
-    if "_outputs" in (known := inspect.signature(function).parameters):
+    if "_outputs" in (known := _parameters(function)):
         attributes = {**attributes, "_outputs": outputs}
     for name in attributes:
         if name not in known or known[name].kind is not inspect.Parameter.KEYWORD_ONLY:
@@ -52,6 +54,11 @@ def call(function: Function, inputs: Sequence[Any], attributes: dict[str, Any], 
     with np.errstate(all="ignore"):
         found = function(*inputs, **attributes)
     return found if isinstance(found, tuple) else (found,)
+
+
+@functools.cache
+def _parameters(function: Function) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
 
 
 def _fits(shape: Iterable[int], dtype: Any) -> tuple[int, ...]:
@@ -117,34 +124,34 @@ for _name, _function in _UNARY.items():
 
 
 @operator("LeakyRelu")
-def _leaky_relu(x, *, alpha=0.01):
+def _leaky_relu(x: Array, *, alpha: float = 0.01) -> Any:
     return np.where(x < 0, x.dtype.type(alpha) * x, x)
 
 
 @operator("Elu")
-def _elu(x, *, alpha=1.0):
+def _elu(x: Array, *, alpha: float = 1.0) -> Any:
     return np.where(x < 0, x.dtype.type(alpha) * functional.elu(x).astype(x.dtype, copy=False), x)
 
 
 @operator("HardSigmoid")
-def _hard_sigmoid(x, *, alpha=0.2, beta=0.5):
+def _hard_sigmoid(x: Array, *, alpha: float = 0.2, beta: float = 0.5) -> Any:
     kind = x.dtype.type
     return np.clip(kind(alpha) * x + kind(beta), kind(0), kind(1))
 
 
 @operator("Clip")
-def _clip_6(x, *, min=-math.inf, max=math.inf):
+def _clip_6(x: Array, *, min: float = -math.inf, max: float = math.inf) -> Any:
     return np.minimum(np.maximum(x, x.dtype.type(min)), x.dtype.type(max))
 
 
 @operator("Clip", 11)
-def _clip(x, low=None, high=None):
+def _clip(x: Array, low: Array | None = None, high: Array | None = None) -> Any:
     x = x if low is None else np.maximum(x, low)
     return x if high is None else np.minimum(x, high)
 
 
 @operator("Cast")
-def _cast(x, *, to, saturate=1, round_mode="up"):
+def _cast(x: Array, *, to: int, saturate: int = 1, round_mode: str = "up") -> Any:
     dtype = element_type(to)
     if dtype is None:
         raise ValueError(f"to is ONNX's type {to}; expected floats of 16, 32 or 64 bits, integers or bool")
@@ -153,12 +160,14 @@ def _cast(x, *, to, saturate=1, round_mode="up"):
 
 
 @operator("Dropout")
-def _dropout_7(x, *, ratio=0.5):
+def _dropout_7(x: Array, *, ratio: float = 0.5) -> Any:
     return x, np.ones(x.shape, bool)
 
 
 @operator("Dropout", 12)
-def _dropout(x, ratio=None, training_mode=None, *, seed=0):
+def _dropout(
+    x: Array, ratio: Array | None = None, training_mode: Array | None = None, *, seed: int = 0
+) -> Any:
     if training_mode is not None and training_mode.any() and (ratio is None or ratio.any()):
         raise ValueError("training_mode is true; export the model for inference")
     return x, np.ones(x.shape, bool)
@@ -193,7 +202,7 @@ _VARIADIC: dict[str, Function] = {"Sum": np.add, "Max": np.maximum, "Min": np.mi
 
 
 def _binary(function: Function) -> Function:
-    def run(a, b):
+    def run(a: Array, b: Array) -> Any:
         _broadcast(a, b)
         return function(a, b)
 
@@ -201,7 +210,7 @@ def _binary(function: Function) -> Function:
 
 
 def _variadic(function: Function) -> Function:
-    def run(first, *rest):
+    def run(first: Array, *rest: Array) -> Any:
         for each in rest:
             _broadcast(first, each)
             first = function(first, each)
@@ -217,13 +226,13 @@ for _name, _function in _VARIADIC.items():
 
 
 @operator("Pow")
-def _pow(a, b):
+def _pow(a: Array, b: Array) -> Any:
     _fits(np.broadcast_shapes(a.shape, b.shape), np.float64)
     return np.power(a, b).astype(a.dtype, copy=False)
 
 
 @operator("Where", 9)
-def _where(condition, a, b):
+def _where(condition: Array, a: Array, b: Array) -> Any:
     _broadcast(a, b)
     _fits(np.broadcast_shapes(condition.shape, a.shape, b.shape), a.dtype)
     return np.where(condition, a, b)
@@ -233,7 +242,7 @@ def _where(condition, a, b):
 
 
 @operator("MatMul")
-def _matmul(a, b):
+def _matmul(a: Array, b: Array) -> Any:
     if a.dtype != b.dtype:
         raise ValueError(f"its inputs are {a.dtype} and {b.dtype}; expected one type")
     if not a.ndim or not b.ndim:
@@ -255,7 +264,16 @@ def _matmul(a, b):
 
 
 @operator("Gemm")
-def _gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
+def _gemm(
+    a: Array,
+    b: Array,
+    c: Array | None = None,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    transA: int = 0,
+    transB: int = 0,
+) -> Any:
     if a.ndim != 2 or b.ndim != 2:
         raise ValueError(f"its inputs are {a.shape} and {b.shape}; expected two axes each")
     a, b = (a.T if transA else a), (b if transB else b.T)
@@ -293,12 +311,12 @@ def _exponentials(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray, np.
     return x, e, e.sum(axis, keepdims=True)
 
 
-def _softmax(x, *, axis=-1):
+def _softmax(x: Array, *, axis: int = -1) -> Any:
     _, e, whole = _exponentials(x, axis)
     return e / whole
 
 
-def _log_softmax(x, *, axis=-1):
+def _log_softmax(x: Array, *, axis: int = -1) -> Any:
     less, _, whole = _exponentials(x, axis)
     return less - np.log(whole)
 
@@ -306,7 +324,7 @@ def _log_softmax(x, *, axis=-1):
 def _of_rows(function: Function) -> Function:
     """Return a function of the last axis as it was once: of all axes from `axis` on taken together."""
 
-    def run(x, *, axis=1):
+    def run(x: Array, *, axis: int = 1) -> Any:
         return function(_flatten(x, axis=axis)).reshape(x.shape)
 
     return run
@@ -318,13 +336,15 @@ for _name, _function in {"Softmax": _softmax, "LogSoftmax": _log_softmax}.items(
 
 
 def _reductions(name: str, function: Function, axes_are_an_input_since: int) -> None:
-    def reduce(x, axes, keepdims):
+    def reduce(x: Array, axes: tuple[int, ...] | None, keepdims: int) -> Any:
         return np.asarray(function(x, axis=axes, keepdims=bool(keepdims))).astype(x.dtype, copy=False)
 
-    def first(x, *, axes=None, keepdims=1):
+    def first(x: Array, *, axes: Any = None, keepdims: int = 1) -> Any:
         return reduce(x, _numbers(axes), keepdims)
 
-    def later(x, axes=None, *, keepdims=1, noop_with_empty_axes=0):
+    def later(
+        x: Array, axes: Array | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+    ) -> Any:
         given = _numbers(axes) or None
         return x if given is None and noop_with_empty_axes else reduce(x, given, keepdims)
 
@@ -335,7 +355,7 @@ def _reductions(name: str, function: Function, axes_are_an_input_since: int) -> 
 def _extreme(function: Function, end: int) -> Function:
     """Return a maximum or minimum that of nothing is the end of the type's range."""
 
-    def run(x, **options):
+    def run(x: Array, **options: Any) -> Any:
         if x.dtype.kind == "f":
             options["initial"] = end * np.inf
         elif x.size == 0:
@@ -354,7 +374,7 @@ _reductions("ReduceProd", np.prod, 18)
 
 
 def _arg(name: str, function: Function) -> None:
-    def run(x, *, axis=0, keepdims=1, select_last_index=0):
+    def run(x: Array, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Any:
         axis = range(x.ndim)[axis]
         found = function(np.flip(x, axis) if select_last_index else x, axis)
         found = x.shape[axis] - 1 - found if select_last_index else found
@@ -371,32 +391,32 @@ _arg("ArgMin", np.argmin)
 
 
 @operator("Transpose")
-def _transpose(x, *, perm=None):
+def _transpose(x: Array, *, perm: Any = None) -> Any:
     return x.transpose(perm)
 
 
 @operator("Squeeze")
-def _squeeze_7(x, *, axes=None):
+def _squeeze_7(x: Array, *, axes: Any = None) -> Any:
     return np.squeeze(x, _numbers(axes))
 
 
 @operator("Squeeze", 13)
-def _squeeze(x, axes=None):
+def _squeeze(x: Array, axes: Array | None = None) -> Any:
     return np.squeeze(x, _numbers(axes))
 
 
 @operator("Unsqueeze")
-def _unsqueeze_7(x, *, axes):
+def _unsqueeze_7(x: Array, *, axes: Any) -> Any:
     return np.expand_dims(x, _numbers(axes) or ())
 
 
 @operator("Unsqueeze", 13)
-def _unsqueeze(x, axes):
+def _unsqueeze(x: Array, axes: Array) -> Any:
     return np.expand_dims(x, _numbers(axes) or ())
 
 
 @operator("Reshape")
-def _reshape(x, shape, *, allowzero=0):
+def _reshape(x: Array, shape: Array, *, allowzero: int = 0) -> Any:
     sizes = list(_numbers(shape) or ())
     if not allowzero:
         sizes = [n or x.shape[k] for k, n in enumerate(sizes)]
@@ -404,7 +424,7 @@ def _reshape(x, shape, *, allowzero=0):
 
 
 @operator("Flatten")
-def _flatten(x, *, axis=1):
+def _flatten(x: Array, *, axis: int = 1) -> Any:
     if not -x.ndim <= axis <= x.ndim:
         raise ValueError(f"axis is {axis}; the input is {x.shape}")
     axis += x.ndim * (axis < 0)
@@ -412,23 +432,23 @@ def _flatten(x, *, axis=1):
 
 
 @operator("Expand", 8)
-def _expand(x, shape):
+def _expand(x: Array, shape: Array) -> Any:
     sizes = np.broadcast_shapes(x.shape, _numbers(shape) or ())
     return np.broadcast_to(x, _fits(sizes, x.dtype)).copy()
 
 
 @operator("Shape")
-def _shape(x):
+def _shape(x: Array) -> Any:
     return np.array(x.shape, np.int64)
 
 
 @operator("Shape", 15)
-def _shape_15(x, *, start=0, end=None):
+def _shape_15(x: Array, *, start: int = 0, end: Any = None) -> Any:
     return np.array(x.shape[start:end], np.int64)
 
 
 @operator("Size")
-def _size(x):
+def _size(x: Array) -> Any:
     return np.array(x.size, np.int64)
 
 
@@ -436,7 +456,7 @@ def _size(x):
 
 
 @operator("Concat")
-def _concat(*arrays, axis):
+def _concat(*arrays: Array, axis: int) -> Any:
     if len({a.dtype for a in arrays}) > 1:
         raise ValueError("its inputs are of several types")
     _fits([sum(a.size for a in arrays)], arrays[0].dtype)
@@ -444,17 +464,19 @@ def _concat(*arrays, axis):
 
 
 @operator("Split")
-def _split_7(x, *, axis=0, split=None, _outputs):
+def _split_7(x: Array, *, axis: int = 0, split: Any = None, _outputs: int) -> Any:
     return _parts(x, axis, _numbers(split), _outputs, _outputs)
 
 
 @operator("Split", 13)
-def _split_13(x, split=None, *, axis=0, _outputs):
+def _split_13(x: Array, split: Array | None = None, *, axis: int = 0, _outputs: int) -> Any:
     return _parts(x, axis, _numbers(split), _outputs, _outputs)
 
 
 @operator("Split", 18)
-def _split(x, split=None, *, axis=0, num_outputs=None, _outputs):
+def _split(
+    x: Array, split: Array | None = None, *, axis: int = 0, num_outputs: Any = None, _outputs: int
+) -> Any:
     return _parts(x, axis, _numbers(split), num_outputs or _outputs, _outputs)
 
 
@@ -469,12 +491,14 @@ def _parts(x: np.ndarray, axis: int, sizes: Any, count: int, outputs: int) -> tu
 
 
 @operator("Slice")
-def _slice_7(x, *, starts, ends, axes=None):
+def _slice_7(x: Array, *, starts: Any, ends: Any, axes: Any = None) -> Any:
     return _slice(x, starts, ends, axes)
 
 
 @operator("Slice", 10)
-def _slice(x, starts, ends, axes=None, steps=None):
+def _slice(
+    x: Array, starts: Array, ends: Array, axes: Array | None = None, steps: Array | None = None
+) -> Any:
     first, last = _numbers(starts) or (), _numbers(ends) or ()
     which = _numbers(axes) if axes is not None else tuple(range(len(first)))
     by = _numbers(steps) if steps is not None else (1,) * len(first)
@@ -485,7 +509,7 @@ def _slice(x, starts, ends, axes=None, steps=None):
 
 
 @operator("Gather")
-def _gather(x, indices, *, axis=0):
+def _gather(x: Array, indices: Array, *, axis: int = 0) -> Any:
     if indices.dtype.kind not in "iu":
         raise ValueError(f"indices are {indices.dtype}; expected integers")
     axis = range(x.ndim)[axis]
@@ -494,7 +518,7 @@ def _gather(x, indices, *, axis=0):
 
 
 @operator("Tile")
-def _tile(x, repeats):
+def _tile(x: Array, repeats: Array) -> Any:
     times = _numbers(repeats) or ()
     if len(times) != x.ndim or min(times, default=0) < 0:
         raise ValueError(f"repeats are {times}; the input is {x.shape}")
@@ -526,7 +550,7 @@ def _constant(
 
 
 @operator("ConstantOfShape", 9)
-def _constant_of_shape(shape, *, value=None):
+def _constant_of_shape(shape: Array, *, value: Any = None) -> Any:
     filling = np.zeros(1, np.float32) if value is None else np.asarray(value)
     if filling.size != 1:
         raise ValueError(f"value has the shape {filling.shape}; expected one element")
@@ -534,7 +558,7 @@ def _constant_of_shape(shape, *, value=None):
 
 
 @operator("Range", 11)
-def _range(start, limit, delta):
+def _range(start: Array, limit: Array, delta: Array) -> Any:
     count = max(math.ceil((limit - start) / delta), 0) if delta else math.inf
     if not math.isfinite(count):
         raise ValueError(f"from {start} to {limit} by {delta} there is no end")
