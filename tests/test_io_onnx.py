@@ -8,6 +8,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import fastrnn
 from fastrnn import cells, nn
@@ -181,6 +183,95 @@ def test_inputs_are_cast_only_where_nothing_is_lost():
         model()
 
 
+def as_constants(tensors):
+    """Nodes that hold what would be tensors of the graph."""
+    return [
+        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value, name))
+        for name, value in tensors.items()
+    ]
+
+
+def test_weights_may_be_constants_and_parts_of_others():
+    tensors = lstm_tensors()
+    expected = load(lstm_model())(X)
+    recurrent = helper.make_node("LSTM", ["x", "w", "r", "b"], ["y"], "rnn")
+    model = load(graph_of([*as_constants(tensors), recurrent]))
+    assert repr(model.layers["rnn"]) == "LSTM(2, 3)"
+    np.testing.assert_array_equal(model(X), expected)
+    w = tensors.pop("w")
+    parts = {"top": w[0, :5], "rest": w[0, 5:], "axes": np.array([0])}
+    joined = [
+        helper.make_node("Concat", ["top", "rest"], ["flat"], axis=0),
+        helper.make_node("Unsqueeze", ["flat", "axes"], ["w"]),
+    ]
+    model = load(graph_of([*joined, recurrent], **tensors, **parts))
+    assert repr(model.layers["rnn"]) == "LSTM(2, 3)"
+    np.testing.assert_array_equal(model(X), expected)
+
+
+@pytest.mark.parametrize(
+    "kind", [np.float32, np.float64, np.int64, np.uint8, np.bool_, np.float16, np.uint64]
+)
+@pytest.mark.parametrize("raw", [True, False])
+def test_tensors_of_every_type_are_read(kind, raw):
+    values = np.array([[0, 1, 2], [3, 100, 0]]).astype(kind)
+    number = helper.np_dtype_to_tensor_dtype(values.dtype)
+    data = values.tobytes() if raw else values.reshape(-1).tolist()
+    model = graph_of([helper.make_node("Identity", ["v"], ["y"])], inputs=())
+    model.graph.initializer.append(helper.make_tensor("v", number, values.shape, data, raw=raw))
+    found = load(model)()
+    assert found.dtype == values.dtype
+    np.testing.assert_array_equal(found, values)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 2), (5, 0, 2), (1, 1, 2)])
+def test_empty_inputs_are_no_matter(shape):
+    layer = nn.LSTM(2, 3, bidirectional=True, rng=0)
+    x = np.ones(shape, np.float32)
+    for got, wanted in zip(load(export(layer))(x), [layer(x)[0], *layer(x)[1]], strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def exportable():
+    """Cells with options as far as ONNX has them."""
+    limit = st.none() | st.floats(0.125, 3, width=32)
+    some = st.sampled_from(
+        ["tanh", "sigmoid", "softsign", ("elu", 0.5), "scaled_tanh", ("hard_sigmoid", 0.25)]
+    )
+
+    def lstm(f, g, h, **options):
+        return cells.LSTM(activations={"i": f, "f": f, "o": f, "g": g, "h": h}, **options)
+
+    def gru(f, g, **options):
+        return cells.GRU(activations={"r": f, "z": f, "n": g}, **options)
+
+    peepholes = st.sets(st.sampled_from("ifo")).map("".join)
+    return st.one_of(
+        st.builds(cells.RNN, some, limit),
+        st.builds(gru, some, some, clip=limit, reset=st.sampled_from(["after", "before"])),
+        st.builds(lstm, some, some, some, clip=limit, coupled=st.booleans(), peepholes=peepholes),
+    )
+
+
+@settings(max_examples=60)
+@given(
+    exportable(), st.booleans(), st.booleans(), st.integers(1, 2), st.sampled_from([np.float32, np.float64])
+)
+def test_what_was_written_is_read_with_the_same_bits(cell, bidirectional, bias, layers, dtype):
+    layer = nn.Recurrent(cell, 2, 3, layers, bias=bias, bidirectional=bidirectional, dtype=dtype, rng=0)
+    x, lengths = X.astype(dtype), np.array([5, 0, 3, 1], np.int32)
+    y, last = layer(x, lengths=lengths)
+    model = load(export(layer, lengths=True))
+    for got, wanted in zip(
+        model(x, lengths), [y, *(last if isinstance(last, tuple) else [last])], strict=True
+    ):
+        np.testing.assert_array_equal(got, wanted)
+    for k, each in enumerate(model.layers.values()):
+        for name, value in each.params.items():
+            if "peephole" not in name:
+                np.testing.assert_array_equal(value, layer.params[name.replace("l0", f"l{k}")])
+
+
 # -- writing -----------------------------------------------------------------------------------------------
 
 REFUSED = [
@@ -341,9 +432,12 @@ def test_a_graph_that_does_not_hold_together_is_refused(nodes, message):
 
 HUGE = np.array([2**40, 2**20], np.int64)
 BAD_RUNS = [
-    ([node("ConstantOfShape", ["n"], ["y"])], r"a_ConstantOfShape.*the limit is 1073741824, set by load"),
+    (
+        [node("ConstantOfShape", ["n"], ["y"])],
+        r"a_ConstantOfShape.*1073741824 are left of the limit, set by load",
+    ),
     ([node("Expand", ["x", "n"], ["y"])], "a_Expand"),
-    ([node("Tile", ["x", "many"], ["y"])], "the limit is 1073741824"),
+    ([node("Tile", ["x", "many"], ["y"])], "1073741824 are left of the limit"),
     ([node("Constant", [], ["y"], value_string="text")], "there is no attribute 'value_string'"),
     ([node("Relu", ["x"], ["y"], slope=2)], "there is no attribute 'slope'"),
     ([node("Relu", ["x", "x"], ["y"])], "a_Relu"),
@@ -371,8 +465,22 @@ def test_arrays_that_double_from_node_to_node_stop_at_the_limit():
     names = ["x", *[f"t{k}" for k in range(50)]]
     nodes = [helper.make_node("Concat", [a, a], [b], axis=0) for a, b in itertools.pairwise(names)]
     model = load(graph_of(nodes, outputs=(names[-1],)), max_bytes=1 << 20)
-    with pytest.raises(FileFormatError, match="the limit is 1048576"):
+    with pytest.raises(FileFormatError, match="of the limit, set by"):
         model(X)
+
+
+def test_arrays_that_are_held_count_together():
+    names = [f"t{k}" for k in range(20)]
+    nodes = [helper.make_node("Add", ["x", "x"], [name]) for name in names]
+    nodes.append(helper.make_node("Sum", names, ["y"]))
+    assert load(graph_of(nodes), max_bytes=22 * X.nbytes)(X).shape == X.shape
+    with pytest.raises(FileFormatError, match=r"it would make 160 bytes.* 0 are left of the limit"):
+        load(graph_of(nodes), max_bytes=15 * X.nbytes)(X)
+    views = [helper.make_node("Transpose", ["x"], [name]) for name in names]
+    with pytest.raises(FileFormatError, match="what the nodes have made takes 2560 bytes; the limit is 2400"):
+        load(graph_of([*views, nodes[-1]]), max_bytes=15 * X.nbytes)(X)
+    chain = [helper.make_node("Add", [a, a], [b]) for a, b in itertools.pairwise(["x", *names, "y"])]
+    assert load(graph_of(chain), max_bytes=2 * X.nbytes)(X).shape == X.shape
 
 
 def test_weights_that_grow_as_they_are_read_are_refused():

@@ -124,12 +124,23 @@ class Model:
             built, plan = self._built, self._usual
         self._check_operators(plan)
         last = {name: k for k in plan for name in self._needs(k, built)}
+        held: dict[str, int] = {}  # bytes of what nodes made and later ones read
+        taken = 0
         for k in plan:
-            self._compute(k, values, built.get(k), self._max_bytes)
-            for name in self._needs(k, built):
-                if last[name] == k and name not in self.outputs:
+            self._compute(k, values, built.get(k), self._max_bytes - taken)
+            made = [name for name in self._nodes[k].outputs if name]
+            held |= {name: values[name].nbytes for name in made}
+            taken += sum(held[name] for name in made)
+            if taken > self._max_bytes:
+                raise FileFormatError(
+                    f"{self._nodes[k]}: what the nodes have made takes {taken} bytes; the limit is "
+                    f"{self._max_bytes}, set by load(..., max_bytes=)"
+                )
+            for name in (*self._needs(k, built), *made):
+                if last.get(name, k) == k and name not in self.outputs:
                     values.pop(name, None)
-        return {name: _owned(self._value(values, name, "the output")) for name in self.outputs}
+                    taken -= held.pop(name, 0)
+        return {name: _owned(self._value(values, name, "the outputs")) for name in self.outputs}
 
     def check(self) -> None:
         """Refuse a model that has a node that `run` would refuse."""
@@ -177,7 +188,7 @@ class Model:
         """Run one node: read its inputs among the values and add its outputs to them."""
         node, skipped = self._nodes[k], WEIGHTS if layer is not None else ()
         inputs = [
-            self._value(values, name, f"{node}: its input") if name and i not in skipped else None
+            self._value(values, name, node) if name and i not in skipped else None
             for i, name in enumerate(node.inputs)
         ]
         token = _operators.LIMIT.set(limit)
@@ -203,12 +214,12 @@ class Model:
             raise FileFormatError(f"{node}: {len(node.outputs)} outputs; there are {len(found)} here")
         values.update((name, value) for name, value in zip(node.outputs, found, strict=False) if name)
 
-    def _value(self, values: Mapping[str, Any], name: str, what: str) -> np.ndarray:
+    def _value(self, values: Mapping[str, Any], name: str, reader: Any) -> np.ndarray:
         if name not in values:
             why = (
-                "it holds elements of a type that is not read here" if name in self._unreadable else "missing"
+                "holds elements of a type that is not read here" if name in self._unreadable else "is missing"
             )
-            raise FileFormatError(f"{what} {name!r}: {why}")
+            raise FileFormatError(f"{reader}: {name!r} {why}")
         return values[name]
 
     # ---- building ----
@@ -267,7 +278,7 @@ class Model:
                     if not values.keys() >= {name for name in node.outputs if name}:
                         self._compute(j, values, None, size)
                         count(sum(values[name].nbytes for name in node.outputs if name), node)
-                arrays = [self._value(values, name, str(recurrent.node)) if name else None for name in names]
+                arrays = [self._value(values, name, recurrent.node) if name else None for name in names]
                 count(sum(a.nbytes for a in arrays if a is not None), recurrent.node)
                 made[key] = recurrent.layer(*arrays).freeze()
             layers[k] = made[key]
@@ -293,7 +304,7 @@ def load(source: Any, *, max_bytes: int = 1 << 30) -> Model:
     ----------
     source : path-like, bytes or onnx.ModelProto
     max_bytes : int
-        The largest array that a node other than a recurrent one may make in a run.
+        What the arrays that the nodes make in a run may take together, as far as they are still to be read.
 
     Returns
     -------

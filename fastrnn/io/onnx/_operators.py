@@ -24,7 +24,7 @@ Function = Callable[..., Any]
 
 #: operator -> its versions, the oldest first.
 _FUNCTIONS: dict[str, list[tuple[int, Function]]] = {}
-#: The largest array that an operator may make, in bytes.
+#: The bytes that an operator may take for its output.
 LIMIT: contextvars.ContextVar[int] = contextvars.ContextVar("LIMIT")
 
 
@@ -67,8 +67,8 @@ def _fits(shape: Iterable[int], dtype: Any) -> tuple[int, ...]:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size > LIMIT.get():
         raise ValueError(
-            f"it would make {size} bytes, an array {shape} of {np.dtype(dtype)}; the limit is {LIMIT.get()}, "
-            "set by load(..., max_bytes=)"
+            f"it would make {size} bytes, an array {shape} of {np.dtype(dtype)}; {LIMIT.get()} are left of "
+            "the limit, set by load(..., max_bytes=)"
         )
     return shape
 
