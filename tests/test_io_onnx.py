@@ -322,6 +322,8 @@ def test_arguments_of_export_are_checked():
         export([gru, nn.Linear(3, 2, dtype=np.float64)])
     with pytest.raises(ValueError, match="got no modules"):
         export([])
+    with pytest.raises(ValueError, match="GRU gives 3 features, and Linear after it was built for 4"):
+        export([gru, nn.Dropout(0.5), nn.Linear(4, 2)])
     with pytest.raises(ValueError, match="module 1 is an Embedding"):
         export([gru, nn.Embedding(3, 2)])
 
@@ -586,6 +588,17 @@ def test_values_in_another_file_are_read_from_the_folder_of_the_model_alone(tmp_
     ]:
         with pytest.raises(FileFormatError, match=message):
             at(location, **told)
+    model = damaged(elsewhere("weights.bin", offset=4, length=144))
+    tensors = [model.graph.initializer.add() for _ in range(3)]
+    for k, tensor in enumerate(tensors):
+        tensor.CopyFrom(model.graph.initializer[1])
+        tensor.name = f"more_{k}"
+    path.write_bytes(model.SerializeToString())
+    load(path)  # the same bytes
+    tensors[0].external_data[1].value = "3"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(FileFormatError, match="tensor 'more_0': its values overlap with those of others"):
+        load(path)
     with pytest.raises(FileFormatError, match="load the model by its path"):
         load(damaged(elsewhere("weights.bin", offset=4)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -71,8 +72,9 @@ def export(
 
     Notes
     -----
-    Dropout acts in training alone, and is left out. ONNX Runtime computes recurrent layers in float32 only,
-    and refuses ONNX's ``layout=1``: here ``batch_first`` is a Transpose before and after. The last states of
+    Dropout acts in training alone, and is left out. ``clip`` and the numbers of activations are float32 in
+    ONNX, those of float64 layers as well. ONNX Runtime computes recurrent layers in float32 only, and refuses
+    ONNX's ``layout=1``: here ``batch_first`` is a Transpose before and after. The last states of
     rows of length 0 are the initial ones, as here, though an operator of ONNX alone makes them 0.
 
     Examples
@@ -166,6 +168,7 @@ class _Graph:
 
 
 def _check_modules(modules: Sequence[Any]) -> None:
+    """Refuse modules that cannot be written, or do not follow each other."""
     kinds = (Recurrent, Directions, Linear, Embedding, Dropout)
     if not modules:
         raise ValueError("export: got no modules")
@@ -182,6 +185,13 @@ def _check_modules(modules: Sequence[Any]) -> None:
             f"export: got a {type(module).__name__}, and only its code knows what it computes; expected "
             f"recurrent layers, Linear, Embedding, Dropout, or a sequence of them{hint}"
         )
+    sized = [each for each in modules if not isinstance(each, Dropout)]
+    for below, above in itertools.pairwise(sized):
+        if (out := _width([below], "out")) != (expected := _width([above], "in")):
+            raise ValueError(
+                f"export: {type(below).__name__} gives {out} features, and {type(above).__name__} after it "
+                f"was built for {expected}"
+            )
 
 
 def _write(graph: _Graph, modules: Sequence[Module], lengths: bool, state: bool) -> None:

@@ -13,7 +13,7 @@ from ...nn import Module
 from .._file import FileFormatError
 from . import _operators, _proto
 from ._proto import STANDARD, Node, name_of
-from ._recurrent import WEIGHTS, Recurrent, is_recurrent
+from ._recurrent import WEIGHTS, RecurrentNode, is_recurrent
 
 #: What an operator may raise where its inputs do not go together.
 _FAULTS = (ValueError, TypeError, IndexError, KeyError, OverflowError, ArithmeticError, MemoryError)
@@ -63,18 +63,27 @@ class Model:
             raise FileFormatError("two inputs have the same name")
         self.inputs = declared
         self.outputs = tuple(name_of(value.name) for value in graph.output)
+        if len({*self.outputs}) < len(self.outputs):
+            raise FileFormatError("two outputs have the same name")
         self._nodes = tuple(Node.of(node) for node in graph.node)
         self._check_order()
         self.operators = tuple(sorted({node.operator for node in self._nodes}))
-        self._recurrent = {k: Recurrent.of(node) for k, node in enumerate(self._nodes) if is_recurrent(node)}
+        self._recurrent = {
+            k: RecurrentNode.of(node, folder) for k, node in enumerate(self._nodes) if is_recurrent(node)
+        }
         self._attributes: dict[int, dict[str, Any]] = {}
-        self._built = self._build(max(size, *(a.nbytes for a in self._constants.values()), 1 << 16))
+        self._built = self._build(max(size, sum(a.nbytes for a in self._constants.values()), 1 << 16))
         self.layers: dict[str, Module] = {}
         for k, layer in self._built.items():
             node = self._nodes[k]
             names = [name for name in (node.name, *node.outputs) if name and name not in self.layers]
             self.layers[names[0] if names else f"node {k}"] = layer
         self._usual = self._plan(self.outputs, self._built)
+        if (
+            not self.inputs.keys() & self._constants.keys()
+        ):  # no default can be replaced: layers have the rest
+            read = {*self.outputs, *(name for k in self._usual for name in self._needs(k, self._built))}
+            self._constants = {name: a for name, a in self._constants.items() if name in read}
 
     @property
     def required(self) -> tuple[str, ...]:

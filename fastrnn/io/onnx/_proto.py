@@ -46,21 +46,21 @@ def require() -> Any:
     return onnx
 
 
-def read(source: Any) -> tuple[Any, str | None, int]:
+def read(source: Any) -> tuple[Any, Folder, int]:
     """Return the model of a path, bytes or an onnx.ModelProto, the folder of its file, and its size."""
     onnx = require()
     if isinstance(source, onnx.ModelProto):
-        return source, None, source.ByteSize()
+        return source, Folder(None), source.ByteSize()
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _parse(onnx, bytes(source), "these bytes"), None, len(source)
+        return _parse(onnx, bytes(source), "these bytes"), Folder(None), len(source)
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(f"load: got a {type(source).__name__}; expected a path, bytes or an onnx.ModelProto")
     with open(source, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise FileFormatError(f"{os.fspath(source)}: not a regular file")
         data = file.read()
-    folder = os.path.dirname(os.path.abspath(source))
-    return _parse(onnx, data, os.fspath(source)), os.fspath(folder), len(data)
+    folder = Folder(os.path.dirname(os.path.abspath(os.fspath(source))))
+    return _parse(onnx, data, os.fspath(source)), folder, len(data)
 
 
 def _parse(onnx: Any, data: bytes, what: Any) -> Any:
@@ -86,7 +86,7 @@ def element_number(dtype: Any) -> int:
     return next(number for number, (kind, _) in _ELEMENTS.items() if kind == dtype)
 
 
-def to_array(tensor: Any, folder: str | None, what: str) -> np.ndarray:
+def to_array(tensor: Any, folder: Folder, what: str) -> np.ndarray:
     """Return a tensor's values, whose number is compared with its shape first."""
     if tensor.data_type not in _ELEMENTS:
         raise FileFormatError(
@@ -101,7 +101,7 @@ def to_array(tensor: Any, folder: str | None, what: str) -> np.ndarray:
         raise FileFormatError(f"{what}: it is a segment of a tensor; save the model with whole tensors")
     count = math.prod(shape)
     if tensor.data_location == _EXTERNAL:
-        values = np.frombuffer(_external(tensor, folder, count * dtype.itemsize, what), dtype)
+        values = np.frombuffer(folder.read(tensor, count * dtype.itemsize, what), dtype)
     elif tensor.HasField("raw_data"):
         raw = tensor.raw_data
         if len(raw) != count * dtype.itemsize:
@@ -139,42 +139,62 @@ def _shaped(values: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarray
         raise FileFormatError(f"{what}: shape {shape}: {error}") from None
 
 
-def _external(tensor: Any, folder: str | None, size: int, what: str) -> bytes:
-    """Read the bytes of a tensor that stand in another file, which must be in the folder of the model."""
-    told = {name_of(entry.key): name_of(entry.value) for entry in tensor.external_data}
-    location = told.get("location", "")
-    if folder is None:
-        raise FileFormatError(
-            f"{what}: its values are in another file, {location!r}; load the model by its path, or load them "
-            "into it with onnx.load_external_data_for_model"
-        )
-    try:
-        offset, length = int(told.get("offset") or 0), int(told.get("length") or size)
-    except ValueError:
-        raise FileFormatError(f"{what}: offset or length in {location!r} is no number") from None
-    inside = os.path.realpath(folder)
-    try:
-        path = os.path.realpath(os.path.join(inside, location))
-        if os.path.isabs(location) or os.path.commonpath([inside, path]) != inside:
+class Folder:
+    """The folder of a model, in which the values of its tensors may stand in other files.
+
+    Nothing is read outside it, the same bytes are read once, and of a file no more than it has.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._path = None if path is None else os.path.realpath(path)
+        self._read: dict[tuple[str, int, int], bytes] = {}
+        self._taken: dict[str, int] = {}
+
+    def read(self, tensor: Any, size: int, what: str) -> bytes:
+        """Return the bytes of a tensor, which must be `size`."""
+        told = {name_of(entry.key): name_of(entry.value) for entry in tensor.external_data}
+        location = told.get("location", "")
+        if self._path is None:
+            raise FileFormatError(
+                f"{what}: its values are in another file, {location!r}; load the model by its path, or load "
+                "them into it with onnx.load_external_data_for_model"
+            )
+        try:
+            offset, length = int(told.get("offset") or 0), int(told.get("length") or size)
+        except ValueError:
+            raise FileFormatError(f"{what}: offset or length in {location!r} is no number") from None
+        path, there = self._find(self._path, location, what)
+        if length != size or offset < 0 or offset + size > there:
+            raise FileFormatError(
+                f"{what}: bytes {offset} to {offset + length} of {location!r}, which has {there}; expected "
+                f"{size} bytes"
+            )
+        key = path, offset, size
+        if key not in self._read:
+            taken = self._taken[path] = self._taken.get(path, 0) + size
+            if taken > there:
+                raise FileFormatError(f"{what}: its values overlap with those of others in {location!r}")
+            with open(path, "rb") as file:
+                file.seek(offset)
+                self._read[key] = file.read(size)
+        return self._read[key]
+
+    def _find(self, folder: str, location: str, what: str) -> tuple[str, int]:
+        """Return the real path of a file, which is in the folder, and its size."""
+        try:
+            path = os.path.realpath(os.path.join(folder, location))
+            inside = not os.path.isabs(location) and os.path.commonpath([folder, path]) == folder
+            status = os.stat(path) if inside else None
+        except (OSError, ValueError) as error:
+            raise FileFormatError(f"{what}: its values are in {location!r}: {error}") from None
+        if status is None:
             raise FileFormatError(
                 f"{what}: its values are in {location!r}, which is outside the model's folder; put the file "
                 "beside the model"
             )
-        status = os.stat(path)
-    except (OSError, ValueError) as error:
-        if isinstance(error, FileFormatError):
-            raise
-        raise FileFormatError(f"{what}: its values are in {location!r}: {error}") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise FileFormatError(f"{what}: its values are in {location!r}, which is no regular file")
-    if length != size or offset < 0 or offset + size > status.st_size:
-        raise FileFormatError(
-            f"{what}: bytes {offset} to {offset + length} of {location!r}, which has {status.st_size}; "
-            f"expected {size} bytes"
-        )
-    with open(path, "rb") as file:
-        file.seek(offset)
-        return file.read(size)
+        if not stat.S_ISREG(status.st_mode):
+            raise FileFormatError(f"{what}: its values are in {location!r}, which is no regular file")
+        return path, status.st_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +222,7 @@ class Node:
             f"node {self.name!r} ({of})" if self.name else f"the node ({of}) of {', '.join(self.outputs)!r}"
         )
 
-    def attributes(self, folder: str | None = None) -> dict[str, Any]:
+    def attributes(self, folder: Folder) -> dict[str, Any]:
         """Return the attributes by name: numbers, strings, lists of them, and arrays."""
         found: dict[str, Any] = {}
         for attribute in self.proto.attribute:
@@ -212,7 +232,7 @@ class Node:
         return found
 
 
-def _value(attribute: Any, folder: str | None, what: str) -> Any:
+def _value(attribute: Any, folder: Folder, what: str) -> Any:
     """Return what an attribute holds, by onnx.AttributeProto.AttributeType."""
     match attribute.type:
         case 1:
@@ -248,7 +268,7 @@ def _text(value: bytes, what: str) -> str:
         raise FileFormatError(f"{what} is {value[:40]!r}; expected text in UTF-8") from None
 
 
-def initializers(graph: Any, folder: str | None) -> Mapping[str, np.ndarray]:
+def initializers(graph: Any, folder: Folder) -> Mapping[str, np.ndarray]:
     """Return the arrays that stand in a graph, by name; those of strings and the like are left out."""
     found: dict[str, np.ndarray] = {}
     for tensor in graph.initializer:

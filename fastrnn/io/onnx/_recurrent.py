@@ -20,7 +20,7 @@ from ...nn import GRU, LSTM, RNN, Module
 from .._file import FileFormatError
 from ..layouts import ONNX_GATES, from_onnx
 from ._directions import Directions
-from ._proto import STANDARD, Node
+from ._proto import STANDARD, Folder, Node
 
 #: The functions f, g, h of each operator: the usual ones, and the parts of the cell that they are.
 _FUNCTIONS = {
@@ -60,7 +60,7 @@ def is_recurrent(node: Node) -> bool:
 
 
 @dataclass(frozen=True)
-class Recurrent:
+class RecurrentNode:
     """A recurrent node as its attributes say it: a cell for each direction, and how its arrays lie."""
 
     node: Node
@@ -70,7 +70,7 @@ class Recurrent:
     batch_first: bool
 
     @classmethod
-    def of(cls, node: Node) -> Recurrent:
+    def of(cls, node: Node, folder: Folder) -> RecurrentNode:
         """Read a node.
 
         Raises
@@ -78,7 +78,7 @@ class Recurrent:
         FileFormatError
             An attribute that there is not, of another type, or of a value that it cannot have.
         """
-        kind, given = node.operator, node.attributes()
+        kind, given = node.operator, node.attributes(folder)
         known = _ATTRIBUTES | _MORE[kind]
         for name, value in given.items():
             if name not in known:
