@@ -523,7 +523,7 @@ class RNN(Recurrent):
 
     def extra_repr(self) -> str:
         """Return the arguments, as ``torch.nn`` shows them: without its nonlinearities."""
-        return super().extra_repr().replace(", nonlinearity='relu'", "")
+        return super().extra_repr().replace(f", nonlinearity={cells.Activation('relu')!r}", "")
 
 
 class LSTM(Recurrent):

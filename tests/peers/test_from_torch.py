@@ -167,8 +167,8 @@ def replaced():
 
 
 REFUSED = {
-    "bfloat16": (lambda: torch.nn.LSTM(3, 4).bfloat16(), r"weight_ih_l0 of LSTM is bfloat16.*module.float\(\)"),
-    "float16": (lambda: torch.nn.GRU(3, 4).half(), r"is float16; expected float32 or float64.*module.float\(\)"),
+    "bfloat16": (lambda: torch.nn.LSTM(3, 4).bfloat16(), r"weight_ih_l0 of LSTM is bfloat16.*float\(\)"),
+    "float16": (lambda: torch.nn.GRU(3, 4).half(), r"is float16; expected float32 or .*float\(\)"),
     "meta": (lambda: torch.nn.LSTM(3, 4, device="meta"), "on the meta device.*to_empty"),
     "mixed": (mixed, r"weights of torch.float32 and torch.float64; give module.float\(\)"),
     "subclass": (lambda: Own(3, 4), r"Own is a subclass of GRU.*fastrnn.GRU\(...\).load_state_dict"),
