@@ -52,6 +52,22 @@ def test_first_two_commands_install_and_run():
     assert "pytest" in second
 
 
+RECIPES = [
+    pytest.param(block, id=f"{path.stem} {k}")
+    for path in sorted(ROOT.glob("docs/recipes/*.md"))
+    for k, block in enumerate(
+        re.findall(r"^```py\n(.*?)^```$", path.read_text(encoding="utf-8"), re.M | re.S)
+    )
+]
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("program", RECIPES)
+def test_recipes_with_pytorch_run(program):
+    pytest.importorskip("torch")
+    exec(compile(program, "recipe", "exec"), {"__name__": "recipe"})
+
+
 LINKED = sorted(set(re.findall(r"(?<=\]\()[^):#]+(?=\))|(?<=\]: )\S+$", README, re.M)))
 
 
@@ -66,22 +82,7 @@ def test_files_that_are_named_are_links():
     assert len(named) > 5
 
 
-# Recipes, and the packages that they need.
-RECIPES = {"onnx": "onnx"}
-
-
-def test_recipes_are_listed():
-    assert {path.stem for path in ROOT.glob("docs/recipes/*.md")} == {*RECIPES}
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_recipes_run(name):
-    pytest.importorskip(RECIPES[name])
-    text = (ROOT / "docs" / "recipes" / f"{name}.md").read_text(encoding="utf-8")
-    exec(compile(list(programs(text))[-1], f"{name}.md", "exec"), {"__name__": "recipe"})
-
-
-TEXTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+TEXTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)
