@@ -5,8 +5,8 @@
 Medians of alternating blocks (`fastrnn._bench.timing`). A training step is forward and backward of one layer,
 with the gradients of the input and of all parameters. The overhead is that of a call of the module over the
 same call of our layer on arrays, at T = B = 1 and I = H = 8: in inference, and with a tape for automatic
-differentiation, where an empty ``torch.autograd.Function`` of as many tensors stands beside it. ``--json FILE``
-keeps the numbers.
+differentiation, where an empty ``torch.autograd.Function`` of as many tensors stands beside it.
+``--json FILE`` keeps the numbers.
 """
 
 from __future__ import annotations

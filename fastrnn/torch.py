@@ -38,7 +38,7 @@ _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 def _array(who: str, argument: str, tensor: Any) -> np.ndarray:
     """Return the memory of a tensor as an array; refuse one that has none here."""
     try:
-        return tensor.detach().numpy()
+        return (tensor.detach() if tensor.requires_grad else tensor).numpy()
     except (AttributeError, RuntimeError, TypeError, NotImplementedError) as error:
         raise _refusal(who, argument, tensor, error) from error
 
@@ -96,12 +96,12 @@ def _tensors(arrays: Sequence[np.ndarray]) -> list[torch.Tensor]:
     return [torch.from_numpy(array) for array in arrays]
 
 
-def _on_threads(call: Callable[[], Result]) -> Result:
+def _on_threads(call: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
     """Run a call on one thread where PyTorch was told to use one, as in the workers of a DataLoader."""
     if torch.get_num_threads() > 1 or _config.settings()[2]:
-        return call()
+        return call(*arguments, **options)
     with _config.num_threads(1):
-        return call()
+        return call(*arguments, **options)
 
 
 # ---- automatic differentiation ----
@@ -117,22 +117,18 @@ class _Plan(NamedTuple):
 
     def run(self, tensors: Sequence[Any], tape: bool) -> tuple[torch.Tensor, list[torch.Tensor], Any]:
         """Return y, the states and the tape; the tensors are x, the states, and the weights if need be."""
-        who = type(self.layer).__name__
-        x = _array(who, "input", tensors[0])
-        names = self.layer.cell.states
-        given = [
-            None if state is None else _array(who, f"{name} of hx", state)
-            for name, state in zip(names, tensors[1 : 1 + self.states], strict=False)
-        ]
-        state = None if not given else given[0] if len(names) == 1 else tuple(given)
-        if self.lengths is None and self.seed is None and not tape:
-            y, after = _on_threads(lambda: self.layer(x, state))
+        layer, lengths, seed, states = self
+        who = type(layer).__name__
+        x, state = _array(who, "input", tensors[0]), None
+        if states:
+            given = [None if s is None else _array(who, "hx", s) for s in tensors[1 : 1 + states]]
+            state = given[0] if states == 1 else tuple(given)
+        if lengths is None and seed is None and not tape:
+            y, after = _on_threads(layer, x, state)
             record = None
         else:
-            rng = None if self.seed is None else np.random.default_rng(self.seed)
-            y, after, record = _on_threads(
-                lambda: self.layer.run(x, state, lengths=self.lengths, tape=tape, rng=rng)  # type: ignore[call-overload]
-            )
+            rng = None if seed is None else np.random.default_rng(seed)
+            y, after, record = _on_threads(layer.run, x, state, lengths=lengths, tape=tape, rng=rng)
         return torch.from_numpy(y), _tensors(after if isinstance(after, tuple) else (after,)), record
 
 
@@ -172,7 +168,7 @@ def _gradients(plan: _Plan, tape: Any, dy: Any, dafter: Sequence[Any]) -> list[A
     dstate = dstates[0] if len(names) == 1 else tuple(dstates)
     if dy is None and all(d is None for d in dstates):
         return [None] * (1 + plan.states + len(layer.params))
-    dx, dstate0, grads = _on_threads(lambda: layer.backward(tape, dy, dstate))
+    dx, dstate0, grads = _on_threads(layer.backward, tape, dy, dstate)
     before = (dstate0 if isinstance(dstate0, tuple) else (dstate0,))[: plan.states]
     return _tensors([dx, *before, *grads.values()])
 
@@ -381,21 +377,21 @@ class Recurrent(torch.nn.Module):
 
     def _run(self, input: Any, hx: Any, lengths: Any = None) -> tuple[Any, Any]:
         layer, weights = self._bound()
-        who, names = type(layer).__name__, layer.cell.states
-        states = () if hx is None else _states(who, hx, names)
         dtype = weights[0].dtype
         tensors = [self._cast(input, "input", dtype)]
-        tensors += [s if s is None else self._cast(s, "hx", dtype) for s in states]
+        if hx is not None:
+            states = _states(type(layer).__name__, hx, layer.cell.states)
+            tensors += [s if s is None else self._cast(s, "hx", dtype) for s in states]
         if torch.jit.is_tracing() or forward_ad._current_level >= 0:
             self._refuse_transforms([*tensors, *weights])
-        plan = _Plan(layer, lengths, _seed() if self.training and layer.draws else None, len(states))
-        if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (*tensors, *weights)):
+        plan = _Plan(layer, lengths, _seed() if self.training and layer.draws else None, len(tensors) - 1)
+        if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (*weights, *tensors)):
             if torch._C._are_functorch_transforms_active():
-                raise _no_transforms(who, "input", "it is under one of them")
+                raise _no_transforms(type(layer).__name__, "input", "it is under one of them")
             y, *after = _Through.apply(plan, *tensors, *weights)
         else:
             y, after, _ = plan.run(tensors, tape=False)
-        return y, after[0] if len(names) == 1 else tuple(after)
+        return y, after[0] if len(after) == 1 else tuple(after)
 
     def _run_packed(self, packed: PackedSequence, hx: Any, lengths: Any) -> tuple[Any, Any]:
         """Do as `_run` with sequences that PyTorch packed, longest first; states have the caller's order."""
@@ -409,8 +405,7 @@ class Recurrent(torch.nn.Module):
 
     def _cast(self, tensor: Any, argument: str, dtype: Any) -> Any:
         """Return the tensor, which has this dtype, or in autocast is brought to it."""
-        found = getattr(tensor, "dtype", None)
-        if found is dtype:
+        if getattr(tensor, "dtype", None) is dtype:
             return tensor
         who = type(self).__name__
         if not isinstance(tensor, torch.Tensor):
