@@ -7,6 +7,7 @@ differentiation goes through them once: there are no second derivatives.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -337,6 +338,12 @@ class Recurrent(torch.nn.Module):
         each = len(self._names) // (self.num_layers * passes)
         weights = [getattr(self, name) for name in self._names]
         return [weights[k : k + each] for k in range(0, len(weights), each)]
+
+    def layer(self) -> nn.Recurrent:
+        """Return a layer for NumPy of these options, with copies of the weights: `fastrnn.from_torch`."""
+        layer = copy.deepcopy(self._bound()[0])
+        layer.rng = np.random.default_rng()
+        return layer
 
     def flatten_parameters(self) -> None:
         """Do nothing: there is nothing to flatten on a CPU. For programs that call it."""

@@ -26,7 +26,8 @@ def from_torch(module: Any) -> nn.Recurrent:
     Parameters
     ----------
     module : torch.nn.RNN, LSTM, GRU, RNNCell, LSTMCell or GRUCell
-        On the CPU, float32 or float64. A cell becomes a layer of its own, to be used by ``.step``.
+        On the CPU, float32 or float64. A cell becomes a layer of its own, to be used by ``.step``. Modules of
+        `fastrnn.torch` are taken as well.
 
     Returns
     -------
@@ -44,6 +45,8 @@ def from_torch(module: Any) -> nn.Recurrent:
     >>> import torch                                                          # doctest: +SKIP
     >>> lstm = fastrnn.from_torch(torch.load("model.pt").encoder.lstm)        # doctest: +SKIP
     """
+    if type(module).__module__ == "fastrnn.torch" and hasattr(module, "layer"):
+        return module.layer()
     layer = layer_like(module)
     ending = "_l0" * (type(module).__name__ in _CELLS)
     layer.load_state_dict(

@@ -8,6 +8,7 @@ import weakref
 
 import numpy as np
 import pytest
+from kit import CELLS, assert_same_bits
 
 import fastrnn
 from fastrnn import cells
@@ -338,6 +339,47 @@ def test_dropout_acts_in_training_and_comes_from_pytorchs_generator():
     assert not torch.equal(module(x)[0], module(x)[0])
     with pytest.raises(ValueError, match="dropout is 2; expected a probability"):
         module.dropout = 2
+
+
+def test_gradients_in_eval_are_those_without_dropout():
+    torch.manual_seed(0)
+    theirs = torch.nn.LSTM(3, 4, 3, dropout=0.5).double().eval()
+    ours = ours_like(theirs, recurrent_dropout=0.5, weight_dropout=0.5).eval()
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+    assert_close(gradients(ours(x), [*ours.parameters()]), gradients(theirs(x), [*theirs.parameters()]))
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("backend", ["native", "reference"])
+def test_every_cell_gives_the_bits_of_our_layer(cell, backend):
+    torch.manual_seed(0)
+    module = ft.Recurrent(cell, 3, 4, 2, bidirectional=True)
+    layer = fastrnn.from_torch(module)
+    x = torch.randn(5, 2, 3, requires_grad=True)
+    with fastrnn.backend(backend):
+        result = module(x)
+        y, state, tape = layer.forward(x.detach().numpy())
+        back = [torch.randn_like(t) for t in flat(result)]
+        found = torch.autograd.grad(flat(result), [x, *module.parameters()], back)
+        arrays = [b.numpy() for b in back]
+        dx, _, grads = layer.backward(tape, arrays[0], tuple(arrays[1:]) if len(arrays) > 2 else arrays[1])
+        quick = module.requires_grad_(False)(x.detach())
+    assert_same_bits(
+        [t.detach().numpy() for t in (*flat(result), *found)], [y, state, dx, list(grads.values())]
+    )
+    assert_same_bits([t.numpy() for t in flat(quick)], [y, state])
+
+
+def test_a_module_becomes_a_layer_for_numpy():
+    module = ft.LSTM(3, 4, 2, dropout=0.5, peepholes="ifo").double()
+    layer = fastrnn.from_torch(module)
+    assert repr(layer) == "LSTM(3, 4, peepholes='ifo', num_layers=2, dropout=0.5, dtype=float64)"
+    assert type(layer) is fastrnn.LSTM
+    assert not np.shares_memory(layer.params["weight_hh_l0"], module.weight_hh_l0.detach().numpy())
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+    assert np.array_equal(layer(x.numpy())[0], module.eval()(x)[0].detach().numpy())
+    _, _, tape = layer.forward(x.numpy())
+    layer.backward(tape, np.ones((5, 2, 4)))
 
 
 def test_training_without_dropout_draws_nothing():
