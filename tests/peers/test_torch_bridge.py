@@ -277,6 +277,20 @@ def test_what_was_written_to_before_backward_is_refused():
         y.sum().backward()
 
 
+def test_outputs_may_be_written_to():
+    torch.manual_seed(0)
+    theirs = torch.nn.LSTM(3, 4, 2, bidirectional=True)
+    ours = ours_like(theirs)
+    x = torch.randn(5, 2, 3)
+    found = []
+    for module in (ours, theirs):
+        y, (h, c) = module(x)
+        y, h, c = y.mul(1) if module is theirs else y, h, c  # theirs needs its own
+        loss = y.relu_().sum() + h.mul_(2).sum() + c.mul_(3).sum()
+        found.append(torch.autograd.grad(loss, [*module.parameters()]))
+    assert_close(*found)
+
+
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_checkpoints_of_pytorch(reentrant):
     torch.manual_seed(0)
