@@ -288,3 +288,55 @@ def test_float64_stays(tmp_path):
     model = keras.Sequential([keras.Input((None, 3)), keras.layers.LSTM(2, dtype="float64", name="l")])
     loaded = io.keras.load(saved(with_weights(model), tmp_path, "m.keras"))
     assert loaded["l"].layer.dtype == np.float64
+
+
+DENSE = ("linear", "relu", "sigmoid", "tanh", "softmax", "elu", "softplus", "softsign", "leaky_relu",
+         "hard_sigmoid", "exponential")  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_FILES[:2])
+@pytest.mark.parametrize("activation", DENSE)
+def test_whole_models(tmp_path, kind, activation):
+    L = keras.layers
+    model = keras.Sequential([
+        keras.Input((None,), dtype="int32"),
+        L.Embedding(20, 6, mask_zero=True),
+        L.Dropout(0.3),
+        keras.Sequential([L.Bidirectional(L.LSTM(4, return_sequences=True)), L.Dense(3, use_bias=False)]),
+        L.GRU(5, return_sequences=activation == "relu"),
+        L.Dense(4, activation=activation),
+        L.Activation("tanh"),
+    ])  # fmt: skip
+    ids = np.random.default_rng(0).integers(0, 20, (5, 7))
+    ids[0, 3:], ids[1, :2] = 0, 0
+    model(torch.tensor(ids))
+    ours = io.keras.load_model(saved(with_weights(model), tmp_path, kind))
+    for frozen in (ours, ours.freeze()):
+        assert_equal(frozen(ids), model(torch.tensor(ids)))
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_FILES[:2])
+def test_whole_models_that_mask_values(tmp_path, kind):
+    L = keras.layers
+    model = keras.Sequential([
+        keras.Input((None, 3)), L.Masking(9.0), L.SimpleRNN(4, return_sequences=True), L.Dense(2),
+        L.LSTM(2, go_backwards=True),
+    ])  # fmt: skip
+    x, mask = draw_x(0)
+    x[~mask] = 9
+    ours = io.keras.load_model(saved(with_weights(model), tmp_path, kind))
+    assert_equal(ours(x), model(torch.tensor(x)))
+
+
+def test_models_that_are_not_run_are_refused_by_name(tmp_path):
+    L = keras.layers
+    inputs = keras.Input((None, 3))
+    saved_model = saved(keras.Model(inputs, L.LSTM(2)(inputs)), tmp_path, "m.keras")
+    with pytest.raises(io.FileFormatError, match="is no Sequential"):
+        io.keras.load_model(saved_model)
+    model = keras.Sequential([inputs, L.LSTM(2, return_sequences=True), L.LayerNormalization(name="norm")])
+    with pytest.raises(io.FileFormatError, match="layer 'norm' is a LayerNormalization, which load_model"):
+        io.keras.load_model(saved(model, tmp_path, "n.keras"))
+    model.save_weights(tmp_path / "m.weights.h5")
+    with pytest.raises(io.FileFormatError, match="a file of weights alone"):
+        io.keras.load_model(tmp_path / "m.weights.h5")

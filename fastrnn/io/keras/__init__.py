@@ -16,8 +16,9 @@ from .._file import FileFormatError
 from . import _config, _find
 from ._files import Stored, read
 from ._layer import KerasLayer
+from ._model import KerasModel, stages
 
-__all__ = ["KerasLayer", "KerasLayers", "load"]
+__all__ = ["KerasLayer", "KerasLayers", "KerasModel", "load", "load_model"]
 
 #: The arguments of Keras's layers that `load` takes.
 _OPTIONS = frozenset({*_config.LAYER_DEFAULTS, *_config.CELL_DEFAULTS, "merge_mode"})
@@ -124,6 +125,48 @@ def load(
     if idle:
         raise ValueError(f"keras.load: no layer of the file takes {idle[0]}, or each has its own in layers")
     return KerasLayers(found, stored)
+
+
+def load_model(path: str | os.PathLike[str]) -> KerasModel:
+    """Read a whole Sequential model that Keras saved, to run it.
+
+    Its layers may be those that `load` reads, Embedding, Masking, Dense, Activation, and layers that do
+    nothing in inference, such as Dropout; Sequential models inside it too. For all others take the recurrent
+    layers by `load`.
+
+    Parameters
+    ----------
+    path : path-like
+        A ``.keras`` file, or the ``.h5`` file of a whole model.
+
+    Returns
+    -------
+    KerasModel
+
+    Raises
+    ------
+    FileFormatError
+        As from `load`, and for models and layers of other classes.
+    OSError, ImportError
+        As from `load`.
+
+    Examples
+    --------
+    >>> from fastrnn import io
+    >>> model = io.keras.load_model("model.keras").freeze()  # doctest: +SKIP
+    >>> probabilities = model(ids)  # doctest: +SKIP
+    """
+    stored = read(path)
+    try:
+        if stored.config is None:
+            raise FileFormatError("a file of weights alone; load_model needs the file of a whole model")
+        if not _config.is_sequential(stored.config):
+            raise FileFormatError("the model, or one in it, is no Sequential; take the layers by load")
+        recurrent, _ = _build(stored, {}, {})
+        entries = list(_config.entries(stored.config))
+        return KerasModel(list(stages(stored.tree, entries, recurrent, stored.major)))
+    except FileFormatError as error:
+        raise FileFormatError(f"{os.fspath(path)}: {error}") from None
 
 
 def _checked_options(

@@ -26,7 +26,7 @@ _ACTIVATIONS: dict[str, Any] = {
     "leaky_relu": ("leaky_relu", 0.2),
 }
 #: The numbers of hard_sigmoid by the major version: relu6(x + 3) / 6 since Keras 3.
-_HARD_SIGMOID = {3: ("hard_sigmoid", 1 / 6, 0.5), 2: ("hard_sigmoid", 0.2, 0.5)}
+HARD_SIGMOID = {3: ("hard_sigmoid", 1 / 6, 0.5), 2: ("hard_sigmoid", 0.2, 0.5)}
 
 #: What Keras does where nothing else is said: of a layer, and of a cell.
 LAYER_DEFAULTS: dict[str, Any] = {
@@ -137,6 +137,15 @@ def entries(
             yield from entries(layer, *here, depth + 1)
         else:
             yield Entry(kind, config, *here)
+
+
+def is_sequential(model: Any) -> bool:
+    """Whether a model, and every model in it, runs its layers one after the other."""
+    kind, config = _inside(model)
+    layers = config.get("layers")
+    return kind == "Sequential" and isinstance(layers, list) and all(
+        is_sequential(layer) for layer in layers if _inside(layer)[0] in _MODELS
+    )  # fmt: skip
 
 
 def snake_case(name: str) -> str:
@@ -287,19 +296,19 @@ class Reader:
     def activation(self, name: str, config: Mapping[str, Any], key: str) -> cells.Activation:
         value = self.get(name, config, key, _default(key))
         if value == "hard_sigmoid":
-            if self.version not in _HARD_SIGMOID:
+            if self.version not in HARD_SIGMOID:
                 raise FileFormatError(
                     f"layer {name!r}: {key} is 'hard_sigmoid', which Keras 2 and 3 compute differently, and "
                     f"the file does not tell which wrote it; give {key}=('hard_sigmoid', 0.2, 0.5) for "
                     f"Keras 2, ('hard_sigmoid', 1/6, 0.5) for Keras 3"
                 )
-            return cells.Activation(*_HARD_SIGMOID[self.version])
+            return cells.Activation(*HARD_SIGMOID[self.version])
         if key in self.options and not (isinstance(value, str) or value is None):
             return cells.Activation.read(value, f"layer {name!r}: {key}")
         known = "linear" if value is None else value
         if not isinstance(known, str) or known not in _ACTIVATIONS:
             raise FileFormatError(
-                f"layer {name!r}: {key} is {_shown(value)}; expected one of "
+                f"layer {name!r}: {key} is {shown(value)}; expected one of "
                 f"{', '.join(map(repr, [*_ACTIVATIONS, 'hard_sigmoid']))}"
             )
         return cells.Activation.read(_ACTIVATIONS[known], key)
@@ -313,7 +322,7 @@ def _bare(config: Mapping[str, Any], prefix: str) -> str:
     return str(config.get("name", "")).removeprefix(prefix)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """What a configuration has for an activation, in short: of a serialized object its class."""
     if isinstance(value, dict):
         value = value.get("registered_name") or value.get("class_name")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,7 +45,26 @@ def tensors(tree: Tree, entry: Entry, plan: LayerPlan) -> list[list[Tensors]]:
     return _by_name(tree, entry, plan) if is_legacy(tree) else _by_count(tree, entry, plan)
 
 
-def _by_count(tree: Tree, entry: Entry, plan: LayerPlan) -> list[list[Tensors]]:
+def variables(tree: Tree, entry: Entry, roles: Sequence[str]) -> dict[str, np.ndarray]:
+    """The arrays of a layer without cells, such as Dense, by role; `roles` in the order of its variables."""
+    if is_legacy(tree):
+        found = _folders(tree, entry.names[0], roles)
+        for name in entry.names[1:]:
+            found = {path: each for path, each in found.items() if name in path.split("/")}
+        if len(found) != 1:
+            raise FileFormatError(f"layer {entry.name!r}: expected one {roles[0]}; found {len(found)}")
+        (arrays,) = found.values()
+    else:
+        arrays = _vars(tree, entry.name, _group(tree, entry), roles).arrays
+    if list(arrays) != list(roles):
+        raise FileFormatError(
+            f"layer {entry.name!r} has {', '.join(arrays) or 'nothing'}; expected {', '.join(roles)}"
+        )
+    return arrays
+
+
+def _group(tree: Tree, entry: Entry) -> str:
+    """The path of a layer in a file that goes by count."""
     path = ""
     for attribute, name in zip(entry.attributes, entry.names, strict=True):
         found = [p for c in _CONTAINERS if (p := f"{path}{c}/{attribute}") in tree.attributes]
@@ -57,6 +76,11 @@ def _by_count(tree: Tree, entry: Entry, plan: LayerPlan) -> list[list[Tensors]]:
                 f"layer {entry.name!r}: {found[0]!r} has the weights of {stored!r}; expected {name!r}"
             )
         path = found[0] + "/"
+    return path.removesuffix("/")
+
+
+def _by_count(tree: Tree, entry: Entry, plan: LayerPlan) -> list[list[Tensors]]:
+    path = _group(tree, entry) + "/"
     places = ("forward_layer/", "backward_layer/") if len(plan.ways) > 1 else ("",)
     return [
         [_vars(tree, entry.name, at) for at in _cell_paths(f"{path}{place}cell", way)]
@@ -76,13 +100,13 @@ def _cell_paths(path: str, way: Way) -> Iterator[str]:
         yield f"{path}/cells/{attribute}" + (f"_{number}" if number else "")
 
 
-def _vars(tree: Tree, name: str, path: str) -> Tensors:
-    """The variables of a cell; those beyond the roles keep their number for a name, to be refused."""
+def _vars(tree: Tree, name: str, path: str, names: Sequence[str] = ROLES) -> Tensors:
+    """The variables of a cell or layer by role; those beyond the roles keep their number for a name, to be refused."""
     prefix = f"{path}/vars/"
     numbers = [p.removeprefix(prefix) for p in tree.arrays if p.startswith(prefix)]
     if not numbers:
         raise FileFormatError(f"layer {name!r}: the file has no weights at {prefix!r}")
-    roles = {str(k): role for k, role in enumerate(ROLES)}
+    roles = {str(k): role for k, role in enumerate(names)}
     return Tensors(path, {roles.get(n, n): tree.arrays[prefix + n] for n in sorted(numbers)})
 
 
@@ -112,16 +136,21 @@ def _by_name(tree: Tree, entry: Entry, plan: LayerPlan) -> list[list[Tensors]]:
     return result
 
 
-def _folders(tree: Tree, top: str) -> dict[str, dict[str, np.ndarray]]:
-    """What belongs to a layer in a file of names: by the path of its folders, the tensors by role."""
+def _folders(tree: Tree, top: str, roles: Sequence[str] = ROLES) -> dict[str, dict[str, np.ndarray]]:
+    """What belongs to a layer in a file of names: by the path of its folders, the tensors by role.
+
+    Folders without the last role that all have, which is no bias, are left out.
+    """
     root = f"{_WEIGHTS}/" if _WEIGHTS in tree.attributes else ""
     found: dict[str, dict[str, np.ndarray]] = {}
     for path, array in tree.arrays.items():
         folder, _, name = path.rpartition("/")
         role = re.sub(r":\d+$", "", name)
-        if f"{folder}/".startswith(f"{root}{top}/") and role in ROLES:
+        if f"{folder}/".startswith(f"{root}{top}/") and role in roles:
             found.setdefault(folder, {})[role] = array
-    return {folder: roles for folder, roles in found.items() if "recurrent_kernel" in roles}
+    needed = [role for role in roles if role != "bias"][-1]
+    ordered = {p: {role: each[role] for role in roles if role in each} for p, each in found.items()}
+    return {path: each for path, each in ordered.items() if needed in each}
 
 
 # ---- without a configuration ----
