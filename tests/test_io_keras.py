@@ -3,6 +3,7 @@
 import json
 import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -414,3 +415,20 @@ def test_damaged_files_are_refused_or_read(tmp_path, kind):
 
 
 FILES = 200
+
+
+GOLDEN = Path(__file__).parent / "golden" / "keras"
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+def test_a_model_that_keras_has_saved(name):
+    expected = np.load(GOLDEN / "expected.npz")
+    model = io.keras.load_model(GOLDEN / name)
+    np.testing.assert_allclose(model(expected["ids"]), expected["y"], rtol=0, atol=1e-6)
+
+
+def test_weights_that_keras_has_saved_are_those_of_the_model():
+    (whole,), (weights,) = (io.keras.load(GOLDEN / n).values() for n in ("model.keras", "model.weights.h5"))
+    assert whole.name == weights.name == "encoder"
+    for name, value in whole.params.items():
+        assert np.array_equal(value, weights.params[name])

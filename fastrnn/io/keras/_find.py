@@ -48,7 +48,7 @@ def tensors(tree: Tree, entry: Entry, plan: LayerPlan) -> list[list[Tensors]]:
 def variables(tree: Tree, entry: Entry, roles: Sequence[str]) -> dict[str, np.ndarray]:
     """The arrays of a layer without cells, such as Dense, by role; `roles` in the order of its variables."""
     if is_legacy(tree):
-        found = _folders(tree, entry.names[0], roles)
+        found = _folders(tree, entry.names[0], tuple(dict.fromkeys((*roles, "bias"))))
         for name in entry.names[1:]:
             found = {path: each for path, each in found.items() if name in path.split("/")}
         if len(found) != 1:
