@@ -14,14 +14,14 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language, text=README):
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
 
 
-def programs(text=README):
+def programs():
     """The Python blocks, each with those that it says it goes on from."""
     before = ""
-    for block in blocks("python", text):
+    for block in blocks("python"):
         before = before + block if block.startswith("# goes on from above") else block
         yield before
 
@@ -50,22 +50,6 @@ def test_first_two_commands_install_and_run():
     assert "fastrnn demo" in first
     assert second[0].startswith("pip install")
     assert "pytest" in second
-
-
-RECIPES = [
-    pytest.param(block, id=f"{path.stem} {k}")
-    for path in sorted(ROOT.glob("docs/recipes/*.md"))
-    for k, block in enumerate(
-        re.findall(r"^```py\n(.*?)^```$", path.read_text(encoding="utf-8"), re.M | re.S)
-    )
-]
-
-
-@pytest.mark.peers
-@pytest.mark.parametrize("program", RECIPES)
-def test_recipes_with_pytorch_run(program):
-    pytest.importorskip("torch")
-    exec(compile(program, "recipe", "exec"), {"__name__": "recipe"})
 
 
 LINKED = sorted(set(re.findall(r"(?<=\]\()[^):#]+(?=\))|(?<=\]: )\S+$", README, re.M)))
