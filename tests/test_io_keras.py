@@ -363,14 +363,40 @@ def test_other_files_are_refused_and_missing_ones_are_the_usual_error(tmp_path):
 
 
 def test_a_list_of_one_long_string_is_not_read(tmp_path):
-    """Its 4000 entries are the same string, of a megabyte."""
+    """The places of its 1000 entries in the heap are made to be that of one of a megabyte."""
     made.write_named(tmp_path / "m.h5", LAYERS[:1], whole=False)
     with h5py.File(tmp_path / "m.h5", "a") as file:
-        file.attrs["layer_names"] = ["x" * 5] * 3990
-        file.attrs["long"] = "x" * 1000000
-    assert (tmp_path / "m.h5").stat().st_size > 1000000
-    with pytest.raises(FileFormatError, match="'layer_names' of '' could be larger than the file"):
+        file.attrs["layer_names"] = ["x" * 1000000] + ["y"] * 1000
+    content = (tmp_path / "m.h5").read_bytes()
+    one = (1000000).to_bytes(4, "little")
+    at = content.index(one, content.index(b"layer_names\0"))
+    first = content[at : at + 16]
+    assert content[at + 16 : at + 20] == (1).to_bytes(4, "little")
+    (tmp_path / "m.h5").write_bytes(content[:at] + first * 1001 + content[at + 16 * 1001 :])
+    with pytest.raises(FileFormatError, match="a string claims 1000000 bytes; the file holds 1000000 for it"):
         io.keras.load(tmp_path / "m.h5")
+
+
+def test_a_string_that_claims_more_than_its_heap_has_is_not_read(tmp_path):
+    """The HDF5 library would take the 4 GiB."""
+    made.write_named(tmp_path / "m.h5", LAYERS[:1])
+    with h5py.File(tmp_path / "m.h5") as file:
+        length = len(file.attrs["model_config"])
+    content = (tmp_path / "m.h5").read_bytes()
+    claim = b"model_config\0"
+    at = content.index(length.to_bytes(4, "little"), content.index(claim))
+    (tmp_path / "m.h5").write_bytes(content[:at] + b"\xff" * 4 + content[at + 4 :])
+    with pytest.raises(FileFormatError, match=f"a string claims 4294967295 bytes; the file holds {length} for it"):
+        io.keras.load(tmp_path / "m.h5")
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_both_kinds_of_object_headers(tmp_path, libver, monkeypatch):
+    opened = h5py.File
+    monkeypatch.setattr(made.h5py, "File", lambda path, mode: opened(path, mode, libver=libver))
+    made.write_named(tmp_path / "m.h5", LAYERS)
+    monkeypatch.undo()
+    assert_is(io.keras.load(tmp_path / "m.h5")["lstm"], LAYERS[1])
 
 
 @pytest.mark.parametrize("fixed", [False, True])

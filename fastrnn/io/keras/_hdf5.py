@@ -6,9 +6,9 @@ does not fill: all arrays together are no larger than the file.
 
 from __future__ import annotations
 
-import functools
 import math
 import re
+import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
@@ -16,13 +16,10 @@ import numpy as np
 
 from .._extra import optional
 from .._file import FileFormatError
+from ._strings import Strings
 
 #: The attributes of Keras that `read` returns; a long list of names is cut into several.
 _ATTRIBUTES = re.compile(r"name|model_config|keras_version|layer_names\d*")
-#: How the heaps begin in which HDF5 keeps strings of any length; 8 bytes with the size of the heap follow.
-_HEAP = b"GCOL\1\0\0\0"
-#: What lists of strings may take, or four times the file if that is more.
-_STRINGS = 64 << 20
 #: What an optimiser keeps, at the top of a file; it is never read.
 _OPTIMIZER = frozenset({"optimizer", "optimizer_weights", "_optimizer"})
 _DEPTH = 64
@@ -47,7 +44,7 @@ def read(file: BinaryIO, size: int) -> Tree:
 
     try:
         with h5py.File(file, "r") as opened:
-            return _Reader(h5py, file, size).read(opened)
+            return _Reader(h5py, Strings(file, size), size).read(opened)
     except FileFormatError:
         raise
     except (*_DAMAGE, OSError) as error:
@@ -61,6 +58,7 @@ _DAMAGE = (
     LookupError,
     MemoryError,
     RuntimeError,
+    struct.error,
     SystemError,
     TypeError,
     ValueError,
@@ -70,15 +68,14 @@ _DAMAGE = (
 class _Reader:
     """One walk through a file; it remembers where it was, and how much memory the file is still worth."""
 
-    def __init__(self, h5py: Any, file: BinaryIO, size: int) -> None:
+    def __init__(self, h5py: Any, strings: Strings, size: int) -> None:
         self.h5py = h5py
-        self.file = file
+        self.strings = strings
         self.size = self.left = size
         self.seen: set[int] = set()
 
     def read(self, file: Any) -> Tree:
         tree = Tree({}, {})
-        self.has_config = "model_config" in file.attrs
         for path, item in self.walk(file, "", 0):
             if isinstance(item, self.h5py.Dataset):
                 tree.arrays[path] = self.array(path, item)
@@ -130,49 +127,23 @@ class _Reader:
         return np.asarray(data[()], dtype.newbyteorder("="))
 
     def attributes(self, path: str, group: Any) -> dict[str, Any]:
-        found = {}
-        for name in group.attrs:
-            if _ATTRIBUTES.fullmatch(name):
-                value = self.attribute(path, name, group)
-                if value is not None:
-                    found[name] = value
-        return found
+        return {
+            name: self.attribute(path, name, group) for name in group.attrs if _ATTRIBUTES.fullmatch(name)
+        }
 
-    def attribute(self, path: str, name: str, group: Any) -> str | list[str] | None:
-        """Return a string or a list of strings; None for a list that the configuration makes needless."""
+    def attribute(self, path: str, name: str, group: Any) -> str | list[str]:
         attribute = self.h5py.h5a.open(group.id, name.encode())
-        count = math.prod(attribute.shape)
-        if attribute.dtype.kind == "O" and attribute.shape:
-            if self.has_config:
-                return None
-            if count * self.longest_string > max(_STRINGS, 4 * self.size):
-                raise FileFormatError(f"attribute {name!r} of {path!r} could be larger than the file")
-        if count * attribute.dtype.itemsize > self.size:
+        if attribute.dtype.kind == "O":
+            strings = self.strings.attribute(self.h5py.h5o.get_info(group.id).addr, name)
+            return strings if attribute.shape else strings[0]
+        if math.prod(attribute.shape) * attribute.dtype.itemsize > self.size:
             raise FileFormatError(f"attribute {name!r} of {path!r} claims to be larger than the file")
         value = group.attrs[name]
         if isinstance(value, (str, bytes)):
             return _text(value)
-        if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "SUO":
+        if isinstance(value, np.ndarray) and value.ndim == 1 and (value.dtype.kind in "SU" or not value.size):
             return [_text(item) for item in value.tolist()]
-        if isinstance(value, np.ndarray) and not value.size:
-            return []
         raise FileFormatError(f"attribute {name!r} of {path!r} is {type(value).__name__}; expected text")
-
-    @functools.cached_property
-    def longest_string(self) -> int:
-        """No string of the file is longer: the size of its largest heap of strings.
-
-        Each string of a list may be the same one, so that a short list of one long string would take many
-        times the file; what it takes is not to be known otherwise before it is read.
-        """
-        longest, rest = 0, b""
-        self.file.seek(0)
-        while block := self.file.read(1 << 20):
-            block = rest + block
-            for match in re.finditer(re.escape(_HEAP) + b"(.{8})", block, re.S):
-                longest = max(longest, int.from_bytes(match[1], "little"))
-            rest = block[-len(_HEAP) - 7 :]
-        return min(longest, self.size)
 
 
 def _text(value: str | bytes) -> str:
