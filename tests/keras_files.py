@@ -61,7 +61,10 @@ class Layer:
 
 
 def model_config(layers, more=()):
-    return {"class_name": "Sequential", "config": {"name": "m", "layers": [e.entry() for e in layers] + list(more)}}
+    return {
+        "class_name": "Sequential",
+        "config": {"name": "m", "layers": [e.entry() for e in layers] + list(more)},
+    }
 
 
 def write_named(path, layers, version="2.15.0", whole=True, cells=True):
@@ -94,7 +97,11 @@ def write_counted(path, layers):
     with h5py.File(path, "w") as file:
         file.create_group("vars")
         for layer in layers:
-            kind = "bidirectional" if layer.both else {"SimpleRNN": "simple_rnn"}.get(layer.kind, layer.kind.lower())
+            kind = (
+                "bidirectional"
+                if layer.both
+                else {"SimpleRNN": "simple_rnn"}.get(layer.kind, layer.kind.lower())
+            )
             number = counts[kind] = counts.get(kind, -1) + 1
             base = f"layers/{kind}_{number}" if number else f"layers/{kind}"
             file.create_group(f"{base}/vars").attrs["name"] = layer.title

@@ -1,7 +1,9 @@
 """Files of Keras without Keras: the layouts of tf.keras and Keras 3, and files that are not to be trusted."""
 
+import copy
 import json
 import os
+import pickle
 import zipfile
 from pathlib import Path
 
@@ -72,7 +74,9 @@ def test_the_order_is_that_of_the_model(written):
 
 
 def test_files_of_keras_before_tensorflow(tmp_path):
-    layer = made.Layer("GRU", "gru_1", 4, 3, reset_after=False, config={"recurrent_activation": "hard_sigmoid"})
+    layer = made.Layer(
+        "GRU", "gru_1", 4, 3, reset_after=False, config={"recurrent_activation": "hard_sigmoid"}
+    )
     made.write_named(tmp_path / "m.h5", [layer], version="2.0.8", cells=False)
     assert_is(io.keras.load(tmp_path / "m.h5")["gru_1"], layer, gate=made.hard_sigmoid(2))
 
@@ -90,7 +94,9 @@ def test_hard_sigmoid_is_that_of_the_version(tmp_path, version):
 def test_hard_sigmoid_of_an_unknown_version_is_not_guessed(tmp_path):
     layer = made.Layer("LSTM", "lstm", 4, 3)
     made.write_counted(tmp_path / "m.h5", [layer])
-    with pytest.raises(FileFormatError, match=r"Keras 2 and 3 compute differently.* \('hard_sigmoid', 1/6, 0.5\)"):
+    with pytest.raises(
+        FileFormatError, match=r"Keras 2 and 3 compute differently.* \('hard_sigmoid', 1/6, 0.5\)"
+    ):
         io.keras.load(tmp_path / "m.h5", recurrent_activation="hard_sigmoid")
     told = io.keras.load(tmp_path / "m.h5", recurrent_activation=("hard_sigmoid", 0.2, 0.5), **OPTIONS)
     assert_is(told["lstm"], layer, gate=made.hard_sigmoid(2))
@@ -126,7 +132,11 @@ def test_options_of_single_layers_go_before_those_of_all(tmp_path):
         ({"reset_after": True}, ValueError, "no layer of the file takes reset_after"),
         ({"merge_mode": "sum"}, ValueError, "no layer of the file takes merge_mode"),
         ({"layers": {"gru": {}}}, ValueError, "layers names 'gru'; the file has 'lstm'"),
-        ({"layers": {"lstm": {"reset_after": True}}}, ValueError, "'lstm' is a LSTM, which takes no reset_after"),
+        (
+            {"layers": {"lstm": {"reset_after": True}}},
+            ValueError,
+            "'lstm' is a LSTM, which takes no reset_after",
+        ),
         ({"layers": "lstm"}, TypeError, "no mapping of names"),
         ({"activation": "gelu"}, FileFormatError, "'lstm': activation is 'gelu'; expected one of 'tanh'"),
         ({"stateful": 1}, FileFormatError, "stateful is 1; expected True or False"),
@@ -222,17 +232,17 @@ def test_configurations_that_cannot_be_are_refused(tmp_path, changes, message):
         (lambda f: f.pop("bias:0"), "lacks bias; expected kernel, recurrent_kernel, bias"),
         (lambda f: f.pop("recurrent_kernel:0"), "'lstm': the file has no weights for it"),
         (lambda f: put(f, "kernel:0", np.zeros((16, 3), "f4")), r"kernel has shape \(16, 3\)"),
-        (lambda f: put(f, "kernel:0", np.zeros((3, 16), "i4")), "kernel has shape .* dtype int32; expected floats"),
+        (lambda f: put(f, "kernel:0", np.zeros((3, 16), "i4")), "kernel has shape .* dtype int32"),
         (lambda f: put(f, "bias:0", np.float32(1)), r"bias has shape \(\)"),
         (lambda f: put(f, "kernel:0", h5py.Empty("f4")), "kernel:0' has no shape"),
         (lambda f: put(f, "kernel:0", "text"), "kernel:0' has dtype object; expected floats"),
         (lambda f: put(f, "kernel:0", np.zeros(3, "c8")), "kernel:0' has dtype complex64"),
         (lambda f: put(f, "kernel:0", h5py.SoftLink("/other")), "kernel:0' is a link .SoftLink"),
-        (lambda f: put(f, "kernel:0", h5py.ExternalLink("/etc/passwd", "/")), "kernel:0' is a link .ExternalLink"),
+        (lambda f: put(f, "kernel:0", h5py.ExternalLink("/etc/passwd", "/")), "is a link .ExternalLink"),
         (lambda f: put(f, "loop", f), "by a hard link"),
         (lambda f: put(f, "type", np.dtype("f4")), "type' is a Datatype"),
         (lambda f: compressed(f), "kernel:0' is compressed or filtered, .* h5repack"),
-        (lambda f: unwritten(f), r"kernel:0' claims shape \(100000, 100000\) of float32, 40000000000 bytes; the file holds 0"),
+        (lambda f: unwritten(f), r"claims shape \(100000, 100000\) .* 40000000000 bytes; the file holds 0"),
         (lambda f: virtual(f), "kernel:0' lies in other files"),
         (lambda f: external(f), "kernel:0' lies in other files"),
     ],
@@ -287,13 +297,20 @@ def test_code_in_a_configuration_is_never_run(tmp_path):
     made.write_counted(tmp_path / "w.h5", LAYERS[1:2])
     trap = {"class_name": "Lambda", "config": {"name": "trap", "function": {"class_name": "__lambda__",
             "config": {"code": "4wEAAAA=", "defaults": None, "closure": None}}}}  # fmt: skip
-    custom = {"class_name": "LSTM", "registered_name": "Mine>LSTM", "module": "mine", "config": {"name": "own"}}
+    custom = {
+        "class_name": "LSTM",
+        "registered_name": "Mine>LSTM",
+        "module": "mine",
+        "config": {"name": "own"},
+    }
     config = made.model_config(LAYERS[1:2], [trap, custom])
     made.write_keras(tmp_path / "m.keras", LAYERS[1:2], tmp_path / "w.h5", config)
     assert list(io.keras.load(tmp_path / "m.keras")) == ["lstm"]
     config["config"]["layers"] = [trap, custom]
     made.write_keras(tmp_path / "m.keras", [], tmp_path / "w.h5", config)
-    with pytest.raises(FileFormatError, match="no SimpleRNN, LSTM or GRU is in the file, which has Lambda, classes"):
+    with pytest.raises(
+        FileFormatError, match="no SimpleRNN, LSTM or GRU is in the file, which has Lambda, classes"
+    ):
         io.keras.load(tmp_path / "m.keras")
 
 
@@ -306,7 +323,10 @@ def test_code_in_a_configuration_is_never_run(tmp_path):
         ({"class_name": "Sequential", "config": {"layers": [3]}}, "no class_name"),
         ({"class_name": "Sequential", "config": {"layers": [{"class_name": "LSTM"}]}}, "no name"),
         (made.model_config([made.Layer("GRU", "gru", 4, 3)]), "no group layers/gru"),
-        (made.model_config([made.Layer("LSTM", "other", 4, 3)]), "has the weights of 'lstm'; expected 'other'"),
+        (
+            made.model_config([made.Layer("LSTM", "other", 4, 3)]),
+            "has the weights of 'lstm'; expected 'other'",
+        ),
         (made.model_config([LAYERS[1], LAYERS[1]]), "no group layers/lstm_1"),
     ],
 )
@@ -326,7 +346,10 @@ def test_archives_that_cannot_be_are_refused(tmp_path):
     path = tmp_path / "m.keras"
     for members, message in [
         ({"config.json": "{}"}, "has one metadata.json; this one has 0"),
-        ({"config.json": "[" * 100000, "metadata.json": "{}", "model.weights.h5": ""}, "config.json is not JSON"),
+        (
+            {"config.json": "[" * 100000, "metadata.json": "{}", "model.weights.h5": ""},
+            "config.json is not JSON",
+        ),
         ({"config.json": "{}", "metadata.json": "{}", "model.weights.h5": "x"}, "not a whole HDF5 file"),
         ({"../config.json": "{}", "metadata.json": "{}"}, "one config.json; this one has 0"),
     ]:
@@ -338,13 +361,13 @@ def test_archives_that_cannot_be_are_refused(tmp_path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("config.json", "metadata.json", "model.weights.h5"):
             archive.writestr(name, "0" * 1000000)
-    with pytest.raises(FileFormatError, match="config.json is compressed, which Keras does not do"):
+    with pytest.raises(FileFormatError, match=r"config\.json is compressed, which Keras does not do"):
         io.keras.load(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", "{}")
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("config.json", "{}")
-    with pytest.raises(FileFormatError, match="has one config.json; this one has 2"):
+    with pytest.raises(FileFormatError, match=r"has one config\.json; this one has 2"):
         io.keras.load(path)
 
 
@@ -386,7 +409,9 @@ def test_a_string_that_claims_more_than_its_heap_has_is_not_read(tmp_path):
     claim = b"model_config\0"
     at = content.index(length.to_bytes(4, "little"), content.index(claim))
     (tmp_path / "m.h5").write_bytes(content[:at] + b"\xff" * 4 + content[at + 4 :])
-    with pytest.raises(FileFormatError, match=f"a string claims 4294967295 bytes; the file holds {length} for it"):
+    with pytest.raises(
+        FileFormatError, match=f"a string claims 4294967295 bytes; the file holds {length} for it"
+    ):
         io.keras.load(tmp_path / "m.h5")
 
 
@@ -450,7 +475,10 @@ GOLDEN = Path(__file__).parent / "golden" / "keras"
 def test_a_model_that_keras_has_saved(name):
     expected = np.load(GOLDEN / "expected.npz")
     model = io.keras.load_model(GOLDEN / name)
-    np.testing.assert_allclose(model(expected["ids"]), expected["y"], rtol=0, atol=1e-6)
+    y = model(expected["ids"])
+    np.testing.assert_allclose(y, expected["y"], rtol=0, atol=1e-6)
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model.freeze()))):
+        assert np.array_equal(copied(expected["ids"]), y)
 
 
 def test_weights_that_keras_has_saved_are_those_of_the_model():

@@ -48,7 +48,9 @@ def test_what_is_saved_comes_back_as_from_an_npz_file(path, tmp_path):
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4", "i1", "u2", "i8", "?"])
 def test_every_dtype_and_layout_comes_back(tmp_path, dtype):
     value = np.arange(24).reshape(4, 6).astype(dtype)
-    for k, laid in enumerate([value.T, np.asfortranarray(value), value[::2, ::-1], np.broadcast_to(value[0], (3, 6))]):
+    for k, laid in enumerate(
+        [value.T, np.asfortranarray(value), value[::2, ::-1], np.broadcast_to(value[0], (3, 6))]
+    ):
         io.safetensors.save(tmp_path / str(k), {"a": laid})
         loaded = io.safetensors.load(tmp_path / str(k)).arrays["a"]
         assert np.array_equal(loaded, laid)
@@ -123,8 +125,14 @@ def test_changed_bytes_are_refused_or_read(path):
     [
         (b'{"a":{"dtype":"F32","shape":[1000000000],"data_offsets":[0,4000000000]}}', "not a whole"),
         (b'{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}', "'a' has dtype BF16"),
-        (b'{"__metadata__":{"__fastrnn__":"["},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', "JSON"),
-        (b'{"__metadata__":{"__fastrnn__":"{}"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', "format"),
+        (
+            b'{"__metadata__":{"__fastrnn__":"["},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+            "JSON",
+        ),
+        (
+            b'{"__metadata__":{"__fastrnn__":"{}"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+            "format",
+        ),
         (b"{", "not a whole"),
     ],
 )

@@ -1,8 +1,8 @@
 """Named arrays and metadata in one ``.safetensors`` file, which PyTorch and others read as well.
 
 Needs safetensors: ``pip install fastrnn[io]``. What is saved here is what `fastrnn.io.npz` saves: the names
-are those of ``state_dict()``, which PyTorch's layers have too; the text ``__fastrnn__`` of the file's metadata
-is the same JSON as in a ``.npz`` file.
+are those of ``state_dict()``, which PyTorch's layers have too; the text ``__fastrnn__`` of the metadata is
+the same JSON as in a ``.npz`` file.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def save(
         raise TypeError("save: '__metadata__' cannot be the name of an array in a .safetensors file")
     # The library writes the memory of an array as it lies, whatever its strides and byte order say.
     plain = {
-        name: np.ascontiguousarray(a, a.dtype.newbyteorder("<")).reshape(a.shape) for name, a in arrays.items()
+        name: np.ascontiguousarray(a, a.dtype.newbyteorder("<")).reshape(a.shape)
+        for name, a in arrays.items()
     }
     content = library.save(plain, {HEADER: header(arrays, meta), "format": "np"})
     with write_atomically(path) as file:

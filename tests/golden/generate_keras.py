@@ -7,7 +7,6 @@ without Keras.
 import re
 from pathlib import Path
 
-import keras
 import numpy as np
 
 HERE = Path(__file__).parent / "keras"

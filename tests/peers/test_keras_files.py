@@ -25,7 +25,17 @@ pytestmark = [
 ]
 
 KINDS = ("SimpleRNN", "LSTM", "GRU")
-ACTIVATIONS = ("tanh", "sigmoid", "relu", "hard_sigmoid", "linear", "elu", "softsign", "softplus", "leaky_relu")
+ACTIVATIONS = (
+    "tanh",
+    "sigmoid",
+    "relu",
+    "hard_sigmoid",
+    "linear",
+    "elu",
+    "softsign",
+    "softplus",
+    "leaky_relu",
+)
 KINDS_OF_FILES = ("m.keras", "m.h5", "m.weights.h5")
 random_cases = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -79,10 +89,12 @@ def layers(draw, sequences=None, last=True):
 
 def with_weights(model, seed=0):
     rng = np.random.default_rng(seed)
-    model.set_weights([
-        w if "seed" in v.path or "state" in v.path else rng.normal(0, 0.4, w.shape)
-        for v, w in zip(model.weights, model.get_weights())
-    ])
+    model.set_weights(
+        [
+            w if "seed" in v.path or "state" in v.path else rng.normal(0, 0.4, w.shape)
+            for v, w in zip(model.weights, model.get_weights(), strict=True)
+        ]
+    )
     return model
 
 
@@ -104,7 +116,7 @@ def flat(value):
 def assert_equal(got, expected):
     got, expected = flat(got), flat(expected)
     assert len(got) == len(expected)
-    for a, b in zip(got, expected):
+    for a, b in zip(got, expected, strict=True):
         assert a.dtype == b.dtype
         assert a.shape == b.shape
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * max(1, np.abs(b).max()))
@@ -159,7 +171,9 @@ def test_states_go_in_and_come_out_as_in_keras(tmp_path, make, seed):
     ours = io.keras.load(saved(model, tmp_path, "m.keras"))[layer.name]
     merged_none = isinstance(layer, keras.layers.Bidirectional) and layer.merge_mode is None
     states = ours(x)[1 + merged_none :]
-    given_to_keras = [[torch.tensor(a) for a in s] if isinstance(s, list) else torch.tensor(s) for s in states]
+    given_to_keras = [
+        [torch.tensor(a) for a in s] if isinstance(s, list) else torch.tensor(s) for s in states
+    ]
     assert_equal(ours(x, initial_state=states), layer(torch.tensor(x), initial_state=given_to_keras))
 
 
@@ -202,14 +216,14 @@ def test_weights_alone_with_options(tmp_path, data, kind, both, seed):
 @pytest.mark.parametrize("kind", KINDS_OF_FILES)
 def test_models_inside_models(tmp_path, kind):
     L = keras.layers
-    inner = keras.Sequential([keras.Input((None, 3)), L.GRU(4, return_sequences=True, name="same")], name="inner")
+    inner = keras.Sequential(
+        [keras.Input((None, 3)), L.GRU(4, return_sequences=True, name="same")], name="inner"
+    )
     inputs = keras.Input((None, 3))
     y = L.Dense(5, name="between")(inner(inputs))
     y = L.Bidirectional(L.GRU(2, return_sequences=True), name="same")(y)
     model = with_weights(keras.Model(inputs, L.GRU(3, name="last", return_sequences=True)(y)))
     options = {"return_sequences": True} if kind == "m.weights.h5" else {}
-    if kind == "m.h5":  # no order, no nesting problem: the names are there
-        pass
     loaded = io.keras.load(saved(model, tmp_path, kind), **options)
     names = list(loaded)
     if kind != "m.weights.h5":

@@ -9,8 +9,6 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from ... import _checks
 from .._file import FileFormatError
 from . import _config, _find
@@ -29,7 +27,7 @@ class KerasLayers(Mapping[str, KerasLayer]):
 
     Attributes
     ----------
-    weights : dict of str to numpy.ndarray
+    weights : dict of str to array
         Every array of the file by its path there, those of other layers (Dense, Embedding) included.
     config : dict or None
         The model's configuration, None of a file of weights alone.
@@ -118,9 +116,7 @@ def load(
         raise FileFormatError(f"{os.fspath(path)}: {error}") from None
     for name in each:
         if name not in found:
-            raise ValueError(
-                f"keras.load: layers names {name!r}; the file has {', '.join(map(repr, found))}"
-            )
+            raise ValueError(f"keras.load: layers names {name!r}; the file has {', '.join(map(repr, found))}")
     idle = [key for key in options if key not in used]
     if idle:
         raise ValueError(f"keras.load: no layer of the file takes {idle[0]}, or each has its own in layers")

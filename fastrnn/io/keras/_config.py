@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ... import cells
 from .._file import FileFormatError
@@ -120,7 +120,7 @@ def entries(
     if kind not in _MODELS or not isinstance(layers, list) or depth > 32:
         raise FileFormatError(
             f"the model is a {kind or 'class that is not Keras own'}, whose configuration does not list its "
-            f"layers; expected {', '.join(sorted(_MODELS))}. Give its weights alone: save_weights, and options"
+            f"layers; expected {', '.join(sorted(_MODELS))}. Give its weights alone, of save_weights"
         )
     counts: Counter[str] = Counter()
     for layer in layers:
@@ -154,9 +154,7 @@ def snake_case(name: str) -> str:
     >>> snake_case("SimpleRNN"), snake_case("LSTMCell"), snake_case("GRU")
     ('simple_rnn', 'lstm_cell', 'gru')
     """
-    return re.sub(
-        r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", re.sub(r"\W+", "", name)
-    ).lower()
+    return re.sub(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", re.sub(r"\W+", "", name)).lower()
 
 
 def cell_entries(config: Mapping[str, Any]) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
@@ -213,7 +211,9 @@ class Reader:
         if entry.kind == "Bidirectional":
             merge_mode = self.get(name, config, "merge_mode", "concat")
             if merge_mode not in _MERGES:
-                raise FileFormatError(f"layer {name!r}: merge_mode is {merge_mode!r}; expected one of {_MERGES}")
+                raise FileFormatError(
+                    f"layer {name!r}: merge_mode is {merge_mode!r}; expected one of {_MERGES}"
+                )
             kind, first = _inside(config.get("layer"))
             other_kind, second = _inside(config.get("backward_layer"))
             forward = self.way(f"forward_{_bare(first, 'forward_')}", name, kind, first)
@@ -236,7 +236,9 @@ class Reader:
     def way(self, own: str, name: str, kind: str, config: dict[str, Any]) -> Way:
         """The plan of a recurrent layer in one direction."""
         if config.get("time_major"):
-            raise FileFormatError(f"layer {name!r} has time_major=True, which is not supported; expected False")
+            raise FileFormatError(
+                f"layer {name!r} has time_major=True, which is not supported; expected False"
+            )
         if kind in KINDS:
             found, stacked = [(kind, config)], False
         elif kind == "RNN" and _known_cells(config):
@@ -259,9 +261,13 @@ class Reader:
         else:
             gate = self.activation(name, config, "recurrent_activation")
             if kind == "LSTM":
-                cell = cells.LSTM(activations={"i": gate, "f": gate, "o": gate, "g": activation, "h": activation})
+                cell = cells.LSTM(
+                    activations={"i": gate, "f": gate, "o": gate, "g": activation, "h": activation}
+                )
             else:
-                reset = "after" if self.flag(name, config, "reset_after") else "before"
+                reset: Literal["after", "before"] = (
+                    "after" if self.flag(name, config, "reset_after") else "before"
+                )
                 cell = cells.GRU(reset, activations={"r": gate, "z": gate, "n": activation})
         return CellPlan(
             kind,

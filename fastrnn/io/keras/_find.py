@@ -101,7 +101,7 @@ def _cell_paths(path: str, way: Way) -> Iterator[str]:
 
 
 def _vars(tree: Tree, name: str, path: str, names: Sequence[str] = ROLES) -> Tensors:
-    """The variables of a cell or layer by role; those beyond the roles keep their number for a name, to be refused."""
+    """The variables of a cell or layer by role; those beyond the roles keep their numbers, to be refused."""
     prefix = f"{path}/vars/"
     numbers = [p.removeprefix(prefix) for p in tree.arrays if p.startswith(prefix)]
     if not numbers:
@@ -202,7 +202,9 @@ def _named_guesses(tree: Tree) -> Iterator[tuple[str, list[list[Tensors]]]]:
     prefix = f"{root}/" if root else ""
     groups = {p.removeprefix(prefix).partition("/")[0] for p in tree.arrays if p.startswith(prefix)}
     given = tree.attributes.get(root, {})
-    order = [name for key in sorted(given, key=_natural) if key.startswith("layer_names") for name in given[key]]
+    order = [
+        name for key in sorted(given, key=_natural) if key.startswith("layer_names") for name in given[key]
+    ]
     missing = [name for name in order if f"{prefix}{name}" not in tree.attributes]
     if missing:
         raise FileFormatError(f"the file has no group for {missing[0]!r}, one of its layer_names")
@@ -230,7 +232,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _guess(name: str, ways: list[list[Tensors]], options: Mapping[str, Any]) -> Entry:
     """The configuration that fits the tensors of a layer."""
-    layers = []
+    layers: list[dict[str, Any]] = []
     for cells in ways:
         inside = [_guess_cell(name, cell, options) for cell in cells]
         stacked = "/cells/" in cells[0].path
@@ -263,7 +265,8 @@ def _guess_cell(name: str, cell: Tensors, options: Mapping[str, Any]) -> dict[st
                 config["reset_after"] = bias is not None and bias.ndim == 2
             return {"class_name": kind, "config": config}
     raise FileFormatError(
-        f"layer {name!r}: {cell.path}: recurrent_kernel has shape {shape}; expected (H, H), (H, 3*H) or (H, 4*H)"
+        f"layer {name!r}: {cell.path}: recurrent_kernel has shape {shape}; expected (H, H), (H, 3*H) or "
+        "(H, 4*H)"
     )
 
 

@@ -72,7 +72,9 @@ class KerasLayer(nn.Module):
             self.layers = [_build(plan.ways[0].cells[0], [p for (p,) in params], bidirectional=True)]
         else:
             self.layers = [
-                layer for way, each in zip(plan.ways, params, strict=True) for layer in _stack(way.cells, each)
+                layer
+                for way, each in zip(plan.ways, params, strict=True)
+                for layer in _stack(way.cells, each)
             ]
         self._last: list[_States] | None = None
 
@@ -80,9 +82,7 @@ class KerasLayer(nn.Module):
     def layer(self) -> nn.Recurrent | None:
         return self.layers[0] if len(self.layers) == 1 else None
 
-    def __call__(
-        self, x: np.ndarray, initial_state: Any = None, mask: np.ndarray | None = None
-    ) -> Any:
+    def __call__(self, x: np.ndarray, initial_state: Any = None, mask: np.ndarray | None = None) -> Any:
         """Return what Keras's layer does: inference.
 
         Parameters
@@ -115,7 +115,7 @@ class KerasLayer(nn.Module):
         states = self._begin(initial_state, len(x))
         outputs, states = self._run(x, states, mask)
         if self.stateful:
-            self._last = states
+            self._last = [[tuple(a.copy() for a in cell) for cell in way] for way in states]
         merged = self._merge([
             self._output(y, way.backwards, mask) for y, way in zip(outputs, self._ways, strict=True)
         ])  # fmt: skip
@@ -140,7 +140,8 @@ class KerasLayer(nn.Module):
         layers = iter(self.layers)
         for way, before in zip(self._ways, states, strict=True):
             step = slice(None, None, -1 if way.backwards else 1)
-            y, way_mask, ended = x[:, step], None if mask is None else mask[:, step], []
+            y, way_mask = x[:, step], None if mask is None else mask[:, step]
+            ended: _States = []
             while len(ended) < len(before):
                 layer = next(layers)
                 here = slice(len(ended), len(ended) + layer.num_layers)
@@ -154,7 +155,9 @@ class KerasLayer(nn.Module):
         """Mask the outputs (B, T, H) of one way as Keras; return all, in order, or those of the last step."""
         step = slice(None, None, -1 if backwards else 1)
         if mask is not None:
-            counts = mask if self.zero_output_for_mask else np.logical_or.accumulate(mask[:, step], axis=1)[:, step]
+            counts = mask
+            if not self.zero_output_for_mask:  # from the first that counts on
+                counts = np.logical_or.accumulate(mask[:, step], axis=1)[:, step]
             y = np.where(counts[..., None], y, y.dtype.type(0))
         if self.return_sequences:
             return y
@@ -179,8 +182,8 @@ class KerasLayer(nn.Module):
             rows = len(self._last[0][0][0])
             if rows != batch:
                 raise ValueError(
-                    f"layer {self.name!r}: x has {batch} rows; the layer is stateful, and the call before had "
-                    f"{rows}: give as many, or call reset_state()"
+                    f"layer {self.name!r}: x has {batch} rows; the layer is stateful, and the call before "
+                    f"had {rows}: give as many, or call reset_state()"
                 )
             return self._last
         if given is None:
@@ -211,8 +214,8 @@ class KerasLayer(nn.Module):
         each = [list(s) if isinstance(s, (list, tuple)) else [s] for s in given]
         if [len(s) for s in each] != shape:
             raise ValueError(
-                f"layer {self.name!r}: initial_state has {[len(s) for s in each]} arrays; expected a list for "
-                f"each cell, of {shape}"
+                f"layer {self.name!r}: initial_state has {[len(s) for s in each]} arrays; expected a list "
+                f"for each cell, of {shape}"
             )
         return [array for s in each for array in s]
 
@@ -314,6 +317,7 @@ def _build(
     elif isinstance(plan.cell, cells.GRU):
         layer = nn.GRU(*sizes, reset=plan.cell.reset, activations=plan.cell.activations, **options)
     else:
+        assert isinstance(plan.cell, cells.RNN)
         layer = nn.RNN(*sizes, nonlinearity=plan.cell.activation, **options)
     layer.load_state_dict({
         f"{name.replace('w_', 'weight_').replace('b_', 'bias_')}_l{0 if bidirectional else k}"

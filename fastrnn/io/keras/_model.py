@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -23,16 +24,28 @@ def _softmax(x: np.ndarray) -> np.ndarray:
     return e / e.sum(axis=-1, keepdims=True)
 
 
+def _softsign(x: np.ndarray) -> np.ndarray:
+    return x / (1 + np.abs(x))
+
+
+def _leaky_relu(x: np.ndarray) -> np.ndarray:
+    return np.where(x > 0, x, x * x.dtype.type(0.2))
+
+
+def _hard_sigmoid(alpha: float, beta: float, x: np.ndarray) -> np.ndarray:
+    return np.clip(x * x.dtype.type(alpha) + x.dtype.type(beta), 0, 1)
+
+
 _FUNCTIONS: Final[dict[str, _Function]] = {
-    "linear": lambda x: x,
-    "relu": lambda x: np.maximum(x, 0),
+    "linear": np.asarray,
+    "relu": functools.partial(np.maximum, 0),
     "sigmoid": functional.sigmoid,
     "tanh": functional.tanh,
     "softmax": _softmax,
     "elu": functional.elu,
     "softplus": functional.softplus,
-    "softsign": lambda x: x / (1 + np.abs(x)),
-    "leaky_relu": lambda x: np.where(x > 0, x, x * x.dtype.type(0.2)),
+    "softsign": _softsign,
+    "leaky_relu": _leaky_relu,
     "exponential": functional.exp,
 }
 #: What does nothing but in training.
@@ -107,7 +120,8 @@ class _Masking(nn.Module):
 class _Dense(nn.Module):
     def __init__(self, kernel: np.ndarray, bias: np.ndarray | None, function: _Function) -> None:
         dtype = np.result_type(kernel, np.float32)
-        self.linear = nn.Linear(*kernel.shape, bias=bias is not None, dtype=dtype)
+        inputs, outputs = kernel.shape
+        self.linear = nn.Linear(inputs, outputs, bias=bias is not None, dtype=dtype)
         self.linear.load_state_dict({"weight": kernel.T} | ({} if bias is None else {"bias": bias}))
         self.function = function
 
@@ -138,10 +152,14 @@ def stages(
         if entry.name in recurrent:
             layer = recurrent[entry.name]
             if layer.return_state or (layer.merge_mode is None and entry.kind == "Bidirectional"):
-                raise FileFormatError(f"{who} returns several arrays; expected one, as Sequential models need")
+                raise FileFormatError(
+                    f"{who} returns several arrays; expected one, as Sequential models need"
+                )
             yield layer
         elif entry.kind == "Embedding":
-            (table,) = _weights(tree, entry, ("embeddings",), (config.get("input_dim"), config.get("output_dim")))
+            (table,) = _weights(
+                tree, entry, ("embeddings",), (config.get("input_dim"), config.get("output_dim"))
+            )
             yield _Embedding(table, config.get("mask_zero") is True)
         elif entry.kind == "Masking":
             value = config.get("mask_value", 0.0)
@@ -162,16 +180,14 @@ def stages(
             )
 
 
-def _weights(
-    tree: Tree, entry: Entry, roles: tuple[str, ...], shape: tuple[Any, Any]
-) -> list[np.ndarray]:
+def _weights(tree: Tree, entry: Entry, roles: tuple[str, ...], shape: tuple[Any, Any]) -> list[np.ndarray]:
     """The arrays of a layer with a matrix and perhaps a bias, checked; a None in `shape` is any number."""
     matrix, *bias = arrays = list(variables(tree, entry, roles).values())
     fits = matrix.ndim == 2 and all(w in (None, n) and n for w, n in zip(shape, matrix.shape, strict=True))
     if not fits or any(b.shape != matrix.shape[1:] for b in bias) or any(a.dtype.kind != "f" for a in arrays):
         raise FileFormatError(
-            f"layer {entry.name!r}: {', '.join(f'{r} {a.shape} {a.dtype}' for r, a in zip(roles, arrays, strict=True))}"
-            f"; expected floats, {roles[0]} of shape {shape}"
+            f"layer {entry.name!r}: {', '.join(f'{a.shape} of {a.dtype}' for a in arrays)}; expected floats, "
+            f"{' and '.join(roles)}, the first of shape {shape}"
         )
     return arrays
 
@@ -179,7 +195,7 @@ def _weights(
 def _function(who: str, value: Any, version: int | None) -> _Function:
     if value == "hard_sigmoid" and version in HARD_SIGMOID:
         _, alpha, beta = HARD_SIGMOID[version]
-        return lambda x: np.clip(x * x.dtype.type(alpha) + x.dtype.type(beta), 0, 1)
+        return functools.partial(_hard_sigmoid, alpha, beta)
     known = "linear" if value is None else value
     if not isinstance(known, str) or known not in _FUNCTIONS:
         raise FileFormatError(

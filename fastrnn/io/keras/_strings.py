@@ -29,7 +29,7 @@ class Strings:
         version = start[8]
         widths, base = (start[13:15], 24 + 4 * version) if version < 2 else (start[9:11], 12)
         if start[:8] != _SIGNATURE or widths != b"\x08\x08" or self.at(base, 8) != bytes(8):
-            raise FileFormatError("an HDF5 file with other sizes of addresses, or not at 0, than Keras writes")
+            raise FileFormatError("HDF5 with addresses of another size, or from another base, than Keras's")
 
     def at(self, offset: int, size: int) -> bytes:
         """Read `size` bytes at `offset`, all of them."""
