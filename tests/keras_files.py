@@ -91,8 +91,8 @@ def write_named(path, layers, version="2.15.0", whole=True, cells=True):
             group.attrs["weight_names"] = [name.encode() for name in names]
 
 
-def write_counted(path, layers):
-    """Write the ``.weights.h5`` file of Keras 3."""
+def write_counted(path, layers, container="layers", named=True):
+    """Write the ``.weights.h5`` file of Keras 3; the last of Keras 2 call the `container` otherwise."""
     counts = {}
     with h5py.File(path, "w") as file:
         file.create_group("vars")
@@ -103,8 +103,10 @@ def write_counted(path, layers):
                 else {"SimpleRNN": "simple_rnn"}.get(layer.kind, layer.kind.lower())
             )
             number = counts[kind] = counts.get(kind, -1) + 1
-            base = f"layers/{kind}_{number}" if number else f"layers/{kind}"
-            file.create_group(f"{base}/vars").attrs["name"] = layer.title
+            base = f"{container}/{kind}_{number}" if number else f"{container}/{kind}"
+            group = file.create_group(f"{base}/vars")
+            if named:
+                group.attrs["name"] = layer.title
             for way, arrays in zip(("forward_layer/", "backward_layer/"), layer.ways, strict=False):
                 for k, array in enumerate(arrays.values()):
                     file[f"{base}/{way if layer.both else ''}cell/vars/{k}"] = array

@@ -115,6 +115,17 @@ def test_weights_of_other_layers_are_given_by_their_paths(tmp_path):
     assert loaded.config is None
 
 
+def test_files_of_the_last_keras_2(tmp_path):
+    """Their groups have another name, and no names in them."""
+    layers = [LAYERS[k] for k in (1, 5, 2)]
+    made.write_counted(tmp_path / "w.h5", layers, "_layer_checkpoint_dependencies", named=False)
+    made.write_keras(tmp_path / "m.keras", layers, tmp_path / "w.h5", version="2.13.1")
+    loaded = io.keras.load(tmp_path / "m.keras")
+    for layer in layers:
+        assert_is(loaded[layer.title], layer)
+    assert list(io.keras.load(tmp_path / "w.h5")) == ["bidirectional", "gru", "lstm"]
+
+
 # ---- options ----
 
 
@@ -156,6 +167,21 @@ def test_a_gru_without_bias_must_be_told_where_it_resets(tmp_path):
         io.keras.load(tmp_path / "m.h5")
     for options in ({"reset_after": False}, {"layers": {"gru": {"reset_after": False}}}):
         assert_is(io.keras.load(tmp_path / "m.h5", **options, **OPTIONS)["gru"], layer)
+
+
+@pytest.mark.parametrize("version", ["2.2.4-tf", "2.1.6"])
+def test_weights_alone_of_an_old_keras_must_be_told_the_activation(tmp_path, version):
+    """Its default was another."""
+    made.write_named(tmp_path / "m.h5", [LAYERS[0]], version=version, whole=False)
+    assert_is(io.keras.load(tmp_path / "m.h5", **OPTIONS)["rnn"], LAYERS[0])
+    made.write_named(tmp_path / "m.h5", [LAYERS[1]], version=version, whole=False)
+    with pytest.raises(
+        FileFormatError, match=f"weights alone, of Keras {version}, .*give recurrent_activation"
+    ):
+        io.keras.load(tmp_path / "m.h5")
+    for gate, function in (("sigmoid", made.sigmoid), ("hard_sigmoid", made.hard_sigmoid(2))):
+        loaded = io.keras.load(tmp_path / "m.h5", recurrent_activation=gate, **OPTIONS)
+        assert_is(loaded["lstm"], LAYERS[1], gate=function)
 
 
 # ---- calling ----
@@ -293,6 +319,12 @@ def test_chunks_that_share_their_storage_take_no_more_memory_than_the_file(tmp_p
         io.keras.load(path)
 
 
+def nested(depth):
+    """The JSON text of models in models."""
+    begin, end = '{"class_name": "Sequential", "config": {"name": "m", "layers": [', "]}}"
+    return begin * depth + end * depth
+
+
 def test_code_in_a_configuration_is_never_run(tmp_path):
     made.write_counted(tmp_path / "w.h5", LAYERS[1:2])
     trap = {"class_name": "Lambda", "config": {"name": "trap", "function": {"class_name": "__lambda__",
@@ -323,6 +355,8 @@ def test_code_in_a_configuration_is_never_run(tmp_path):
         ({"class_name": "Sequential", "config": {"layers": [3]}}, "no class_name"),
         ({"class_name": "Sequential", "config": {"layers": [{"class_name": "LSTM"}]}}, "no name"),
         (made.model_config([made.Layer("GRU", "gru", 4, 3)]), "no group layers/gru"),
+        (nested(200), "does not list its layers"),
+        (nested(100000), "is not JSON"),
         (
             made.model_config([made.Layer("LSTM", "other", 4, 3)]),
             "has the weights of 'lstm'; expected 'other'",
@@ -332,14 +366,13 @@ def test_code_in_a_configuration_is_never_run(tmp_path):
 )
 def test_models_that_cannot_be_are_refused(tmp_path, config, message):
     made.write_counted(tmp_path / "w.h5", LAYERS[1:2])
-    made.write_keras(tmp_path / "m.keras", [], tmp_path / "w.h5", config or [] if config == [] else config)
-    if config in ([], {}):
-        with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
-            archive.writestr("metadata.json", "{}")
-            archive.writestr("config.json", json.dumps(config))
-            archive.write(tmp_path / "w.h5", "model.weights.h5")
-    with pytest.raises(FileFormatError, match=message):
-        io.keras.load(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("config.json", config if isinstance(config, str) else json.dumps(config))
+        archive.write(tmp_path / "w.h5", "model.weights.h5")
+    for read in (io.keras.load, io.keras.load_model):
+        with pytest.raises(FileFormatError, match=message):
+            read(tmp_path / "m.keras")
 
 
 def test_archives_that_cannot_be_are_refused(tmp_path):

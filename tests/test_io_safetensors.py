@@ -67,6 +67,14 @@ def test_modules_and_optimisers(tmp_path):
     io.save(tmp_path / "b.safetensors", optim.Adam(lstm))
 
 
+def test_models_are_kept_too(tmp_path):
+    model = fastrnn.models.LanguageModel(hidden_size=8, num_layers=1)
+    model.fit("the cat sat on the mat. " * 20, epochs=1, batch_size=4)
+    model.save(tmp_path / "a.safetensors")
+    again = fastrnn.models.LanguageModel.load(tmp_path / "a.safetensors")
+    assert again.generate("the ", 9, seed=1) == model.generate("the ", 9, seed=1)
+
+
 def test_the_library_reads_it_and_we_read_what_the_library_writes(path, tmp_path):
     from safetensors.numpy import load_file, save_file
 

@@ -156,10 +156,10 @@ def load_model(path: str | os.PathLike[str]) -> KerasModel:
     try:
         if stored.config is None:
             raise FileFormatError("a file of weights alone; load_model needs the file of a whole model")
+        entries = list(_config.entries(stored.config))
         if not _config.is_sequential(stored.config):
             raise FileFormatError("the model, or one in it, is no Sequential; take the layers by load")
         recurrent, _ = _build(stored, {}, {})
-        entries = list(_config.entries(stored.config))
         return KerasModel(list(stages(stored.tree, entries, recurrent, stored.major)))
     except FileFormatError as error:
         raise FileFormatError(f"{os.fspath(path)}: {error}") from None
@@ -202,6 +202,8 @@ def _build(
         own = each.get(entry.name, {})
         reader = _config.Reader(stored.major, chosen(entry.name))
         plan = reader.layer(entry)
+        if stored.has_old_defaults and "recurrent_activation" not in reader.options:
+            _refuse_old_defaults(plan, stored.version)
         for key in own:
             if key not in reader.used:
                 raise ValueError(f"keras.load: layer {entry.name!r} is a {entry.kind}, which takes no {key}")
@@ -213,3 +215,11 @@ def _build(
             raise FileFormatError(f"two layers are called {entry.name!r}")
         found[entry.name] = KerasLayer(plan, tensors)
     return found, used
+
+
+def _refuse_old_defaults(plan: _config.LayerPlan, version: str | None) -> None:
+    if any(cell.kind != "SimpleRNN" for way in plan.ways for cell in way.cells):
+        raise FileFormatError(
+            f"layer {plan.name!r}: weights alone, of Keras {version}, do not tell recurrent_activation, by "
+            "default 'hard_sigmoid' in Keras before 2.3 and 'sigmoid' in TensorFlow 2; give recurrent_activation"
+        )

@@ -30,6 +30,11 @@ class Stored:
         match = re.match(r"\d{1,3}(?=\.|$)", self.version or "")
         return int(match[0]) if match else None
 
+    @property
+    def has_old_defaults(self) -> bool:
+        """Whether what is not told may be other than Keras has it by default today."""
+        return self.config is None and bool(re.match(r"(0|1|2\.[0-2])\.", self.version or ""))
+
 
 def read(path: str | os.PathLike[str]) -> Stored:
     """Read any of them."""

@@ -163,9 +163,9 @@ def stages(
             yield _Embedding(table, config.get("mask_zero") is True)
         elif entry.kind == "Masking":
             value = config.get("mask_value", 0.0)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise FileFormatError(f"{who}: mask_value is {value!r}; expected a number")
-            yield _Masking(value)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e300:
+                raise FileFormatError(f"{who}: mask_value is {str(value)[:80]}; expected a finite number")
+            yield _Masking(float(value))
         elif entry.kind == "Dense":
             function = _function(who, config.get("activation"), version)
             roles = ("kernel", "bias") if config.get("use_bias", True) else ("kernel",)
