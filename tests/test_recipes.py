@@ -1,6 +1,6 @@
 """The recipes of docs/recipes run as they stand.
 
-Blocks of ``python`` run wherever their packages are, named by ``<!-- needs: onnx -->``; ``py`` needs PyTorch too.
+Blocks of ``python`` run where their packages are, by ``<!-- needs: onnx -->``; those of ``py`` need PyTorch too.
 """
 
 import re
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-RECIPES = sorted((Path(__file__).parents[1] / "docs" / "recipes").glob("*.md"))
+# That of Keras needs files; test_recipe_keras.py has them.
+RECIPES = sorted((Path(__file__).parents[1] / "docs" / "recipes").glob("[!k]*.md"))
 
 
 def programs(path, language):
@@ -47,6 +48,6 @@ def test_recipes_with_pytorch_run(path, program, tmp_path, monkeypatch):
 
 
 def test_every_recipe_has_something_to_run():
-    assert len(RECIPES) > 4
+    assert len(RECIPES) >= 4
     for path in RECIPES:
         assert [*programs(path, "python"), *programs(path, "py")], path.name
