@@ -1,6 +1,6 @@
 """The recipes of docs/recipes run as they stand.
 
-Blocks of ``python`` run where their packages are, by ``<!-- needs: onnx -->``; those of ``py`` need PyTorch too.
+Blocks of ``python`` run where their packages are, by ``<!-- needs: onnx -->``; ``py`` needs PyTorch too.
 """
 
 import re
