@@ -448,6 +448,23 @@ def test_a_string_that_claims_more_than_its_heap_has_is_not_read(tmp_path):
         io.keras.load(tmp_path / "m.h5")
 
 
+def test_a_group_whose_names_have_no_end_is_not_read(tmp_path):
+    """In the free list of their heap, the end made a circle; and in their tree, a node made its own child."""
+    made.write_named(tmp_path / "m.h5", LAYERS[:1])
+    content = (tmp_path / "m.h5").read_bytes()
+    heap = content.rindex(b"HEAP")
+    free, data = (int.from_bytes(content[heap + k : heap + k + 8], "little") for k in (16, 24))
+    at = data + free
+    (tmp_path / "m.h5").write_bytes(content[:at] + free.to_bytes(8, "little") + content[at + 8 :])
+    with pytest.raises(FileFormatError, match="has a free list that does not end"):
+        io.keras.load(tmp_path / "m.h5")
+    tree = content.rindex(b"TREE")
+    circle = content[tree : tree + 5] + b"\1" + content[tree + 6 : tree + 32] + tree.to_bytes(8, "little")
+    (tmp_path / "m.h5").write_bytes(content[:tree] + circle + content[tree + 40 :])
+    with pytest.raises(FileFormatError, match="are no tree"):
+        io.keras.load(tmp_path / "m.h5")
+
+
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
 def test_both_kinds_of_object_headers(tmp_path, libver, monkeypatch):
     opened = h5py.File

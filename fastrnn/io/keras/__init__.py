@@ -221,5 +221,5 @@ def _refuse_old_defaults(plan: _config.LayerPlan, version: str | None) -> None:
     if any(cell.kind != "SimpleRNN" for way in plan.ways for cell in way.cells):
         raise FileFormatError(
             f"layer {plan.name!r}: weights alone, of Keras {version}, do not tell recurrent_activation, by "
-            "default 'hard_sigmoid' in Keras before 2.3, 'sigmoid' in TensorFlow 2; give recurrent_activation"
+            "default 'hard_sigmoid' before Keras 2.3, 'sigmoid' in TensorFlow 2; give recurrent_activation"
         )

@@ -16,7 +16,7 @@ import numpy as np
 
 from .._extra import optional
 from .._file import FileFormatError
-from ._strings import Strings
+from ._format import Format
 
 #: The attributes of Keras that `read` returns; a long list of names is cut into several.
 _ATTRIBUTES = re.compile(r"name|model_config|keras_version|layer_names\d*")
@@ -44,7 +44,7 @@ def read(file: BinaryIO, size: int) -> Tree:
 
     try:
         with h5py.File(file, "r") as opened:
-            return _Reader(h5py, Strings(file, size), size).read(opened)
+            return _Reader(h5py, Format(file, size), size).read(opened)
     except FileFormatError:
         raise
     except (*_DAMAGE, OSError) as error:
@@ -68,9 +68,9 @@ _DAMAGE = (
 class _Reader:
     """One walk through a file; it remembers where it was, and how much memory the file is still worth."""
 
-    def __init__(self, h5py: Any, strings: Strings, size: int) -> None:
+    def __init__(self, h5py: Any, form: Format, size: int) -> None:
         self.h5py = h5py
-        self.strings = strings
+        self.form = form
         self.size = self.left = size
         self.seen: set[int] = set()
 
@@ -85,10 +85,11 @@ class _Reader:
 
     def walk(self, group: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
         """Yield the groups and arrays below `group`, and itself, each with its path."""
-        address = self.h5py.h5o.get_info(group.id).addr
+        address = self.address(group)
         if address in self.seen or depth > _DEPTH:
             raise FileFormatError(f"{path!r} is there a second time, by a hard link; Keras writes none")
         self.seen.add(address)
+        self.form.check_group(address)
         yield path, group
         for name in group:
             below = f"{path}/{name}" if path else name
@@ -104,6 +105,11 @@ class _Reader:
                 yield below, item
             else:
                 raise FileFormatError(f"{below!r} is a {type(item).__name__}; expected a group or an array")
+
+    def address(self, group: Any) -> int:
+        """Where the header of a group is, by a call that reads nothing else."""
+        low, high = self.h5py.h5g.get_objinfo(group.id).objno
+        return low | high << 32
 
     def array(self, path: str, data: Any) -> np.ndarray:
         if data.is_virtual or data.external:
@@ -134,7 +140,7 @@ class _Reader:
     def attribute(self, path: str, name: str, group: Any) -> str | list[str]:
         attribute = self.h5py.h5a.open(group.id, name.encode())
         if attribute.dtype.kind == "O":
-            strings = self.strings.attribute(self.h5py.h5o.get_info(group.id).addr, name)
+            strings = self.form.attribute(self.address(group), name)
             return strings if attribute.shape else strings[0]
         if math.prod(attribute.shape) * attribute.dtype.itemsize > self.size:
             raise FileFormatError(f"attribute {name!r} of {path!r} claims to be larger than the file")

@@ -1,9 +1,9 @@
-"""Attributes that are strings of any length, read without the HDF5 library.
+"""The parts of HDF5 that are read without its library, which believes too much.
 
-The library takes as much memory as such a string claims to be long, up to 4 GiB for each, and copies as much
-as its heap claims. Here both are looked at first. What is read is the part of the format ("HDF5 File Format
-Specification", version 3.0) that object headers, attribute messages and global heaps are; what Keras's files
-do not have, such as attributes outside headers, is refused.
+The library takes as much memory as a string of any length claims to be long, up to 4 GiB for each: such
+attributes are read here. It goes round for ever, taking memory, where the free list of a group's heap is a
+circle: that, and a group's tree of names, are looked at here first. By the "HDF5 File Format Specification",
+version 3.0; what Keras's files do not have, such as attributes outside headers, is refused.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import BinaryIO
 from .._file import FileFormatError
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_CONTINUATION, _ATTRIBUTE = 0x10, 0x0C
+_CONTINUATION, _ATTRIBUTE, _SYMBOLS = 0x10, 0x0C, 0x11
 
 
-class Strings:
-    """The strings of a file of `size` bytes; all together they may be as long as the file."""
+class Format:
+    """A file of `size` bytes, byte by byte; all strings together may be as long as the file."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.file = file
@@ -43,14 +43,49 @@ class Strings:
 
     def attribute(self, header: int, name: str) -> list[str]:
         """The strings of an attribute of the object whose header is at an address."""
-        for body in self._attributes(header):
-            found = _Attribute(body)
-            if found.name == name.encode():
+        for kind, body in self._messages(header):
+            found = _Attribute(body) if kind == _ATTRIBUTE else None
+            if found and found.name == name.encode():
                 return [self._string(*item) for item in found.items()]
         raise FileFormatError(f"attribute {name!r} is not kept as Keras's files keep it")
 
-    def _attributes(self, header: int) -> Iterator[bytes]:
-        """The attribute messages of an object header, of version 1 or 2."""
+    def check_group(self, header: int) -> None:
+        """Refuse a group whose names the library would never be done with."""
+        for kind, body in self._messages(header):
+            if kind == _SYMBOLS:
+                tree, heap = struct.unpack("<QQ", body[:16])
+                self._check_tree(tree)
+                self._check_free_list(heap)
+
+    def _check_tree(self, root: int) -> None:
+        """Go through the tree of a group's names, each node of which belongs to one place."""
+        nodes: list[tuple[int, int | None]] = [(root, None)]
+        seen = set()
+        while nodes:
+            address, above = nodes.pop()
+            start = self.at(address, 24)
+            level, used = struct.unpack("<BH", start[5:8])
+            if start[:5] != b"TREE\0" or address in seen or (above is not None and level != above - 1):
+                raise FileFormatError(f"the names of a group, at {root}, are no tree")
+            seen.add(address)
+            if level:  # a key and a node in turn
+                items = struct.iter_unpack("<8xQ", self.at(address + 24, 16 * used))
+                nodes += [(child, level) for (child,) in items]
+
+    def _check_free_list(self, heap: int) -> None:
+        start = self.at(heap, 32)
+        if start[:4] != b"HEAP":
+            raise FileFormatError(f"no heap of names is at {heap}")
+        size, free, data = struct.unpack("<QQQ", start[8:])
+        seen = set()
+        while free not in (1, 2**64 - 1):  # the end
+            if free in seen or free + 16 > size:
+                raise FileFormatError(f"the heap of names at {heap} has a free list that does not end")
+            seen.add(free)
+            (free,) = struct.unpack("<Q", self.at(data + free, 8))
+
+    def _messages(self, header: int) -> Iterator[tuple[int, bytes]]:
+        """The messages of an object header, of version 1 or 2."""
         start = self.at(header, 16)
         if start[0] == 1:
             blocks, form, head = [(header + 16, struct.unpack("<I", start[8:12])[0])], "<HHB3x", 0
@@ -77,8 +112,8 @@ class Strings:
                 if kind == _CONTINUATION and len(body) >= 16:
                     offset, more = struct.unpack("<QQ", body[:16])
                     blocks.append((offset + head, max(0, more - 2 * head)))  # "OCHK", and a checksum
-                elif kind == _ATTRIBUTE and not flags & 2:  # 2: it is elsewhere, and shared
-                    yield body
+                elif not flags & 2:  # 2: it is elsewhere, and shared
+                    yield kind, body
 
     def _string(self, length: int, heap: int, index: int) -> str:
         if not length:
