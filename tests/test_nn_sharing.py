@@ -82,8 +82,9 @@ def test_dropout_between_layers_draws_only_where_there_are_two():
     assert nn.GRU(4, 6, zoneout=0.5).draws
 
 
-def test_undrawn_parameters_leave_the_generator_alone():
-    before = init.UNDRAWN.bit_generator.state
-    layer = nn.LSTM(4, 6, rng=init.UNDRAWN)
-    assert layer.params["weight_ih_l0"].shape == (24, 4)
-    assert init.UNDRAWN.bit_generator.state == before
+def test_undrawn_parameters_have_their_shapes_and_constants():
+    layer = nn.GRU(4, 6, layer_norm=True, rng=init.UNDRAWN)
+    assert {name: value.shape for name, value in layer.params.items()} == {
+        name: value.shape for name, value in nn.GRU(4, 6, layer_norm=True).params.items()
+    }
+    assert (layer.params["weight_ln_ih_l0"] == 1).all()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["UNDRAWN", "generator", "normal", "parameter_dtype", "recurrent", "uniform"]
 
 #: Given as ``rng``, it leaves values undrawn: for those who fill the parameters themselves.
-UNDRAWN: Final = np.random.default_rng(0)
+UNDRAWN: Final[Any] = object()
 
 Weights = Literal["uniform", "glorot", "orthogonal", "identity", "zeros"]
 Biases = Literal["uniform", "zeros"]
@@ -47,6 +47,8 @@ def parameter_dtype(dtype: Any) -> np.dtype:
 
 def generator(who: str, rng: np.random.Generator | int | None) -> np.random.Generator:
     """Return `rng` itself if it is a generator, else a new one seeded by it (None: by the system)."""
+    if rng is UNDRAWN:
+        return rng
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
