@@ -23,7 +23,7 @@ typedef struct FN(row) {
     T *past;                    /* backward: what a direct cell left in dh, where the rest is yet to be multiplied */
     T *c_new;                   /* backward: c as the step computed it, where a diagonal has it as operand or it is
                                  * normalised, or NULL */
-    T *seen;                    /* where c is normalised: forward o, out; backward what h sees of c, in; or NULL */
+    T *o, *seen;                /* where c is normalised: forward o, out and in; backward what h sees of c, in; or NULL */
 } FN(row);
 
 /* u0 .. u1-1: the units at hand, u0 on a panel. Sums: z[row * zrow + panel * sums * W + sum * W]. */

@@ -151,7 +151,7 @@ static ptrdiff_t FN(rows_at)(const FN(forward_call) *c, ptrdiff_t s, ptrdiff_t b
                           ? (T *)a->tape_cached + (t * a->batch + b) * c->recorded * a->hidden : NULL;
         row->q = c->q ? c->q + b * a->hidden : NULL;
         row->m = c->m ? c->m + b * a->hidden : NULL;
-        row->seen = c->o ? c->o + b * a->hidden : NULL;
+        row->o = c->o ? c->o + b * a->hidden : NULL;
         n++;
     }
     return n;
@@ -193,8 +193,8 @@ static void FN(hoist)(const FN(forward_call) *c, const FN(row) *rows, ptrdiff_t 
     }
 }
 
-/* Panels p0 .. p1-1 of n rows: sums, then gates, unless these wait for all sums; from the last panel down where `back`: what one step touched last the
- * next touches first, while it is still near, if the weights are larger than the caches. z: where the rows' sums stand,
+/* Panels p0 .. p1-1 of n rows: sums, then gates, unless these wait for all sums; from the last panel down where `back`:
+ * what one step touched last the next touches first, while it is still near, if the weights are larger than the caches. z: where the rows' sums stand,
  * or NULL: in the tile; `hoisted` if they hold the input product already. */
 static void FN(main_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1,
                            int back, T *z, int hoisted, T *gather)

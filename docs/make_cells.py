@@ -25,9 +25,9 @@ Any cell is a layer by `fastrnn.Recurrent(cell, I, H)`; `fastrnn.RNN`, `fastrnn.
 the options of theirs by keyword.
 
 I inputs, H hidden units, P outputs of a projection, B rows. `h'` is the state of the step before, `*` and `/`
-act unit by unit; a line with an option holds where that is given. The first state is the output. `b_ih` and
-`b_hh` may be left out together. "Elsewhere" says who has the cell, or an option of it; of a variant, who has
-all of its options; –: none that we know.
+act unit by unit; a line with an option holds where that is given. The first state is the output. The
+biases, `b_*`, may be left out together. "Elsewhere" says who has the cell, or an option of it; of a variant,
+who has all of its options; –: none that we know.
 
 """
 COLUMNS = ("Cell", "Equations", "Parameters", "States", "Options", "Source", "Elsewhere", "Row of cells.def")

@@ -7,6 +7,7 @@ never look at the class.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, fields
@@ -45,7 +46,7 @@ _ACTIVATIONS: dict[str, tuple[float, ...]] = {
     "softplus": (),
 }
 _SPELLINGS = {name.replace("_", ""): name for name in _ACTIVATIONS}
-_LARGEST = float(np.finfo(np.float32).max)
+_SMALLEST, _LARGEST = float(np.finfo(np.float32).smallest_normal), float(np.finfo(np.float32).max)
 
 
 def _is_number(value: Any) -> bool:
@@ -202,6 +203,8 @@ class Cell:
         ``(kind, alpha, beta)``.
     """
 
+    #: What parameters begin as that are not drawn.
+    begins: ClassVar[Mapping[str, float]] = {"w_ln_ih": 1.0, "w_ln_hh": 1.0, "w_ln_c": 1.0, "b_ln_c": 0.0}
     #: The options of the variants that have a name.
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
@@ -228,7 +231,7 @@ class Cell:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        return ("w_ih", "w_hh", "b_ih", "b_hh")
+        return ("w_ih", "w_hh", "b_ih", "b_hh", *["w_ln_ih", "w_ln_hh"] * self.layer_norm)
 
     @property
     def layer_norm(self) -> bool:
@@ -448,17 +451,13 @@ class RNN(Cell):
         object.__setattr__(self, "activation", Activation.read(activation, "RNN: activation"))
         object.__setattr__(self, "clip", _limit("RNN", "clip", clip))
         object.__setattr__(self, "zoneout", _zoneout("RNN", zoneout, "h"))
-        object.__setattr__(self, "layer_norm", _flag("RNN", "layer_norm", layer_norm))
-        object.__setattr__(self, "layer_norm_eps", _positive("RNN", "layer_norm_eps", layer_norm_eps))
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The names of `Cell`, and with layer normalisation ``w_ln_ih`` and ``w_ln_hh``."""
-        return super().parameters + _GAINS * self.layer_norm
+        object.__setattr__(self, "layer_norm", layer_norm)
+        object.__setattr__(self, "layer_norm_eps", layer_norm_eps)
+        _check_norm(self)
 
     @property
     def name(self) -> str:
-        """``"rnn"`` for tanh and relu without other options, ``"rnn_general"`` for the rest."""
+        """``"rnn"`` for tanh and relu without a limit and zoneout, ``"rnn_general"`` for the rest."""
         plain = self.activation.name in ("tanh", "relu") and self.clip is None and not self.zoneout
         return "rnn" if plain else "rnn_general"
 
@@ -622,8 +621,7 @@ class LSTM(Gated):
         object.__setattr__(self, "proj_size", int(size))
         for option in ("coupled", "input_gate", "forget_gate", "output_gate", "full_gate_recurrence"):
             object.__setattr__(self, option, _flag("LSTM", option, getattr(self, option)))
-        object.__setattr__(self, "layer_norm", _flag("LSTM", "layer_norm", self.layer_norm))
-        object.__setattr__(self, "layer_norm_eps", _positive("LSTM", "layer_norm_eps", self.layer_norm_eps))
+        _check_norm(self)
         if self.coupled and not (self.input_gate and self.forget_gate):
             gone = "input_gate" if not self.input_gate else "forget_gate"
             raise ValueError(f"LSTM: coupled=True makes f of i, and {gone}=False leaves it out; choose one")
@@ -666,9 +664,9 @@ class LSTM(Gated):
         _one_of("LSTM.variant", "name", name, tuple(cls.variants))
         return cls(**{**cls.variants[name], **options})
 
-    @property
+    @functools.cached_property
     def _is_plain(self) -> bool:
-        return self == LSTM(self.proj_size)
+        return self.chosen.keys() <= {"proj_size"}
 
     @property
     def name(self) -> str:
@@ -705,8 +703,9 @@ class LSTM(Gated):
     def parameters(self) -> tuple[str, ...]:
         """The names of `Cell`, and those that the options ask for."""
         more = {"w_hr": self.proj_size, "w_peephole": self.peepholes, "w_gg": self.full_gate_recurrence}
-        gains = (*_GAINS, "w_ln_c", "b_ln_c") * self.layer_norm
-        return super().parameters + tuple(name for name, wanted in more.items() if wanted) + gains
+        own = [name for name, wanted in more.items() if wanted]
+        names = super().parameters
+        return (*names[:4], *own, *names[4:], *["w_ln_c", "b_ln_c"] * self.layer_norm)
 
     def parameter_shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
         fed = (len(self.gates) - 1) * hidden_size
@@ -826,8 +825,7 @@ class GRU(Gated):
     def __post_init__(self) -> None:
         super().__post_init__()
         _one_of("GRU", "reset", self.reset, ("after", "before"))
-        object.__setattr__(self, "layer_norm", _flag("GRU", "layer_norm", self.layer_norm))
-        object.__setattr__(self, "layer_norm_eps", _positive("GRU", "layer_norm_eps", self.layer_norm_eps))
+        _check_norm(self)
         if self.layer_norm and self.reset == "before":
             raise ValueError(
                 'GRU: layer_norm=True with reset="before"; expected reset="after": before it, n has a '
@@ -835,17 +833,12 @@ class GRU(Gated):
             )
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        """The names of `Cell`, and with layer normalisation ``w_ln_ih`` and ``w_ln_hh``."""
-        return super().parameters + _GAINS * self.layer_norm
-
-    @property
     def _is_plain(self) -> bool:
         return not (self.activations or self.clip or self.zoneout)
 
     @property
     def name(self) -> str:
-        """``"gru"`` or ``"gru_before"``, and ``"gru_general"`` with activations or a limit of its own."""
+        """``"gru"`` or ``"gru_before"``; with activations, a limit or zoneout ``"gru_general"``."""
         return {"after": "gru", "before": "gru_before"}[self.reset] if self._is_plain else "gru_general"
 
     @property
@@ -854,7 +847,7 @@ class GRU(Gated):
 
     @property
     def cached(self) -> tuple[str, ...]:
-        """The gates, or their pre-activations; with reset after the product also ``nh = W_hn h' + b_hn``."""
+        """The gates, or their pre-activations; with reset after also nh, the part of n that r multiplies."""
         gates = self.gates if self._is_plain else super().cached
         return (*gates, "nh") if self.reset == "after" else gates
 
@@ -1055,8 +1048,16 @@ def kinds() -> dict[str, type[Cell]]:
     return {kind.__name__: kind for kind in found if kind not in (Cell, Gated)}
 
 
-# The gains of layer normalisation of the two products.
-_GAINS = ("w_ln_ih", "w_ln_hh")
+def _check_norm(cell: RNN | LSTM | GRU) -> None:
+    """Check the options of layer normalisation of a cell that is being made."""
+    who = type(cell).__name__
+    object.__setattr__(cell, "layer_norm", _flag(who, "layer_norm", cell.layer_norm))
+    eps = _positive(who, "layer_norm_eps", cell.layer_norm_eps)
+    object.__setattr__(cell, "layer_norm_eps", eps)
+    if eps != type(cell).layer_norm_eps and not cell.layer_norm:
+        raise ValueError(
+            f"{who}: layer_norm_eps is {eps!r} without layer_norm=True; give both, or leave it out"
+        )
 
 
 def _flag(cell: str, argument: str, value: Any) -> bool:
@@ -1066,7 +1067,7 @@ def _flag(cell: str, argument: str, value: Any) -> bool:
 
 
 def _positive(cell: str, argument: str, value: Any) -> float:
-    if not _is_number(value) or not 0 < value <= _LARGEST:
+    if not _is_number(value) or not _SMALLEST <= value <= _LARGEST:
         raise ValueError(
             f"{cell}: {argument} is {value!r}; expected a positive, finite number of float32's range"
         )

@@ -159,8 +159,8 @@ def forward(
     cell : Cell
         What a step computes, such as ``cells.LSTM()``.
     params : mapping of str to array, or Packed
-        ``cell.parameter_shapes(I, H)`` names them and their shapes; all float32 or all float64. ``b_ih`` and
-        ``b_hh`` may be left out together.
+        ``cell.parameter_shapes(I, H)`` names them and their shapes; all float32 or all float64. The
+        biases, ``b_*``, may be left out together.
     x : array, (T, B, I)
         T steps of B rows. Real floating point of any layout; it is cast to the dtype of the parameters.
     state : array (B, H), or tuple of arrays for a cell of several states, optional

@@ -70,6 +70,8 @@ def any_cell(draw, hidden):
         options.pop("full_gate_recurrence", None)
     if options.get("reset") == "before":
         options.pop("layer_norm", None)
+    if not options.get("layer_norm"):
+        options.pop("layer_norm_eps", None)
     return cell(**options)
 
 

@@ -96,3 +96,17 @@ def test_eps_must_be_positive(kind, eps):
 def test_a_row_of_equal_values_becomes_zero():
     a = np.full((2, 8), 3.0)
     assert (norm(a, 2, 1e-5).normal == 0).all()
+
+
+@pytest.mark.parametrize("kind", [cells.RNN, cells.LSTM, cells.GRU])
+def test_eps_goes_with_layer_norm_alone(kind):
+    with pytest.raises(ValueError, match=r"layer_norm_eps is 0\.001 without layer_norm=True; give both"):
+        kind(layer_norm_eps=1e-3)
+
+
+def test_weights_with_and_without_gains_say_what_layer_they_fit():
+    plain, normed = nn.LSTM(3, 4), nn.LSTM(3, 4, layer_norm=True)
+    with pytest.raises(ValueError, match="'weight_ln_ih_l0' is unexpected: this layer has no layer norm"):
+        plain.load_state_dict(normed.state_dict())
+    with pytest.raises(ValueError, match=r"'weight_ln_ih_l0' is missing, .* without layer_norm=True"):
+        normed.load_state_dict(plain.state_dict())

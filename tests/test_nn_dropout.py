@@ -71,7 +71,7 @@ def test_a_dropped_input_is_dropped_at_every_step_and_in_both_directions(cell):
     assert_same_bits(y, below)
     dx, _, _ = layer.backward(tape, y, state)
     assert not dx[:, ~tape.kept[0].inputs].any()
-    assert (dx[:, tape.kept[0].inputs] != 0).mean() > 0.8  # a unit may be where its slope is 0
+    assert (dx[:, tape.kept[0].inputs] != 0).mean() > 0.5  # some stand where a slope is 0
 
 
 def test_both_dropouts_of_the_inputs_of_a_layer_multiply():

@@ -28,6 +28,13 @@ OTHERS = [
     cells.LSTM(activations={"i": "elu", "f": "softplus", "o": ("leaky_relu", 0.2), "h": "scaled_tanh"}),
     cells.GRU(clip=0.8, activations={"r": "softsign", "n": "elu"}),
     cells.GRU("before", clip=0.8, activations={"z": "hard_sigmoid"}),
+    cells.RNN(layer_norm=True),
+    cells.RNN("elu", clip=0.8, layer_norm=True, layer_norm_eps=1e-3),
+    cells.LSTM(layer_norm=True),
+    cells.LSTM.variant("FGR", proj_size=2, cell_clip=0.7, layer_norm=True),
+    cells.LSTM(coupled=True, layer_norm=True, activations={"h": "softsign"}),
+    cells.GRU(layer_norm=True),
+    cells.GRU(clip=0.8, activations={"n": "elu"}, layer_norm=True),
     cells.MGU(),
     cells.MGU(activations={"f": "hard_sigmoid", "n": "softplus"}, clip=1.1),
     cells.IndRNN(activations={"n": "tanh"}),
@@ -43,7 +50,7 @@ CASES = [*itertools.product(PLAIN, (None, LENGTHS), (False, True), (True, False)
     for cell in OTHERS
     for lengths, reverse, bias in ((LENGTHS, True, True), (None, False, False))
 ]
-STEPS, BATCH, INPUTS, HIDDEN = 3, 3, 2, 2
+STEPS, BATCH, INPUTS, HIDDEN = 3, 3, 2, 3  # two units alone would always normalise to 1 and -1
 EPS = 1e-6
 
 

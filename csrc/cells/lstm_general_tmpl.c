@@ -88,8 +88,8 @@ FR_POINT(lstm_general_forward)
             v.zo = vfma(FN(get)(form.peephole[2] + u, lanes), c, v.zo);
         v.o = FN(lstm_output)(args, &form, v.zo);
         FN(put)(row->c + u, c, lanes);
-        if (row->seen)
-            FN(put)(row->seen + u, v.o, lanes);
+        if (row->o)
+            FN(put)(row->o + u, v.o, lanes);
         else
             FN(put_h)(row, u, FN(flush)(v.o * FN(activate)(args->activation + 4, c)), lanes);
         if (row->r) {
@@ -118,7 +118,7 @@ FR_POINT(lstm_general_forward_late)
 {
     FR_EACH(row) {
         const V t = FN(activate)(args->activation + 4, FN(get)(FR_SUMS(row, 1), lanes));
-        FN(put_h)(row, u, FN(flush)(FN(get)(row->seen + u, lanes) * t), lanes);
+        FN(put_h)(row, u, FN(flush)(FN(get)(row->o + u, lanes) * t), lanes);
     }
 }
 

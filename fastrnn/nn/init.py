@@ -82,7 +82,7 @@ def recurrent(
 ) -> Recurrent:
     r"""Draw the parameters of a recurrent layer anew, in place, in every layer and direction.
 
-    What is not asked for stays as it is; a layer is built with U(-1/sqrt(H), 1/sqrt(H)) throughout.
+    What is not asked for stays as it is; a layer is built with U(-1/sqrt(H), 1/sqrt(H)) in these.
 
     Parameters
     ----------

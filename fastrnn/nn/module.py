@@ -333,6 +333,8 @@ def _match(
     near = {} if prefixed else absent or expected
 
     def missing_hint(name: str) -> str:
+        if "_ln_" in name:
+            return ": of layer normalisation; weights without it fit a layer built without layer_norm=True"
         if _LEARNED_STATE.search(name):
             return ": a learned initial state (learn_state=True); strict=False leaves it as it is"
         return ""
@@ -340,6 +342,8 @@ def _match(
     def unexpected_hint(name: str) -> str:
         if name == _checks.HEADER:
             return ": this is a file of fastrnn.save; give fastrnn.load(path).arrays"
+        if "_ln_" in str(name):
+            return ": this layer has no layer normalisation; build it with layer_norm=True"
         if str(name).replace("bias", "weight", 1) in expected and name not in expected:
             return ": this layer has no bias; build it with bias=True"
         if isinstance(name, str) and _LEARNED_STATE.search(name):

@@ -148,7 +148,8 @@ class Recurrent(Module):
     num_layers : int
         Layers on top of each other (L).
     bias : bool
-        Whether there are the biases, ``bias_ih`` and ``bias_hh`` of most cells.
+        Whether there are the biases, ``bias_ih`` and ``bias_hh`` of most cells, and ``bias_ln_c`` of an LSTM
+        with layer normalisation.
     batch_first : bool
         Input and output are (B, T, features) instead of (T, B, features); states are not affected.
     dropout : float
@@ -170,7 +171,8 @@ class Recurrent(Module):
         others are scaled by 1/(1-weight_dropout).
     learn_state : bool
         The initial states are parameters, used for every row where no state is given, of all or of one of the
-        cell's states: ``state=(h, None)``. They begin as zeros.
+        cell's states: ``state=(h, None)``. They begin as zeros (with layer
+        normalisation, where a state of zeros has large gradients: clip the gradients).
     init : mapping, optional
         Arguments of `fastrnn.nn.init.recurrent`, which draws the values anew with them, such as
         ``{"hidden": "orthogonal", "forget_bias": 1.0}``.
@@ -344,7 +346,7 @@ class Recurrent(Module):
         found: dict[str, tuple[tuple[int, ...], float | None]] = {}
         for layer, reverse in self._passes():
             for parameter, shape in self._shapes(layer).items():
-                found[_torch_name(parameter, layer, reverse)] = shape, _NORM.get(parameter)
+                found[_torch_name(parameter, layer, reverse)] = shape, self.cell.begins.get(parameter)
             if self.learn_state:
                 for state, width in self.cell.state_shapes(self.hidden_size).items():
                     found[_state_name(state, layer, reverse)] = (width,), 0
@@ -938,10 +940,6 @@ class Recurrent(Module):
         return f"{cell}{self.input_size}, {self.hidden_size}" + "".join(
             f", {k}={v}" for k, v in shown.items()
         )
-
-
-# What the parameters of layer normalisation are to begin with.
-_NORM = {"w_ln_ih": 1, "w_ln_hh": 1, "w_ln_c": 1, "b_ln_c": 0}
 
 
 @functools.cache

@@ -12,7 +12,6 @@ from fastrnn.reference.arithmetic import (
     product,
     sigmoid,
     tanh,
-    weight_gradient,
 )
 
 
@@ -57,11 +56,10 @@ def carry(params, dh_side, direct, rec):
     return rec.carried([(d[:, :rz], w_hh[:rz]), (d[:, rz:], w_hh[rz:])], direct=direct)
 
 
-def gradients(cell, dgates, x, before, after, cached, rec):
+def gradients(cell, dgates, before, after, cached, rec):
     dx_side, dh_side = dgates
     return {
-        "w_ih": weight_gradient(dx_side, x),
-        "w_hh": weight_gradient(rec.through(dh_side), rec.operand),
+        **rec.gradients(dh_side),
         "b_ih": bias_gradient(dx_side),
         "b_hh": bias_gradient(dh_side),
     }

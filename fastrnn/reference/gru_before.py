@@ -43,11 +43,11 @@ def backward(cell, params, before, after, cached, dstate, rec):
     return (np.concatenate((drz, dn), axis=1),), (carry,)
 
 
-def gradients(cell, dgates, x, before, after, cached, rec):
+def gradients(cell, dgates, before, after, cached, rec):
     (d,), (r, *_) = dgates, cached
     rz = 2 * rec.operand.shape[1]
     db = bias_gradient(d)
     w_hh = np.concatenate(
         (weight_gradient(d[:, :rz], rec.operand), weight_gradient(d[:, rz:], flush(r * rec.operand)))
     )
-    return {"w_ih": weight_gradient(d, x), "w_hh": w_hh, "b_ih": db, "b_hh": db.copy()}
+    return {"w_hh": w_hh, "b_ih": db, "b_hh": db.copy()}

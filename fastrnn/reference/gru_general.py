@@ -56,15 +56,15 @@ def backward(cell, params, before, after, cached, dstate, rec):
     return (np.concatenate((drz, dn), axis=1),), (carry,)
 
 
-def gradients(cell, dgates, x, before, after, cached, rec):
+def gradients(cell, dgates, before, after, cached, rec):
     if cell.reset == "after":
-        return gru.gradients(cell, dgates, x, before, after, cached, rec)
+        return gru.gradients(cell, dgates, before, after, cached, rec)
     (d,), (zr, *_) = dgates, cached
     rz = 2 * rec.operand.shape[1]
     db = bias_gradient(d)
     q = flush(gate(cell, "r", zr) * rec.operand)
     w_hh = np.concatenate((weight_gradient(d[:, :rz], rec.operand), weight_gradient(d[:, rz:], q)))
-    return {"w_ih": weight_gradient(d, x), "w_hh": w_hh, "b_ih": db, "b_hh": db.copy()}
+    return {"w_hh": w_hh, "b_ih": db, "b_hh": db.copy()}
 
 
 def gates(cell, cached):

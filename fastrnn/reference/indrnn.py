@@ -6,7 +6,6 @@ from fastrnn.reference.arithmetic import (
     diagonal_gradient,
     flush,
     fma,
-    weight_gradient,
 )
 
 
@@ -25,11 +24,10 @@ def backward(cell, params, before, after, cached, dstate, rec):
     return (dz,), (rec.carried([], start=dz * params["w_hh"]),)
 
 
-def gradients(cell, dgates, x, before, after, cached, rec):
+def gradients(cell, dgates, before, after, cached, rec):
     (dz,) = dgates
     db = bias_gradient(dz)
     return {
-        "w_ih": weight_gradient(dz, x),
         "w_hh": diagonal_gradient(dz, rec.operand),
         "b_ih": db,
         "b_hh": db.copy(),

@@ -46,11 +46,10 @@ def backward(cell, params, before, after, cached, dstate, rec):
     return (dz, dh), (rec.carried([(dz, params["w_hh"])]), flush(d * f))
 
 
-def gradients(cell, dgates, x, before, after, cached, rec):
+def gradients(cell, dgates, before, after, cached, rec):
     (dz, dh), (_, c), (*_, o) = dgates, after, cached
     db = bias_gradient(dz)
     grads = {
-        "w_ih": weight_gradient(dz, x),
         "w_hh": weight_gradient(dz, rec.operand),
         "b_ih": db,
         "b_hh": db.copy(),

@@ -96,15 +96,13 @@ def backward(cell, params, before, after, cached, dstate, rec):
     return (dz, dh, flush(o * t), *own), (rec.carried([(dproducts, params["w_hh"])]), flush(dc), *dr)
 
 
-def gradients(cell, dgates, x, before, after, cached, rec):
+def gradients(cell, dgates, before, after, cached, rec):
     (dz, dh, m, *own), (_, c_, *r_) = dgates, before
     z = dict(zip(cell.gates, cached, strict=True))
     by_gate = _by_gate(cell, dz)
     c = _cell(cell, z, c_).c
     db = bias_gradient(dz)
-    dproducts = rec.through(dz)
-    w_hh = weight_gradient(dproducts, rec.operand)
-    grads = {"w_ih": weight_gradient(dz, x), "w_hh": w_hh, "b_ih": db, "b_hh": db.copy()}
+    grads = {**rec.gradients(dz), "b_ih": db, "b_hh": db.copy()}
     if cell.proj_size:
         grads["w_hr"] = weight_gradient(dh, m)
     if own:
@@ -119,7 +117,7 @@ def gradients(cell, dgates, x, before, after, cached, rec):
             ]
         )
     if r_:
-        grads["w_gg"] = weight_gradient(_fed(cell, dproducts), r_[0])
+        grads["w_gg"] = weight_gradient(_fed(cell, rec.through(dz)), r_[0])
     return grads
 
 

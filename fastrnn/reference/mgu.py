@@ -36,13 +36,13 @@ def backward(cell, params, before, after, cached, dstate, rec):
     return (np.concatenate((df, dn), axis=1),), (carry,)
 
 
-def gradients(cell, dgates, x, before, after, cached, rec):
+def gradients(cell, dgates, before, after, cached, rec):
     (d,), (zf, _) = dgates, cached
     df, dn = np.split(d, 2, axis=1)
     db = bias_gradient(d)
     q = flush(gate(cell, "f", zf) * rec.operand)
     w_hh = np.concatenate((weight_gradient(df, rec.operand), weight_gradient(dn, q)))
-    return {"w_ih": weight_gradient(d, x), "w_hh": w_hh, "b_ih": db, "b_hh": db.copy()}
+    return {"w_hh": w_hh, "b_ih": db, "b_hh": db.copy()}
 
 
 def gates(cell, cached):

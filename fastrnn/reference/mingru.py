@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastrnn.reference.activations import gate, gate_slope
-from fastrnn.reference.arithmetic import bias_gradient, flush, fma, weight_gradient
+from fastrnn.reference.arithmetic import bias_gradient, flush, fma
 
 
 def start(cell, params):
@@ -24,9 +24,9 @@ def backward(cell, params, before, after, cached, dstate, rec):
     return (np.concatenate((dz, dn), axis=1),), (rec.carried([], direct=fma(-dh, z, dh)),)
 
 
-def gradients(cell, dgates, x, before, after, cached, rec):
+def gradients(cell, dgates, before, after, cached, rec):
     (d,) = dgates
-    return {"w_ih": weight_gradient(d, x), "b_ih": bias_gradient(d)}
+    return {"b_ih": bias_gradient(d)}
 
 
 def gates(cell, cached):

@@ -6,7 +6,7 @@
 import numpy as np
 
 from fastrnn.reference.activations import gate, gate_slope
-from fastrnn.reference.arithmetic import bias_gradient, flush, fma, weight_gradient
+from fastrnn.reference.arithmetic import bias_gradient, flush, fma
 
 
 def start(cell, params):
@@ -30,9 +30,9 @@ def backward(cell, params, before, after, cached, dstate, rec):
     return (np.concatenate((df, di, dn), axis=1),), (rec.carried([], direct=dh * a),)
 
 
-def gradients(cell, dgates, x, before, after, cached, rec):
+def gradients(cell, dgates, before, after, cached, rec):
     (d,) = dgates
-    return {"w_ih": weight_gradient(d, x), "b_ih": bias_gradient(d)}
+    return {"b_ih": bias_gradient(d)}
 
 
 def gates(cell, cached):

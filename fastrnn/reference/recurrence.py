@@ -1,8 +1,10 @@
 """The way of the state before into the recurrent products of a step, and of their gradient back."""
 
+import functools
+
 import numpy as np
 
-from fastrnn.reference.arithmetic import diagonal_gradient, flush, fma, product
+from fastrnn.reference.arithmetic import diagonal_gradient, flush, fma, product, weight_gradient
 from fastrnn.reference.layer_norm import norm, pulled
 
 
@@ -20,7 +22,6 @@ class Recurrence:
     def __init__(self, cell, params, h, scale=None, raw=None):
         self.operand = h if scale is None else flush(h * scale)
         self.raw = raw
-        self._slopes = None
         self._scale = scale
         self._cell = cell
         self._gain = params["w_ln_hh"] if cell.layer_norm else None
@@ -38,16 +39,14 @@ class Recurrence:
 
     def through(self, d):
         """The gradient of the products, from that of what was `added`."""
-        if self._gain is None:
-            return d
-        self._slopes = d
-        return flush(pulled(self._norm, self._gain, d))
+        return d if self._gain is None else flush(pulled(self._norm, self._gain, d))
 
-    def gain_gradient(self):
-        """The gradient of the gains over the rows that went `through`."""
-        return diagonal_gradient(self._slopes, self._norm.normal)
+    def gradients(self, d):
+        """The gradients of the weight of the products, and of the gains, from that of what was `added`."""
+        grads = {"w_hh": weight_gradient(self.through(d), self.operand)}
+        return grads if self._gain is None else {**grads, "w_ln_hh": diagonal_gradient(d, self._norm.normal)}
 
-    @property
+    @functools.cached_property
     def _norm(self):
         return norm(self.raw, len(self._cell.gates), self._cell.layer_norm_eps)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastrnn.reference.arithmetic import bias_gradient, flush, fma, product, tanh, weight_gradient
+from fastrnn.reference.arithmetic import bias_gradient, flush, fma, product, tanh
 
 
 def start(cell, params):
@@ -25,12 +25,11 @@ def backward(cell, params, before, after, cached, dstate, rec):
     return (dz,), (rec.carried([(rec.through(dz), params["w_hh"])]),)
 
 
-def gradients(cell, dgates, x, before, after, cached, rec):
+def gradients(cell, dgates, before, after, cached, rec):
     (dz,) = dgates
     db = bias_gradient(dz)
     return {
-        "w_ih": weight_gradient(dz, x),
-        "w_hh": weight_gradient(rec.through(dz), rec.operand),
+        **rec.gradients(dz),
         "b_ih": db,
         "b_hh": db.copy(),
     }

@@ -5,7 +5,7 @@ A cell's file holds these functions::
     start(cell, params)                                     where the input product starts, (G*H,)
     forward(cell, params, zx, before, rec)                  -> after, cached
     backward(cell, params, before, after, cached, dstate, rec)   -> dgates, dbefore
-    gradients(cell, dgates, x, before, after, cached, rec)  -> gradient of each parameter
+    gradients(cell, dgates, before, after, cached, rec)     -> gradient of each parameter but w_ih
     gates(cell, cached)                                     -> gate activations by name, for `Tape.gates`;
                                                                only where they are not what is cached
 
@@ -161,13 +161,14 @@ def backward(
             before, after = (tuple(s[t + k, b] for s in tape.states) for k in shift)
             cached, raw_h, raw_x = _blocks(cell, tape.cached[t, b])
             rec = Recurrence(cell, params, before[0], _factors(tape.noise, b), raw_h)
-            x = tape.x[t, b]
-            grads = equations.gradients(cell, dgates, x, before, after, cached, rec)
-            dzx = dgates[0]
+            grads = equations.gradients(cell, dgates, before, after, cached, rec)
+            dproduct = dgates[0]
             if cell.layer_norm:
-                dzx, of_gains = _normed_gradients(cell, params, dzx, x, rec, raw_x)
-                grads |= of_gains
-            dx[t, b] = product(dzx, params["w_ih"].T)
+                normed = norm(raw_x, len(cell.gates), cell.layer_norm_eps)
+                grads["w_ln_ih"] = diagonal_gradient(dproduct, normed.normal)
+                dproduct = flush(pulled(normed, params["w_ln_ih"], dproduct))
+            grads["w_ih"] = weight_gradient(dproduct, tape.x[t, b])
+            dx[t, b] = product(dproduct, params["w_ih"].T)
 
         carry[0][...] = dinitial + carry[0]
     for t in _order(steps, not tape.reverse):
@@ -185,17 +186,6 @@ def _input_product(cell, params, x, start):
         return product(x, params["w_ih"], start), None
     raw = product(x, params["w_ih"], np.zeros_like(start))
     return fma(params["w_ln_ih"], norm(raw, len(cell.gates), cell.layer_norm_eps).normal, start), raw
-
-
-def _normed_gradients(cell, params, dzx, x, rec, raw_x):
-    """The gradient of the input product, and those of its weight and of the gains of both products."""
-    of_x = norm(raw_x, len(cell.gates), cell.layer_norm_eps)
-    dproduct = flush(pulled(of_x, params["w_ln_ih"], dzx))
-    return dproduct, {
-        "w_ih": weight_gradient(dproduct, x),
-        "w_ln_ih": diagonal_gradient(dzx, of_x.normal),
-        "w_ln_hh": rec.gain_gradient(),
-    }
 
 
 def _factors(noise, b):

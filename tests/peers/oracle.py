@@ -56,7 +56,7 @@ def _order(steps, counts, reverse):
 
 
 def _forward(cell, weights, x, state, counts, ragged):
-    if cell.name not in ("rnn", "lstm", "gru"):
+    if cell.layer_norm or cell.name not in ("rnn", "lstm", "gru"):
         return _stepped(cell, weights, x, state, counts)
     rows = np.flatnonzero(counts)  # PyTorch refuses rows of length 0: they keep their state
     initial = tuple(s[None, rows] for s in state)
