@@ -1,6 +1,6 @@
 """The cells as data: what each one computes, which gates it has and how large its parameters are.
 
-A cell is a frozen value: it holds options, no weights. Everything that differs between cells is answered
+A cell is a frozen value: it holds options, no weights. (What is asked of it at every call is found out once.) Everything that differs between cells is answered
 here or in the cell's file of ``fastrnn/reference``; the layers, the time loop and the binding ask and
 never look at the class.
 """
@@ -375,7 +375,7 @@ class Gated(Cell):
     def native_numbers(self) -> tuple[float, ...]:
         return (math.inf if self.clip is None else self.clip,)
 
-    @property
+    @functools.cached_property
     def native_activations(self) -> tuple[tuple[int, float, float], ...]:
         return tuple(self.activation(name).native for name in self.usual)
 
@@ -461,21 +461,21 @@ class RNN(Cell):
         plain = self.activation.name in ("tanh", "relu") and self.clip is None and not self.zoneout
         return "rnn" if plain else "rnn_general"
 
-    @property
+    @functools.cached_property
     def cached(self) -> tuple[str, ...]:
         """Of ``rnn_general`` the pre-activation before the clip."""
         return () if self.name == "rnn" else ("z",)
 
-    @property
+    @functools.cached_property
     def native_options(self) -> tuple[int, ...]:
         """Of ``rnn`` ``(0,)`` for tanh, ``(1,)`` for relu."""
         return (int(self.activation.name == "relu"),) if self.name == "rnn" else ()
 
-    @property
+    @functools.cached_property
     def native_numbers(self) -> tuple[float, ...]:
         return (math.inf if self.clip is None else self.clip,)
 
-    @property
+    @functools.cached_property
     def native_activations(self) -> tuple[tuple[int, float, float], ...]:
         return (self.activation.native,)
 
@@ -673,7 +673,7 @@ class LSTM(Gated):
         """``"lstm"``, or ``"lstm_general"`` with any option but a projection."""
         return "lstm" if self._is_plain else "lstm_general"
 
-    @property
+    @functools.cached_property
     def gates(self) -> tuple[str, ...]:
         """Those of i, f, g, o that have weights."""
         there = {
@@ -684,22 +684,22 @@ class LSTM(Gated):
         }
         return tuple(gate for gate, is_there in there.items() if is_there)
 
-    @property
+    @functools.cached_property
     def peeping(self) -> str:
         """The gates with a peephole that are there."""
         return "".join(gate for gate in self.peepholes if gate in self.gates)
 
-    @property
+    @functools.cached_property
     def cached(self) -> tuple[str, ...]:
         """The gates; with any option but a projection, their pre-activations."""
         return self.gates if self._is_plain else super().cached
 
-    @property
+    @functools.cached_property
     def states(self) -> tuple[str, ...]:
         """h and c; with full gate recurrence also r, the gates i, f, o side by side."""
         return ("h", "c", "r") if self.full_gate_recurrence else ("h", "c")
 
-    @property
+    @functools.cached_property
     def parameters(self) -> tuple[str, ...]:
         """The names of `Cell`, and those that the options ask for."""
         more = {"w_hr": self.proj_size, "w_peephole": self.peepholes, "w_gg": self.full_gate_recurrence}
@@ -732,7 +732,7 @@ class LSTM(Gated):
                 "0 for no projection"
             )
 
-    @property
+    @functools.cached_property
     def native_form(self) -> int:
         """Bits: gates i, f, o have weights; they feed those of the next step."""
         if self._is_plain:
@@ -741,12 +741,12 @@ class LSTM(Gated):
             sum(1 << k for k, gate in enumerate("ifo") if gate in self.gates) + 8 * self.full_gate_recurrence
         )
 
-    @property
+    @functools.cached_property
     def native_options(self) -> tuple[int, ...]:
         """Bits of the gates i, f, o with a peephole; whether i and f are coupled."""
         return sum(1 << k for k, gate in enumerate("ifo") if gate in self.peeping), int(self.coupled)
 
-    @property
+    @functools.cached_property
     def native_numbers(self) -> tuple[float, ...]:
         return (*super().native_numbers, math.inf if self.cell_clip is None else self.cell_clip)
 
@@ -841,17 +841,17 @@ class GRU(Gated):
         """``"gru"`` or ``"gru_before"``; with activations, a limit or zoneout ``"gru_general"``."""
         return {"after": "gru", "before": "gru_before"}[self.reset] if self._is_plain else "gru_general"
 
-    @property
+    @functools.cached_property
     def gates(self) -> tuple[str, ...]:
         return ("r", "z", "n")
 
-    @property
+    @functools.cached_property
     def cached(self) -> tuple[str, ...]:
         """The gates, or their pre-activations; with reset after also nh, the part of n that r multiplies."""
         gates = self.gates if self._is_plain else super().cached
         return (*gates, "nh") if self.reset == "after" else gates
 
-    @property
+    @functools.cached_property
     def native_form(self) -> int:
         return 0 if self._is_plain else ("after", "before").index(self.reset)
 
@@ -940,7 +940,7 @@ class IndRNN(Gated):
     def parameter_shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
         return {**super().parameter_shapes(input_size, hidden_size), "w_hh": (hidden_size,)}
 
-    @property
+    @functools.cached_property
     def native_options(self) -> tuple[int, ...]:
         """``(1,)``: row 0 of its weights that multiply unit by unit is there."""
         return (1,)
