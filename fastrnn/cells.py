@@ -1,8 +1,8 @@
 """The cells as data: what each one computes, which gates it has and how large its parameters are.
 
-A cell is a frozen value: it holds options, no weights. (What is asked of it at every call is found out once.) Everything that differs between cells is answered
-here or in the cell's file of ``fastrnn/reference``; the layers, the time loop and the binding ask and
-never look at the class.
+A cell is a frozen value: it holds options, no weights, and what every call asks of it is found out once.
+Everything that differs between cells is answered here or in the cell's file of ``fastrnn/reference``; the
+layers, the time loop and the binding ask and never look at the class.
 """
 
 from __future__ import annotations
