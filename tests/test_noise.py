@@ -5,7 +5,16 @@ from math import fsum
 
 import numpy as np
 import pytest
-from kit import CELLS, ISAS, assert_same_bits, draw_noise, flat, make_case, one
+from kit import (
+    CELLS,
+    ISAS,
+    assert_native_equals_reference,
+    assert_same_bits,
+    draw_noise,
+    flat,
+    make_case,
+    one,
+)
 
 import fastrnn
 from fastrnn import cells, functional, reference
@@ -151,3 +160,15 @@ def test_noise_that_does_not_fit_is_refused(drawn, message):
 def test_a_zoneout_that_is_no_probability_is_refused(zoneout):
     with pytest.raises(ValueError, match=r"LSTM: zoneout is .*; expected a probability"):
         cells.LSTM(zoneout=zoneout)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_zoneout_that_rounds_to_0_acts_forward_and_back(isa):
+    """A NaN in the state before goes through the part that is kept, though that is 0 of it."""
+    cell = cells.LSTM(
+        zoneout=(1e-60, 1e-60), cell_clip=0.25, input_gate=False, forget_gate=False, output_gate=False,
+        activations={"g": "sigmoid", "h": "sigmoid"},
+    )  # fmt: skip
+    case = make_case(cell, 2, 1, 1, 3, scale=1e-20, states=False, dy=False)
+    case.params["w_hh"][[0, 2], [0, 2]] = np.nan
+    assert_native_equals_reference(case, isa, 1)

@@ -215,11 +215,11 @@ def _divided(cell, noise, t, b, d):
     """The gradients of the states after a step: the part that is the cell's, and the part they keep."""
     ours, kept = list(d), [None] * len(d)
     for i, (part, keep) in enumerate(_zones(cell, noise, t, b)):
-        zero, part = d[i].dtype.type(0), d[i].dtype.type(part)
+        zero, p = d[i].dtype.type(0), d[i].dtype.type(part)
         if keep is not None:
             ours[i], kept[i] = np.where(keep, zero, d[i]), np.where(keep, d[i], zero)
         elif part:
-            ours[i], kept[i] = fma(-part, d[i], d[i]), part * d[i]
+            ours[i], kept[i] = fma(-p, d[i], d[i]), p * d[i]
         if kept[0] is not None:
             ours[0] = zero + ours[0]
     return tuple(ours), kept
