@@ -24,7 +24,7 @@ from .io import from_torch, load, save
 from .nn import GRU, LSTM, RNN, Dropout, Embedding, Linear, Module, Recurrent
 
 if TYPE_CHECKING:
-    from . import models, train, vocab
+    from . import inspect, models, plot, train, vocab
 
 __all__ = [
     "GRU",
@@ -41,6 +41,7 @@ __all__ = [
     "from_torch",
     "functional",
     "get_num_threads",
+    "inspect",
     "io",
     "isa",
     "keep_memory",
@@ -50,6 +51,7 @@ __all__ = [
     "nn",
     "num_threads",
     "optim",
+    "plot",
     "reference",
     "save",
     "set_backend",
@@ -63,7 +65,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for only here, so that ``import fastrnn`` stays quick."""
-    if name in ("models", "train", "vocab"):
+    if name in ("inspect", "models", "plot", "train", "vocab"):
         from importlib import import_module
 
         return import_module(f".{name}", __name__)
