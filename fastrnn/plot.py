@@ -80,16 +80,12 @@ def gradient_norms(
     for i, (name, each) in enumerate(named.items()):
         for j, (k, reverse) in enumerate(each.passes):
             one = len(each.passes) == 1
-            colour, style = (i, j) if len(named) > 1 else (j, 0)
             curve = each.curve(k, reverse, state)
-            ax.plot(
-                np.where(np.isfinite(curve) & (curve > 0), curve, np.nan),
-                color=_COLOURS[colour % len(_COLOURS)],
-                linestyle=_STYLES[style % len(_STYLES)],
-                label=_label(name, "" if one else f"layer {k}{', reverse' * reverse}"),
-            )
-    ax.set_yscale("log")
-    ax.set_xlim(left=0)
+            label = _label(name, "" if one else f"layer {k}{', reverse' * reverse}")
+            look = _look(i if len(named) > 1 else j, i if one else j)
+            ax.plot(np.where(np.isfinite(curve), _positive(curve), np.nan), label=label, **look)
+    _log_axis(ax)
+    ax.margins(x=0.01)
     of = "state" if state is None else state
     return _finish(ax, f"Gradient of the {of}, back in time", "steps back in time", "norm of the gradient")
 
@@ -135,7 +131,7 @@ def influence(
     if values.ndim not in (1, 2) or not values.size:
         raise ValueError(f"influence: values has shape {values.shape}; expected (T,) or (T, B), not empty")
     log = _checks.flag("influence", "log", log)
-    shown = np.where(values > 0, values, np.nan) if log else values
+    shown = _positive(values) if log else values
     if tokens is not None:
         if values.ndim == 2:
             raise ValueError(
@@ -143,7 +139,7 @@ def influence(
                 "values[:, b]"
             )
         labels = _labels("influence", "tokens", tokens, len(values), "values")
-        ax = _axes(ax, width=_room(len(values)))
+        ax = _axes(ax, width=_room(len(values)), height=3.0)
         ax.bar(np.arange(len(values)), shown, color=_COLOURS[0], width=0.8)
         _tick(ax, "x", labels)
         ax.set_xlim(-0.6, len(values) - 0.4)
@@ -153,12 +149,12 @@ def influence(
             ax.plot(shown[:, :_LINES], color="0.75", linewidth=0.7)
             ax.plot([], [], color="0.75", linewidth=0.7, label="rows")
             mean = values.mean(axis=1)
-            shown = np.where(mean > 0, mean, np.nan) if log else mean
+            shown = _positive(mean) if log else mean
         ax.plot(shown, color=_COLOURS[0], label="mean" if values.ndim == 2 else None)
         ax.set_xlim(0, max(len(values) - 1, 1))
         ax.set_xlabel("step of the input")
     if log:
-        ax.set_yscale("log")
+        _log_axis(ax)
     else:
         ax.set_ylim(bottom=0)
     return _finish(ax, "Influence of the input on the final state", None, "norm of the gradient")
@@ -214,42 +210,40 @@ def history(
             )
     panels = _panels(ax, names)
     for name, panel in zip(names, panels, strict=True):
-        label, scale = _QUANTITIES[name]
+        label, log = _QUANTITIES[name]
         for i, (run, each) in enumerate(named.items()):
-            _draw_run(
-                panel, np.asarray(getattr(each, name), np.float64), _COLOURS[i % len(_COLOURS)], run, scale
-            )
-        panel.set_yscale(scale)
+            _draw_run(panel, np.asarray(getattr(each, name), np.float64), _look(i, i), run, log)
+        if log:
+            _log_axis(panel)
+        panel.margins(x=0.01)
         _finish(panel, None, None, label, legend=panel is panels[0])
     panels[0].set_title("Training", loc="left")
     panels[-1].set_xlabel("step")
     return panels[0] if single else np.array(panels)
 
 
-#: The quantities of a History: what they are called, and the scale of their axis.
-_QUANTITIES: dict[str, tuple[str, Literal["linear", "log"]]] = {
-    "loss": ("loss", "linear"),
-    "norm": ("gradient norm", "log"),
-    "lr": ("learning rate", "linear"),
-    "seconds": ("seconds", "linear"),
+#: The quantities of a History: what they are called, and whether their axis is logarithmic.
+_QUANTITIES: dict[str, tuple[str, bool]] = {
+    "loss": ("loss", False),
+    "norm": ("gradient norm", True),
+    "lr": ("learning rate", False),
+    "seconds": ("seconds", False),
 }
 
-#: Runs of at least so many steps get a running mean, of the part of a run below.
+#: Runs of at least so many steps get a running mean, whose window has this part of them.
 _LONG, _PART = 40, 0.02
 
 
-def _draw_run(ax: Axes, values: np.ndarray, colour: str, label: str, scale: str) -> None:
+def _draw_run(ax: Axes, values: np.ndarray, look: dict[str, Any], label: str, log: bool) -> None:
     """Draw one quantity of one run; of a long run that is not smooth, pale with its running mean."""
     steps = np.arange(1, len(values) + 1)
-    if scale == "log":
-        values = np.where(values > 0, values, np.nan)
-    if len(values) < _LONG or np.all(np.diff(values) >= 0) or _is_smooth(values):
-        ax.plot(steps, values, color=colour, label=label or None)
-        return
-    ax.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
-    ax.plot(
-        steps, _running_mean(values, max(round(len(values) * _PART), 3)), color=colour, label=label or None
-    )
+    if log:
+        values = _positive(values)
+    if len(values) >= _LONG and not _is_smooth(values):
+        ax.plot(steps, values, color=look["color"], alpha=0.3, linewidth=0.8)
+        mean = _running_mean(np.log(values) if log else values, max(len(values) * _PART, 2))
+        values = np.exp(mean) if log else mean
+    ax.plot(steps, values, label=label or None, **look)
 
 
 def _is_smooth(values: np.ndarray) -> bool:
@@ -258,12 +252,15 @@ def _is_smooth(values: np.ndarray) -> bool:
     return bool(np.count_nonzero(change[1:] != change[:-1]) < 0.1 * len(values))
 
 
-def _running_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """The mean of the values around each, fewer of them at the ends."""
-    ones = np.ones(2 * width + 1)
+def _running_mean(values: np.ndarray, width: float) -> np.ndarray:
+    """The mean of the values around each, weighted as a bell of this width; NaN do not count."""
+    reach = min(round(3 * width), len(values) - 1)
+    bell = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
     there = np.isfinite(values)
-    total = np.convolve(np.where(there, values, 0), ones)[width:-width]
-    return total / np.maximum(np.convolve(there, ones)[width:-width], 1)
+    inside = slice(reach, reach + len(values))
+    total = np.convolve(np.where(there, values, 0), bell)[inside]
+    weight = np.convolve(there, bell)[inside]
+    return np.divide(total, weight, out=np.full(len(values), np.nan), where=weight > 0)
 
 
 def _histories(runs: Any) -> dict[str, Any]:
@@ -378,7 +375,8 @@ def activations(
     values : array, (T, H)
         One row of what `fastrnn.inspect.activations` returned, such as ``found.layer(0)["c"][:, b]``.
     tokens : str or iterable of str, optional
-        What the steps were made of: T strings, shown below. A new figure gets wide enough for them.
+        What the steps were made of: T strings, shown below. A new figure is made wide enough for up to some
+        hundred; where there is no room, some are left out.
     ax : matplotlib.axes.Axes, optional
     kind : {"gate", "state"}, optional
         How colours are given: of a gate from 0, dark, to 1, bright; of a state from blue, negative, over
@@ -426,13 +424,15 @@ def activations(
     else:
         largest = float(np.nanmax(np.abs(values), initial=0)) or 1.0
         colours = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest}
-    _map(ax, values.T, colours, "openness" if kind == "gate" else "value")
+    _map(ax, values.T, colours, "0 shut, 1 open" if kind == "gate" else "value")
     if labels is None:
         ax.set_xlabel("step")
     else:
         _tick(ax, "x", labels)
     ax.locator_params(axis="y", integer=True)
-    return _finish(ax, title or ("Gate" if kind == "gate" else "State"), None, "unit", legend=False)
+    return _finish(
+        ax, title or ("Gate over time" if kind == "gate" else "State over time"), None, "unit", legend=False
+    )
 
 
 def attention(
@@ -446,7 +446,7 @@ def attention(
     Parameters
     ----------
     weights : array, (steps of the target, steps of the source)
-        Of one sequence, each from 0 to 1.
+        Of one sequence, each from 0 to 1. Colours go from 0 to the largest.
     source, target : str or iterable of str, optional
         The tokens, shown above and at the left.
     ax : matplotlib.axes.Axes, optional
@@ -489,14 +489,15 @@ def attention(
     above = None if source is None else _labels("attention", "source", source, columns, "weights")
     beside = None if target is None else _labels("attention", "target", target, rows, "weights")
     ax = _axes(ax, width=max(3.6, 0.3 * columns + 2), height=max(2.8, 0.3 * rows + 1.2))
-    _map(ax, weights, {"cmap": "viridis", "vmin": 0, "vmax": 1}, "weight", aspect="equal")
+    colours = {"cmap": "viridis", "vmin": 0, "vmax": float(weights.max()) or 1}
+    _map(ax, weights, colours, "weight", aspect="equal")
     ax.xaxis.set_label_position("top")
     ax.xaxis.tick_top()
     if above is not None:
         _tick(ax, "x", above)
     if beside is not None:
         _tick(ax, "y", beside)
-    return _finish(ax, None, "source", "target", legend=False)
+    return _finish(ax, "Attention", "source", "target", legend=False)
 
 
 def _map(
@@ -547,7 +548,7 @@ def _finish(ax: Axes, title: str | None, xlabel: str | None, ylabel: str, legend
     if ax.images:
         ax.spines[:].set_visible(False)
     else:
-        ax.grid(color="0.92", linewidth=0.8)
+        ax.grid(axis="y" if ax.patches else "both", color="0.92", linewidth=0.8)
         ax.set_axisbelow(True)
     if legend and ax.get_legend_handles_labels()[0]:
         ax.legend(frameon=False)
@@ -590,11 +591,38 @@ def _tick(ax: Axes, axis: Literal["x", "y"], labels: list[str]) -> None:
     """One tick a token, as large as there is room; where there is none, some are left out."""
     inches = ax.get_window_extent().transformed(ax.figure.dpi_scale_trans.inverted())
     room = 72 * (inches.width if axis == "x" else inches.height) / len(labels)  # points for each
-    upright = axis == "x" and max(map(len, labels)) > 2
-    size = float(np.clip(room / 1.3, 5.5, 10))
-    every = int(np.ceil(1.1 * size / room)) if 1.1 * size > room else 1
+    longest = max(map(len, labels))
+    upright = axis == "x" and longest > 2
+    width = 1.2 if upright or axis == "y" else 0.1 + 0.7 * longest  # of a label, beside the next, per point
+    size, every = float(np.clip(room / width, 5, 10)), 1
+    if size * width > room:
+        size = 7.0
+        every = int(np.ceil(1.6 * size * width / room))
     at = range(0, len(labels), every)
     {"x": ax.set_xticks, "y": ax.set_yticks}[axis](
         at, [labels[k] for k in at], fontsize=size, rotation=90 if upright else 0
     )
-    ax.tick_params(axis=axis, length=0)
+    ax.tick_params(axis=axis, length=0 if every == 1 else 2)
+
+
+def _look(colour: int, style: int) -> dict[str, Any]:
+    """Colour and style of a line, by numbers."""
+    return {"color": _COLOURS[colour % len(_COLOURS)], "linestyle": _STYLES[style % len(_STYLES)]}
+
+
+def _positive(values: np.ndarray) -> np.ndarray:
+    """The values that a logarithmic axis has, NaN for the others."""
+    return np.where(values > 0, values, np.nan)
+
+
+def _log_axis(ax: Axes) -> None:
+    """Make the vertical axis logarithmic, with enough labels where it covers few decades."""
+    from matplotlib.ticker import LogLocator
+
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    decades = np.log10(high / low)
+    if decades < 3:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 1.6 else (1, 3)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("")
