@@ -76,11 +76,13 @@ def gradient_norms(
     'log'
     """
     named = _named("gradient_norms", "norms", norms, GradientNorms, "fastrnn.inspect.gradient_norms")
+    curves = {
+        name: {which: each.curve(*which, state) for which in each.passes} for name, each in named.items()
+    }
     ax = _axes(ax)
-    for i, (name, each) in enumerate(named.items()):
-        for j, (k, reverse) in enumerate(each.passes):
-            one = len(each.passes) == 1
-            curve = each.curve(k, reverse, state)
+    for i, (name, passes) in enumerate(curves.items()):
+        one = len(passes) == 1
+        for j, ((k, reverse), curve) in enumerate(passes.items()):
             label = _label(name, "" if one else f"layer {k}{', reverse' * reverse}")
             look = _look(i if len(named) > 1 else j, i if one else j)
             ax.plot(np.where(np.isfinite(curve), _positive(curve), np.nan), label=label, **look)

@@ -14,16 +14,18 @@ PUBLIC = [
     fastrnn,
     fastrnn.cells,
     fastrnn.functional,
+    fastrnn.inspect,
     fastrnn.io,
     fastrnn.losses,
     fastrnn.nn,
     fastrnn.nn.init,
     fastrnn.optim,
+    fastrnn.plot,
 ]
 
 
 # What the examples of some modules need.
-NEEDS = {"fastrnn.io.onnx": "onnx", "fastrnn.torch": "torch"}
+NEEDS = {"fastrnn.io.onnx": "onnx", "fastrnn.plot": "matplotlib", "fastrnn.torch": "torch"}
 
 
 @pytest.mark.parametrize("name", ["fastrnn", *MODULES])

@@ -27,7 +27,7 @@ def test_import_adds_less_than_30_ms_to_numpy(run):
 
 
 def test_what_few_programs_need_is_imported_when_it_is_named(run):
-    late = {"fastrnn.models", "fastrnn.train", "fastrnn.vocab"}
+    late = {"fastrnn.inspect", "fastrnn.models", "fastrnn.plot", "fastrnn.train", "fastrnn.vocab"}
     assert not late & set(run("import sys, fastrnn; print(*sys.modules)"))
     for name in late:
         assert run(f"import fastrnn; print({name}.__name__)") == [name]
