@@ -769,10 +769,13 @@ def _check_layer(who: str, layer: Any) -> None:
 
 
 def _recurrent(owner: Any, prefix: str = "") -> Iterator[tuple[str, Recurrent]]:
-    """The recurrent layers within a module, or within the network of a model, by name."""
-    if not isinstance(owner, Module):
-        owner, prefix = getattr(owner, "_network", None), f"{prefix}network."
-    for name, child in owner.children() if isinstance(owner, Module) else ():
+    """The recurrent layers within a module, or within the modules of any object, by name."""
+    if isinstance(owner, Module):
+        children = owner.children()
+    else:  # a model has its network as _network, and a property of that name without the underscore
+        values = getattr(owner, "__dict__", {}).items()
+        children = ((name.lstrip("_"), value) for name, value in values if isinstance(value, Module))
+    for name, child in children:
         if isinstance(child, Recurrent):
             yield prefix + name, child
         else:

@@ -115,7 +115,7 @@ def influence(
     Raises
     ------
     ValueError
-        values of another shape, or not as many tokens as steps.
+        values of another shape, or below 0; not as many tokens as steps.
     ImportError
         matplotlib is not installed.
 
@@ -132,6 +132,10 @@ def influence(
     values = np.asarray(values)
     if values.ndim not in (1, 2) or not values.size:
         raise ValueError(f"influence: values has shape {values.shape}; expected (T,) or (T, B), not empty")
+    if (values < 0).any():
+        raise ValueError(
+            f"influence: values go down to {values.min():g}; expected norms, which are at least 0"
+        )
     log = _checks.flag("influence", "log", log)
     shown = _positive(values) if log else values
     if tokens is not None:

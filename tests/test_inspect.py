@@ -254,8 +254,9 @@ def test_nothing_is_looked_into_without_warnings(steps, batch):
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_activations_are_those_of_the_tape(cell):
     layer, x, lengths = a_layer(cell, num_layers=2, bidirectional=True), draw(4, 3, I), [4, 1, 2]
-    _, _, tape = layer.run(x, lengths=lengths, tape=True)
-    found = inspect.activations(layer, x, lengths=lengths)
+    state = one(tuple(draw(4, 3, width) for width in cell.state_shapes(H).values()))
+    _, _, tape = layer.run(x, state, lengths=lengths, tape=True)
+    found = inspect.activations(layer, x, state=state, lengths=lengths)
     inside = np.arange(4)[:, None] < lengths
     np.testing.assert_array_equal(found.counted, inside)
     for k in range(2):

@@ -201,6 +201,7 @@ def refusals():
         many,
         "abcde",
     )
+    yield ValueError, r"values go down to -1; expected norms", plot.influence, np.array([1.0, -1.0])
     yield ValueError, r"tokens has 2 tokens; values has 5", plot.influence, many[:, 0], "ab"
     yield ValueError, r"activations: values has shape \(5,\); expected \(T, H\)", plot.activations, many[:, 0]
     yield ValueError, r"tokens has 3 tokens; values has 5", plot.activations, many, "abc"
