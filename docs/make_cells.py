@@ -22,7 +22,8 @@ Made by `python docs/make_cells.py > docs/cells.md` of what `fastrnn/cells.py` d
 tests/test_cells_table.py holds the two equal.
 
 Any cell is a layer by `fastrnn.Recurrent(cell, I, H)`; `fastrnn.RNN`, `fastrnn.LSTM` and `fastrnn.GRU` take
-the options of theirs by keyword.
+the options of theirs by keyword (RNN's `activation` as `nonlinearity`, PyTorch's name). A parameter `w_NAME`
+is `weight_NAME_l{k}` in layer k, `b_NAME` is `bias_NAME_l{k}`.
 
 I inputs, H hidden units, P outputs of a projection, B rows. `h'` is the state of the step before, `*` and `/`
 act unit by unit; a line with an option holds where that is given. The first state is the output. The

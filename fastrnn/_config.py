@@ -38,9 +38,12 @@ class _Setting:
         value = self.block.get()
         return self.process if value is None else value
 
-    @contextlib.contextmanager
     def within(self, value):
-        token = self.block.set(self.check(value))
+        return self._block(self.check(value))  # which is checked here, not where the block begins
+
+    @contextlib.contextmanager
+    def _block(self, checked):
+        token = self.block.set(checked)
         try:
             yield
         finally:

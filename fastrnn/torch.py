@@ -158,7 +158,7 @@ class _Through(torch.autograd.Function):
         needed = ctx.needs_input_grad[1:]
         found = [g if wanted else None for g, wanted in zip(gradients, needed, strict=True)]
         if torch.is_grad_enabled():  # create_graph=True
-            found = _once(type(plan.layer).__name__, found)
+            found = _once(type(plan.layer).__name__, (*tensors, dy, *dafter), found)
         return (None, *found)
 
 
@@ -178,9 +178,9 @@ class _Once(torch.autograd.Function):
     """Gradients that cannot be differentiated."""
 
     @staticmethod
-    def forward(ctx: Any, who: str, anchor: Any, *gradients: Any) -> Any:
+    def forward(ctx: Any, who: str, count: int, *tensors: Any) -> Any:
         ctx.who = who
-        return tuple(gradient.view_as(gradient) for gradient in gradients)
+        return tuple(gradient.view_as(gradient) for gradient in tensors[count:])
 
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:
@@ -190,10 +190,10 @@ class _Once(torch.autograd.Function):
         )
 
 
-def _once(who: str, gradients: list[Any]) -> list[Any]:
-    """Let the second derivative fail, rather than be zero, which it is not."""
-    anchor = torch.empty(0, requires_grad=True)
-    found = iter(_Once.apply(who, anchor, *[g for g in gradients if g is not None]))
+def _once(who: str, tensors: Sequence[Any], gradients: list[Any]) -> list[Any]:
+    """Let the second derivative by any of the tensors fail, rather than be zero, which it is not."""
+    depended = [t for t in tensors if t is not None and t.requires_grad]
+    found = iter(_Once.apply(who, len(depended), *depended, *[g for g in gradients if g is not None]))
     return [None if g is None else next(found) for g in gradients]
 
 
@@ -642,16 +642,23 @@ class Acceleration:
         there with each of them.
     left : dict of str to str
         What was not, and why.
+    already : list of str
+        What was of `fastrnn.torch` before.
     """
 
     model: torch.nn.Module = field(repr=False)
     replaced: dict[str, str] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
+    already: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:
-        lines = [f"  {name or '(the model)'}: {what}" for name, what in self.replaced.items()]
+        whole = "(the model itself, in .model of this)"
+        lines = [f"  {name or whole}: {what}" for name, what in self.replaced.items()]
         lines += [f"  {name or '(the model)'}: left as it is: {why}" for name, why in self.left.items()]
-        return "\n".join([f"Acceleration: {len(self.replaced)} replaced, {len(self.left)} left", *lines])
+        before = f", {len(self.already)} of fastrnn already" if self.already else ""
+        return "\n".join(
+            [f"Acceleration: {len(self.replaced)} replaced, {len(self.left)} left{before}", *lines]
+        )
 
 
 def accelerate(model: torch.nn.Module) -> Acceleration:
@@ -688,9 +695,13 @@ def accelerate(model: torch.nn.Module) -> Acceleration:
     """
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"accelerate: model is a {type(model).__name__}; expected a torch.nn.Module")
-    replaced, left = {}, {}
+    replaced, left, already = {}, {}, []
     made: dict[torch.nn.Module, Recurrent] = {}
     for name, module in model.named_modules(remove_duplicate=False):
+        if isinstance(module, Recurrent):
+            already.append(name)
+        if isinstance(module, torch.nn.RNNCellBase):
+            left[name] = "a cell alone gains nothing: use a layer, which takes whole sequences"
         if not _is_recurrent(module):
             continue
         try:
@@ -704,7 +715,7 @@ def accelerate(model: torch.nn.Module) -> Acceleration:
         for name, child in parent._modules.items():
             if child is not None and child in made:
                 parent._modules[name] = made[child]
-    return Acceleration(made.get(model, model), replaced, left)
+    return Acceleration(made.get(model, model), replaced, left, already)
 
 
 def _is_recurrent(module: torch.nn.Module) -> bool:

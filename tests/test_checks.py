@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+import fastrnn
 from fastrnn import _checks, cells, reference
 
 T, B, I, H = 4, 3, 16, 5
@@ -432,3 +433,11 @@ def test_lengths_are_copied():
     given = _checks.forward_arguments(LSTM, parameters(), inputs(), lengths=lengths)
     lengths[...] = 0
     assert given.lengths.tolist() == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: fastrnn.num_threads(-3), lambda: fastrnn.isa("sse"), lambda: fastrnn.backend("cuda")]
+)
+def test_a_setting_is_checked_where_it_is_written(call):
+    with pytest.raises(ValueError, match=r"expected|has"):
+        call()

@@ -372,3 +372,12 @@ def test_a_file_of_pytorch_is_recognised(tmp_path):
         archive.writestr("m/data.pkl", b"")
     with pytest.raises(FileFormatError, match=r"m\.pt: a PyTorch file; read it with torch\.load\(path"):
         io.load(tmp_path / "m.pt")
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.h5", "model.KERAS", "model.pt"])
+def test_paths_of_other_formats_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=r"save writes \.npz and \.safetensors"):
+        io.save(tmp_path / name, {"a": np.zeros(3)})
+    (tmp_path / name).write_bytes(b"something else")
+    with pytest.raises(io.FileFormatError, match=r"for such files there is (fastrnn\.io|torch)"):
+        io.load(tmp_path / name)

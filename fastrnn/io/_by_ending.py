@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import npz
+from ._file import FileFormatError
 
 if TYPE_CHECKING:
     from ..nn import Module
@@ -36,6 +37,8 @@ def save(
     TypeError
         Arrays of other kinds, names that are not strings, metadata that JSON cannot hold; nothing was
         written.
+    ValueError
+        The path ends as that of another format.
 
     Examples
     --------
@@ -52,6 +55,11 @@ def save(
         from . import safetensors
 
         safetensors.save(path, source, **meta)
+    elif ending := _foreign(path):
+        remedy = (
+            "fastrnn.io.onnx.export writes layers" if ending == ".onnx" else "end the path in one of these"
+        )
+        raise ValueError(f"save: path is {os.fspath(path)!r}; save writes .npz and .safetensors: {remedy}")
     else:
         npz.save(path, source, **meta)
 
@@ -82,8 +90,33 @@ def load(path: str | os.PathLike[str]) -> npz.Contents:
         from . import safetensors
 
         return safetensors.load(path)
-    return npz.load(path)
+    try:
+        return npz.load(path)
+    except FileFormatError as error:
+        reader = _READERS.get(_foreign(path))
+        raise FileFormatError(f"{error}; for such files there is {reader}") if reader else error from None
+
+
+# Files of other formats, by their endings, and what reads them.
+_READERS = {
+    ".onnx": "fastrnn.io.onnx.load",
+    ".h5": "fastrnn.io.keras.load",
+    ".hdf5": "fastrnn.io.keras.load",
+    ".keras": "fastrnn.io.keras.load",
+    ".pt": "torch.load(path, weights_only=True), whose state_dict load_state_dict takes",
+    ".pth": "torch.load(path, weights_only=True), whose state_dict load_state_dict takes",
+    ".npy": "numpy.load",
+}
+
+
+def _foreign(path: Any) -> str:
+    """The ending of a path that is one of another format's, or ""."""
+    return next((ending for ending in _READERS if _ends(path, ending)), "")
 
 
 def _is_safetensors(path: Any) -> bool:
-    return isinstance(path, (str, os.PathLike)) and str(os.fspath(path)).endswith(".safetensors")
+    return _ends(path, ".safetensors")
+
+
+def _ends(path: Any, ending: str) -> bool:
+    return isinstance(path, (str, os.PathLike)) and str(os.fspath(path)).lower().endswith(ending)

@@ -679,7 +679,7 @@ def test_accelerate_a_layer_itself():
     report = ft.accelerate(layer)
     assert type(report.model) is ft.LSTM
     assert report.model.weight_hh_l0 is layer.weight_hh_l0
-    assert repr(report) == "Acceleration: 1 replaced, 0 left\n  (the model): LSTM(3, 4)"
+    assert "(the model itself, in .model of this)" in repr(report)
     x = torch.randn(5, 2, 3)
     assert_close(flat(report.model(x)), flat(layer(x)))
     assert ft.accelerate(report.model).replaced == {}
@@ -733,3 +733,31 @@ def test_accelerate_takes_hooks_and_attributes_along():
     assert len(seen) == 1
     assert model[0].note == "mine"
     assert not model[0].weight_ih_l0.requires_grad
+
+
+def test_second_derivatives_by_any_way_are_refused():
+    """Also where the way leads past the gradients' own node: they would be 0, or none."""
+    module = ft.LSTM(3, 4).double()
+    x = torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)
+
+    def squares(x):
+        return module(x)[0].pow(2).sum()
+
+    (dx,) = torch.autograd.grad(squares(x), x, create_graph=True)
+    for second in (
+        lambda: torch.autograd.functional.hessian(squares, x.detach()),
+        lambda: torch.autograd.functional.hvp(squares, x.detach(), torch.ones_like(x)),
+        lambda: torch.autograd.grad(dx.sum(), x, allow_unused=True, retain_graph=True),
+        lambda: torch.autograd.grad(dx.pow(2).sum(), [*module.parameters()], allow_unused=True),
+    ):
+        with pytest.raises(RuntimeError, match="no second derivatives"):
+            second()
+
+
+def test_accelerate_tells_of_cells_and_of_what_is_ours():
+    model = torch.nn.ModuleDict({"cell": torch.nn.GRUCell(3, 4), "rnn": torch.nn.GRU(3, 4)})
+    report = ft.accelerate(model)
+    assert report.left.keys() == {"cell"}
+    assert "a cell alone gains nothing" in repr(report)
+    assert "1 of fastrnn already" in repr(ft.accelerate(model))
+    assert "in .model of this" in repr(ft.accelerate(torch.nn.LSTM(3, 4)))
