@@ -17,7 +17,6 @@ import numpy as np
 from . import _checks, _config, cells, nn
 from .io.torch import layer_like
 from .nn import init as initial
-from .nn.recurrent import RecurrentTape
 
 try:
     import torch
@@ -41,6 +40,8 @@ def _array(who: str, argument: str, tensor: Any) -> np.ndarray:
     try:
         return (tensor.detach() if tensor.requires_grad else tensor).numpy()
     except (AttributeError, RuntimeError, TypeError, NotImplementedError) as error:
+        if isinstance(tensor, torch.Tensor) and tensor.is_neg():  # its memory has the negative values
+            return _array(who, argument, tensor.resolve_neg())
         raise _refusal(who, argument, tensor, error) from error
 
 
@@ -132,6 +133,19 @@ class _Plan(NamedTuple):
             y, after, record = _on_threads(layer.run, x, state, lengths=lengths, tape=tape, rng=rng)
         return torch.from_numpy(y), _tensors(after if isinstance(after, tuple) else (after,)), record
 
+    def on(self, tensors: Sequence[Any]) -> _Plan:
+        """Return the plan with the weights that are among the tensors."""
+        who, weights = type(self.layer).__name__, tensors[1 + self.states :]
+        arrays = {
+            name: np.ascontiguousarray(_array(who, name, weight))
+            for name, weight in zip(self.layer.params, weights, strict=True)
+        }
+        return self._replace(layer=self.layer.sharing(arrays))
+
+
+def _addresses(tensors: Sequence[Any]) -> list[int]:
+    return [0 if t is None else t.data_ptr() for t in tensors]
+
 
 class _Through(torch.autograd.Function):
     """A layer's forward and backward: of (plan, x, *states, *weights) it makes (y, *states)."""
@@ -141,7 +155,7 @@ class _Through(torch.autograd.Function):
         y, after, tape = plan.run(tensors, tape=True)
         # The tape hangs on a saved tensor, so that it goes when PyTorch lets go of what was saved.
         carrier = torch.empty(0)
-        carrier.tape = tape  # type: ignore[attr-defined]
+        carrier.record = tape, _addresses(tensors)  # type: ignore[attr-defined]
         ctx.plan = plan
         ctx.save_for_backward(*tensors, carrier)
         ctx.set_materialize_grads(False)
@@ -151,8 +165,10 @@ class _Through(torch.autograd.Function):
     def backward(ctx: Any, dy: Any, *dafter: Any) -> Any:
         plan: _Plan = ctx.plan
         *tensors, carrier = ctx.saved_tensors  # refuses what was written to since
-        tape: RecurrentTape | None = getattr(carrier, "tape", None)
-        if tape is None:  # what was saved went through hooks: checkpoints, for one, kept only the tensors
+        tape, addresses = getattr(carrier, "record", (None, None))
+        if tape is None or addresses != _addresses(tensors):
+            # What was saved went through hooks, such as those of checkpoints, or was kept from writes.
+            plan = plan.on(tensors)
             _, _, tape = plan.run(tensors, tape=True)
         gradients = _gradients(plan, tape, dy, dafter)
         needed = ctx.needs_input_grad[1:]
@@ -165,7 +181,8 @@ class _Through(torch.autograd.Function):
 def _gradients(plan: _Plan, tape: Any, dy: Any, dafter: Sequence[Any]) -> list[Any]:
     """Return the gradients of x, of the states that were given, and of the weights."""
     layer, names = plan.layer, plan.layer.cell.states
-    dy, *dstates = [None if d is None else d.detach().numpy() for d in (dy, *dafter)]
+    who = type(layer).__name__
+    dy, *dstates = [None if d is None else _array(who, "a gradient", d) for d in (dy, *dafter)]
     dstate = dstates[0] if len(names) == 1 else tuple(dstates)
     if dy is None and all(d is None for d in dstates):
         return [None] * (1 + plan.states + len(layer.params))
@@ -417,7 +434,7 @@ class Recurrent(torch.nn.Module):
         who = type(self).__name__
         if not isinstance(tensor, torch.Tensor):
             raise _refusal(who, argument, tensor, TypeError())
-        if tensor.is_floating_point() and torch.is_autocast_enabled("cpu"):
+        if tensor.dtype in (torch.float16, torch.bfloat16) and torch.is_autocast_enabled("cpu"):
             return tensor.to(dtype)
         raise _wrong_dtype(who, argument, tensor, dtype)
 
@@ -443,15 +460,15 @@ class Recurrent(torch.nn.Module):
         except KeyError:  # they are computed: parametrize, weight_norm
             weights = [getattr(self, name) for name in self._names]
         try:
-            key = [w.data_ptr() * w.is_contiguous() for w in weights]
+            key = [(w.data_ptr() * w.is_contiguous(), w.shape, w.dtype) for w in weights]
         except (RuntimeError, AttributeError):
-            key = [0]
+            key = [(0, None, None)]
         known, layer = self._binding
         if layer is not None and known == key:
             return layer, weights
         layer = self._bind(weights)
         # The layer's views keep this memory, so that nothing else comes to stand at these addresses.
-        self._binding = (key, layer) if all(key) else (None, None)
+        self._binding = (key, layer) if all(address for address, *_ in key) else (None, None)
         return layer, weights
 
     def _bind(self, weights: Sequence[Any]) -> nn.Recurrent:
@@ -732,7 +749,8 @@ def _replacement(module: torch.nn.Module) -> Recurrent:
     torch.nn.Module.__init__(ours)
     theirs = {*getattr(module, "__constants__", ()), *_THEIR_ATTRIBUTES}
     ours.__dict__.update({name: value for name, value in vars(module).items() if name not in theirs})
-    ours._parameters = {name: module._parameters[name] for name in layer.params}
+    own = {name: module._parameters[name] for name in layer.params}
+    ours._parameters = own | {n: p for n, p in module._parameters.items() if n not in own}  # and the user's
     ours._init = None
     ours._take(layer)
     ours._bound()

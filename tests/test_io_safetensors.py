@@ -166,3 +166,15 @@ def test_torch_reads_a_layer(tmp_path):
     theirs.load_state_dict(load_file(tmp_path / "a.safetensors"))
     x = np.ones((5, 2, 3), np.float32)
     np.testing.assert_allclose(ours(x)[0], theirs(torch.tensor(x))[0].detach().numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [[0, 2**40, 2**40], [0] * 70, [1] * 70, [0, 2**63]])
+def test_shapes_that_no_array_has_are_refused(tmp_path, shape):
+    import json
+
+    size = 4 * (0 not in shape)
+    header = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+    with pytest.raises(io.FileFormatError):
+        io.load(path)

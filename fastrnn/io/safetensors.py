@@ -127,7 +127,10 @@ def _read(library: Any, content: bytes) -> Contents:
             raise FileFormatError(
                 f"array {name!r} has dtype {tensor['dtype']}; expected one of {', '.join(_DTYPES)}"
             )
-        array = np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
+        try:
+            array = np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
+        except ValueError as error:
+            raise FileFormatError(f"array {name!r} has shape {tensor['shape']}: {error}") from error
         arrays[name] = array.astype(array.dtype.newbyteorder("="))  # a copy, to be written to
     try:
         texts = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__") or {}

@@ -253,7 +253,7 @@ def test_two_sets_of_weights_in_one_graph_keep_apart():
 def test_the_tape_goes_with_the_graph():
     module = ft.LSTM(3, 4)
     y, _ = module(torch.randn(5, 2, 3))
-    kept = weakref.ref(y.grad_fn.saved_tensors[-1].tape.passes[0].states[0])
+    kept = weakref.ref(y.grad_fn.saved_tensors[-1].record[0].passes[0].states[0])
     y.sum().backward(retain_graph=True)
     first = module.weight_hh_l0.grad.clone()
     y.sum().backward()
@@ -761,3 +761,55 @@ def test_accelerate_tells_of_cells_and_of_what_is_ours():
     assert "a cell alone gains nothing" in repr(report)
     assert "1 of fastrnn already" in repr(ft.accelerate(model))
     assert "in .model of this" in repr(ft.accelerate(torch.nn.LSTM(3, 4)))
+
+
+class Elsewhere(torch.autograd.graph.saved_tensors_hooks):
+    """What is saved is kept as copies."""
+
+    def __init__(self):
+        super().__init__(lambda tensor: tensor.clone().detach(), lambda tensor: tensor)
+
+
+@pytest.mark.parametrize("context", [Elsewhere, torch.autograd.graph.allow_mutation_on_saved_tensors])
+@pytest.mark.parametrize("changed", ["weights", "input"])
+def test_backward_takes_what_pytorch_has_kept(context, changed):
+    ours = ft.GRU(3, 4).double()
+    theirs = torch.nn.GRU(3, 4).double()
+    theirs.load_state_dict(ours.state_dict())
+    grads = []
+    for module in (ours, theirs):
+        x = torch.ones(5, 2, 3, dtype=torch.float64)
+        with context():
+            y, _ = module(x)
+            with torch.no_grad():
+                for tensor in [x] if changed == "input" else module.parameters():
+                    tensor.mul_(3)
+            y.sum().backward()
+        grads.append([p.grad for p in module.parameters()])
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_tensors_that_are_negatives_of_their_memory_are_read():
+    module = ft.GRU(3, 4)
+    x = torch.randn(5, 2, 3, dtype=torch.complex64).conj().imag
+    assert x.is_neg()
+    y, _ = module(x)
+    torch.testing.assert_close(y, module(x.resolve_neg())[0])
+    torch.complex(torch.zeros_like(y), y).conj().abs().sum().backward()
+    assert module.weight_ih_l0.grad.isfinite().all()
+
+
+def test_weights_of_another_shape_are_noticed():
+    module = ft.GRU(3, 4)
+    x = torch.ones(5, 2, 3)
+    module(x)
+    module.weight_ih_l0.data = module.weight_ih_l0.data[:9]
+    with pytest.raises(ValueError, match="w_ih"):
+        module(x)
+
+
+def test_accelerate_keeps_parameters_of_the_user():
+    layer = torch.nn.LSTM(3, 4)
+    layer.register_parameter("alpha", torch.nn.Parameter(torch.ones(1)))
+    assert ft.accelerate(layer).model.alpha is layer.alpha

@@ -61,7 +61,7 @@ def _parameters(function: Function) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(function).parameters
 
 
-def _fits(shape: Iterable[int], dtype: Any) -> tuple[int, ...]:
+def fits(shape: Iterable[int], dtype: Any) -> tuple[int, ...]:
     """Return a shape of which an array may be made."""
     shape = tuple(map(int, shape))
     size = math.prod(shape) * np.dtype(dtype).itemsize
@@ -77,7 +77,7 @@ def _broadcast(*arrays: np.ndarray) -> None:
     """Refuse operands of different types, or that would broadcast to more than may be."""
     if len({a.dtype for a in arrays}) > 1:
         raise ValueError(f"its inputs are {', '.join(str(a.dtype) for a in arrays)}; expected one type")
-    _fits(np.broadcast_shapes(*(a.shape for a in arrays)), arrays[0].dtype)
+    fits(np.broadcast_shapes(*(a.shape for a in arrays)), arrays[0].dtype)
 
 
 def _numbers(values: Any) -> tuple[int, ...] | None:
@@ -155,7 +155,7 @@ def _cast(x: Array, *, to: int, saturate: int = 1, round_mode: str = "up") -> An
     dtype = element_type(to)
     if dtype is None:
         raise ValueError(f"to is ONNX's type {to}; expected floats of 16, 32 or 64 bits, integers or bool")
-    _fits(x.shape, dtype)
+    fits(x.shape, dtype)
     return x.astype(dtype)
 
 
@@ -227,14 +227,14 @@ for _name, _function in _VARIADIC.items():
 
 @operator("Pow")
 def _pow(a: Array, b: Array) -> Any:
-    _fits(np.broadcast_shapes(a.shape, b.shape), np.float64)
+    fits(np.broadcast_shapes(a.shape, b.shape), np.float64)
     return np.power(a, b).astype(a.dtype, copy=False)
 
 
 @operator("Where", 9)
 def _where(condition: Array, a: Array, b: Array) -> Any:
     _broadcast(a, b)
-    _fits(np.broadcast_shapes(condition.shape, a.shape, b.shape), a.dtype)
+    fits(np.broadcast_shapes(condition.shape, a.shape, b.shape), a.dtype)
     return np.where(condition, a, b)
 
 
@@ -255,7 +255,7 @@ def _matmul(a: Array, b: Array) -> Any:
     if rows.shape[-1] != b.shape[-2]:
         raise ValueError(f"its inputs are {a.shape} and {b.shape}")
     outer = np.broadcast_shapes(rows.shape[:-2], b.shape[:-2])
-    y = np.empty(_fits((*outer, rows.shape[-2], b.shape[-1]), a.dtype), a.dtype)
+    y = np.empty(fits((*outer, rows.shape[-2], b.shape[-1]), a.dtype), a.dtype)
     rows = np.broadcast_to(rows, (*outer, *rows.shape[-2:]))
     columns = np.broadcast_to(b, (*outer, *b.shape[-2:]))
     for index in np.ndindex(outer):
@@ -293,7 +293,7 @@ def _product(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.nd
     """Return ``x w.T + b`` of x (..., I) and w (O, I)."""
     if x.shape[-1] != w.shape[1]:
         raise ValueError(f"there are {x.shape[-1]} columns to multiply with {w.shape[1]} rows")
-    _fits((*x.shape[:-1], len(w)), x.dtype)
+    fits((*x.shape[:-1], len(w)), x.dtype)
     if x.dtype.kind != "f":
         y = x @ w.T
         return y if b is None else y + b
@@ -434,7 +434,7 @@ def _flatten(x: Array, *, axis: int = 1) -> Any:
 @operator("Expand", 8)
 def _expand(x: Array, shape: Array) -> Any:
     sizes = np.broadcast_shapes(x.shape, _numbers(shape) or ())
-    return np.broadcast_to(x, _fits(sizes, x.dtype)).copy()
+    return np.broadcast_to(x, fits(sizes, x.dtype)).copy()
 
 
 @operator("Shape")
@@ -459,7 +459,7 @@ def _size(x: Array) -> Any:
 def _concat(*arrays: Array, axis: int) -> Any:
     if len({a.dtype for a in arrays}) > 1:
         raise ValueError("its inputs are of several types")
-    _fits([sum(a.size for a in arrays)], arrays[0].dtype)
+    fits([sum(a.size for a in arrays)], arrays[0].dtype)
     return np.concatenate(arrays, axis)
 
 
@@ -513,7 +513,7 @@ def _gather(x: Array, indices: Array, *, axis: int = 0) -> Any:
     if indices.dtype.kind not in "iu":
         raise ValueError(f"indices are {indices.dtype}; expected integers")
     axis = range(x.ndim)[axis]
-    _fits((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), x.dtype)
+    fits((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), x.dtype)
     return np.take(x, indices, axis)
 
 
@@ -522,7 +522,7 @@ def _tile(x: Array, repeats: Array) -> Any:
     times = _numbers(repeats) or ()
     if len(times) != x.ndim or min(times, default=0) < 0:
         raise ValueError(f"repeats are {times}; the input is {x.shape}")
-    _fits([n * t for n, t in zip(x.shape, times, strict=True)], x.dtype)
+    fits([n * t for n, t in zip(x.shape, times, strict=True)], x.dtype)
     return np.tile(x, times)
 
 
@@ -554,7 +554,7 @@ def _constant_of_shape(shape: Array, *, value: Any = None) -> Any:
     filling = np.zeros(1, np.float32) if value is None else np.asarray(value)
     if filling.size != 1:
         raise ValueError(f"value has the shape {filling.shape}; expected one element")
-    return np.full(_fits(_numbers(shape) or (), filling.dtype), filling.reshape(())[()], filling.dtype)
+    return np.full(fits(_numbers(shape) or (), filling.dtype), filling.reshape(())[()], filling.dtype)
 
 
 @operator("Range", 11)
@@ -562,5 +562,5 @@ def _range(start: Array, limit: Array, delta: Array) -> Any:
     count = max(math.ceil((limit - start) / delta), 0) if delta else math.inf
     if not math.isfinite(count):
         raise ValueError(f"from {start} to {limit} by {delta} there is no end")
-    _fits([int(count)], start.dtype)
+    fits([int(count)], start.dtype)
     return (start + np.arange(int(count)) * delta).astype(start.dtype)

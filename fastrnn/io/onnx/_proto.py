@@ -83,7 +83,10 @@ def element_number(dtype: Any) -> int:
     >>> element_number(np.float32)
     1
     """
-    return next(number for number, (kind, _) in _ELEMENTS.items() if kind == dtype)
+    for number, (kind, _) in _ELEMENTS.items():
+        if kind == dtype:
+            return number
+    raise TypeError(f"an array of {dtype}; expected floats of 16, 32 or 64 bits, integers or bool")
 
 
 def to_array(tensor: Any, folder: Folder, what: str) -> np.ndarray:

@@ -19,6 +19,7 @@ from ... import cells
 from ...nn import GRU, LSTM, RNN, Module
 from .._file import FileFormatError
 from ..layouts import ONNX_GATES, from_onnx
+from . import _operators
 from ._directions import Directions
 from ._proto import STANDARD, Folder, Node
 
@@ -178,6 +179,7 @@ class RecurrentNode:
         given = [*states[: len(names)], None, None][: len(names)]
         if x.ndim != 3:
             raise ValueError(f"X has shape {x.shape}; expected three axes")
+        _operators.fits((*x.shape[:2], ways * layer.hidden_size), x.dtype)
         if first:
             given = [None if s is None else s.swapaxes(0, 1) for s in given]
         y, last = layer(x, tuple(given) if len(names) > 1 else given[0], lengths=lengths)
