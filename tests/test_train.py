@@ -2,12 +2,14 @@ import itertools
 import signal
 import sys
 import threading
+import time
 import types
 
 import numpy as np
 import pytest
 
 from fastrnn import nn, optim, train
+from fastrnn.train._progress import Lines
 
 
 class Line:
@@ -145,7 +147,7 @@ def test_progress_by_lines_without_tqdm(monkeypatch, capsys):
     """After two seconds, then every five, and at the end, however many steps there are."""
     monkeypatch.setitem(sys.modules, "tqdm", None)
     now = [0.0]
-    monkeypatch.setattr(train.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     line = Line()
 
     def gradient(x):
@@ -167,7 +169,7 @@ def test_progress_of_a_short_run_is_its_end(monkeypatch, capsys):
 
 
 def test_progress_by_tqdm(monkeypatch):
-    class Bar(train._Lines):
+    class Bar(Lines):
         def __init__(self, total, **options):
             super().__init__(total)
             bars.append(self)

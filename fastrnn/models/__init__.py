@@ -1,5 +1,7 @@
 """What people come for: models with ``fit``, ``save`` and ``load``."""
 
+from ._sequences import SequenceModel
+from .classifier import SequenceClassifier, SequenceTagger
 from .language_model import LanguageModel
 
-__all__ = ["LanguageModel"]
+__all__ = ["LanguageModel", "SequenceClassifier", "SequenceModel", "SequenceTagger"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 import warnings
@@ -17,6 +16,7 @@ from ..nn import Embedding, Linear, Module, Recurrent, join_grads
 from ..optim import Adam
 from ..train import History, chunks, cosine, run
 from ..vocab import Vocabulary
+from . import _files
 
 __all__ = ["LanguageModel", "Network"]
 
@@ -363,7 +363,7 @@ class LanguageModel:
             self.network,
             kind="LanguageModel",
             version=1,
-            cell={"name": type(self.cell).__name__, **dataclasses.asdict(self.cell)},
+            cell=_files.cell_meta(self.cell),
             vocab=list(self.vocab.tokens[1:]),
             **{name: getattr(self, name) for name in _SETTINGS},
         )
@@ -379,20 +379,9 @@ class LanguageModel:
         OSError
             It cannot be read.
         """
-        arrays, meta = io.load(path)
-        if meta.get("kind") != "LanguageModel":
-            raise io.FileFormatError(
-                f"{os.fspath(path)}: it holds {meta.get('kind', 'arrays')!r}, not a LanguageModel"
-            )
-        if meta.get("version") != 1:
-            raise io.FileFormatError(
-                f"{os.fspath(path)}: version {meta.get('version')!r} of the language model; this fastrnn "
-                "reads version 1; upgrade fastrnn"
-            )
+        arrays, meta = _files.read(path, "LanguageModel")
         try:
-            options = dict(meta["cell"])
-            cell = cells.kinds()[options.pop("name")](**options)
-            model = cls(cell, **{name: meta[name] for name in _SETTINGS})
+            model = cls(_files.cell_from(meta["cell"]), **{name: meta[name] for name in _SETTINGS})
             vocab = Vocabulary(meta["vocab"])
             model._check_sizes(vocab, arrays)
             model._vocab, model._network = model._made(vocab)
@@ -404,17 +393,12 @@ class LanguageModel:
 
     def _check_sizes(self, vocab: Vocabulary, arrays: dict[str, np.ndarray]) -> None:
         """Compare the settings of a file with its arrays, before memory of that size is taken."""
-        layers = sum(name.startswith("rnn.weight_ih_l") for name in arrays)
-        if self.num_layers != layers:
-            raise ValueError(f"num_layers is {self.num_layers!r}, and there are weights for {layers}")
         expected = {
             "embedding.weight": (len(vocab), self.embedding_size),
             "rnn.weight_ih_l0": self.cell.parameter_shapes(self.embedding_size, self.hidden_size)["w_ih"],
             "out.weight": (len(vocab), self.cell.output_size(self.hidden_size)),
         }
-        for name, shape in expected.items():
-            if arrays[name].shape != shape:
-                raise ValueError(f"{name} has shape {arrays[name].shape}, its settings say {shape}")
+        _files.check_shapes(arrays, self.num_layers, expected)
 
 
 _SETTINGS = ("embedding_size", "hidden_size", "num_layers", "dropout", "seed")

@@ -1,0 +1,59 @@
+"""What the files of all models share: the cell as JSON, and sizes compared before memory is taken."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import cells, io
+
+__all__ = ["cell_from", "cell_meta", "check_shapes", "read"]
+
+_VERSION = 1
+
+
+def read(path: str | os.PathLike[str], kind: str) -> io.Contents:
+    """The contents of the file of a model of this kind.
+
+    Raises
+    ------
+    fastrnn.io.FileFormatError
+        The file is damaged, holds something else, or is of a newer version.
+    """
+    contents = io.load(path)
+    meta = contents.meta
+    if meta.get("kind") != kind:
+        raise io.FileFormatError(f"{os.fspath(path)}: it holds {meta.get('kind', 'arrays')!r}, not a {kind}")
+    if meta.get("version") != _VERSION:
+        raise io.FileFormatError(
+            f"{os.fspath(path)}: version {meta.get('version')!r} of {kind}; this fastrnn reads version "
+            f"{_VERSION}; upgrade fastrnn"
+        )
+    return contents
+
+
+def cell_meta(cell: cells.Cell) -> dict[str, Any]:
+    """A cell as JSON can hold it."""
+    return {"name": type(cell).__name__, **dataclasses.asdict(cell)}
+
+
+def cell_from(meta: Mapping[str, Any]) -> cells.Cell:
+    """The cell that `cell_meta` described."""
+    options = dict(meta)
+    return cells.kinds()[options.pop("name")](**options)
+
+
+def check_shapes(
+    arrays: Mapping[str, np.ndarray], num_layers: int, expected: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Compare what the settings of a file say with its arrays, before memory of that size is taken."""
+    layers = sum(name.startswith("rnn.weight_ih_l") and not name.endswith("_reverse") for name in arrays)
+    if num_layers != layers:
+        raise ValueError(f"num_layers is {num_layers!r}, and there are weights for {layers}")
+    for name, shape in expected.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name} has shape {arrays[name].shape}, its settings say {shape}")

@@ -1,0 +1,305 @@
+"""From what users have, series of vectors, ids, strings, to the arrays that a network reads.
+
+Each kind of input is learned from the training data (`learn`), then reads any data (`read`) into one array a
+sequence, (T_i, F) float32 or (T_i,) int64, and is kept in the model's file.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from ..vocab import Vocabulary
+
+__all__ = ["KINDS", "Ids", "Inputs", "Text", "Vectors", "learn", "listed"]
+
+#: What `inputs` may be; "auto" looks at the first sequence.
+KINDS = ("auto", "vectors", "ids", "words", "characters", "tokens")
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+class Inputs(Protocol):
+    """What every kind of input has."""
+
+    kind: ClassVar[str]
+    embedded: ClassVar[bool]
+
+    @property
+    def size(self) -> int:
+        """Features of a step, or how many ids there are."""
+        ...
+
+    def read(self, who: str, X: Any, argument: str = "X") -> list[np.ndarray]:
+        """The sequences, checked."""
+        ...
+
+    def meta(self) -> dict[str, Any]:
+        """What the file has to tell, besides arrays."""
+        ...
+
+    def arrays(self) -> dict[str, np.ndarray]: ...
+
+
+def listed(who: str, X: Any, argument: str = "X") -> Sequence[Any]:
+    """X as a sequence of sequences, at least one."""
+    if isinstance(X, (str, bytes)):
+        raise TypeError(
+            f"{who}: {argument} is a single {type(X).__name__}; expected a list of them: [{argument}]"
+        )
+    if isinstance(X, np.ndarray):
+        if X.dtype.kind not in "OU" and X.ndim not in (2, 3):
+            raise ValueError(
+                f"{who}: {argument} has shape {X.shape}; expected (n, T, F), (n, T), or a list of arrays"
+                + (f"; one sequence is a list of one: [{argument}]" if X.ndim == 1 else "")
+            )
+    elif not isinstance(X, (list, tuple)):
+        raise TypeError(
+            f"{who}: {argument} is a {type(X).__name__}; expected a list of sequences, or an array"
+        )
+    if len(X) == 0:
+        raise ValueError(f"{who}: {argument} is empty; expected at least one sequence")
+    return X
+
+
+def learn(
+    who: str, X: Any, inputs: str, *, standardize: bool, lowercase: bool, min_count: int
+) -> tuple[Inputs, list[np.ndarray]]:
+    """Return the kind of input that X is, made of it, and X as it reads it."""
+    X = listed(who, X)
+    if inputs not in KINDS:
+        raise ValueError(f"{who}: inputs is {inputs!r}; expected one of {', '.join(KINDS)}")
+    kind = _kind_of(who, X[0]) if inputs == "auto" else inputs
+    if kind == "vectors":
+        return Vectors.learn(who, X, standardize)
+    if kind == "ids":
+        return Ids.learn(who, X)
+    return Text.learn(who, X, kind, lowercase, min_count)
+
+
+def _kind_of(who: str, first: Any) -> str:
+    if isinstance(first, str):
+        return "words"
+    if isinstance(first, (list, tuple)) and first and isinstance(first[0], str):
+        return "tokens"
+    array = _array(who, "X[0]", first)
+    if array.dtype.kind in "iu" and array.ndim == 2:
+        raise TypeError(
+            f"{who}: X[0] is {array.dtype} of shape {array.shape}; ids have one axis, and vectors are "
+            "floats: X.astype(np.float32), or inputs='vectors'"
+        )
+    return "ids" if array.dtype.kind in "iu" else "vectors"
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Series of vectors of real numbers, standardised where asked for."""
+
+    kind: ClassVar[str] = "vectors"
+    embedded: ClassVar[bool] = False
+    mean: np.ndarray  # (F,) float64
+    scale: np.ndarray  # (F,) float64
+
+    @property
+    def size(self) -> int:
+        return len(self.mean)
+
+    @classmethod
+    def learn(cls, who: str, X: Sequence[Any], standardize: bool) -> tuple[Vectors, list[np.ndarray]]:
+        series = [_series(who, f"X[{i}]", x) for i, x in enumerate(X)]
+        mean, scale = np.zeros(series[0].shape[1]), np.ones(series[0].shape[1])
+        itself = cls(mean, scale)
+        itself._check_features(who, "X", series)
+        if standardize:
+            itself = cls(*moments(np.concatenate(series)))
+        return itself, itself._scaled(series)
+
+    def read(self, who: str, X: Any, argument: str = "X") -> list[np.ndarray]:
+        series = [_series(who, f"{argument}[{i}]", x) for i, x in enumerate(listed(who, X, argument))]
+        self._check_features(who, argument, series)
+        return self._scaled(series)
+
+    def _check_features(self, who: str, argument: str, series: list[np.ndarray]) -> None:
+        for i, x in enumerate(series):
+            if x.shape[1] != self.size:
+                raise ValueError(
+                    f"{who}: {argument}[{i}] has {x.shape[1]} features (shape {x.shape}); expected "
+                    f"{self.size}, as the first sequence that the model was fitted to"
+                )
+
+    def _scaled(self, series: list[np.ndarray]) -> list[np.ndarray]:
+        return [((x - self.mean) / self.scale).astype(np.float32) for x in series]
+
+    def meta(self) -> dict[str, Any]:
+        return {"kind": self.kind}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"mean": self.mean, "scale": self.scale}
+
+
+@dataclass(frozen=True)
+class Ids:
+    """Sequences of token ids, 0 <= id < size."""
+
+    kind: ClassVar[str] = "ids"
+    embedded: ClassVar[bool] = True
+    size: int
+
+    @classmethod
+    def learn(cls, who: str, X: Sequence[Any]) -> tuple[Ids, list[np.ndarray]]:
+        ids = [_ids(who, f"X[{i}]", x) for i, x in enumerate(X)]
+        itself = cls(1 + max(int(x.max()) for x in ids))
+        return itself, ids
+
+    def read(self, who: str, X: Any, argument: str = "X") -> list[np.ndarray]:
+        ids = [_ids(who, f"{argument}[{i}]", x) for i, x in enumerate(listed(who, X, argument))]
+        for i, x in enumerate(ids):
+            if x.max() >= self.size:
+                raise ValueError(
+                    f"{who}: {argument}[{i}] has the id {x.max()}; the model was fitted to ids less "
+                    f"than {self.size}"
+                )
+        return ids
+
+    def meta(self) -> dict[str, Any]:
+        return {"kind": self.kind, "size": self.size}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Text:
+    """Strings, split into words or characters, or lists of strings, the tokens.
+
+    Strings are brought to Unicode's composed form (NFC) first, so that the two ways in which accents are
+    written are one.
+    """
+
+    kind: ClassVar[str] = "text"
+    embedded: ClassVar[bool] = True
+    split: str  # words, characters, tokens
+    lowercase: bool
+    vocab: Vocabulary
+
+    @property
+    def size(self) -> int:
+        return len(self.vocab)
+
+    @classmethod
+    def learn(
+        cls, who: str, X: Sequence[Any], split: str, lowercase: bool, min_count: int
+    ) -> tuple[Text, list[np.ndarray]]:
+        itself = cls(split, lowercase, Vocabulary([]))
+        tokens = itself._tokens(who, X, "X")
+        vocab = Vocabulary.of((token for row in tokens for token in row), min_count)
+        if len(vocab) == 1:
+            raise ValueError(
+                f"{who}: none of the {split} of X occurs min_count={min_count} times; give more data or a "
+                "smaller min_count"
+            )
+        return cls(split, lowercase, vocab), [vocab.encode(row) for row in tokens]
+
+    def read(self, who: str, X: Any, argument: str = "X") -> list[np.ndarray]:
+        return [self.vocab.encode(row) for row in self._tokens(who, listed(who, X, argument), argument)]
+
+    def _tokens(self, who: str, X: Iterable[Any], argument: str) -> list[list[str]]:
+        rows = []
+        for i, x in enumerate(X):
+            rows.append(self._row(who, f"{argument}[{i}]", x))
+            if not rows[-1]:
+                raise ValueError(f"{who}: {argument}[{i}] has no {self.split}: {x!r}; leave it out")
+        return rows
+
+    def _row(self, who: str, argument: str, x: Any) -> list[str]:
+        if self.split == "tokens":
+            if isinstance(x, str) or not all(isinstance(token, str) for token in x):
+                raise TypeError(f"{who}: {argument} is {x!r:.60}; expected a list of strings, the tokens")
+            return [_composed(token) for token in x]
+        if not isinstance(x, str):
+            raise TypeError(f"{who}: {argument} is a {type(x).__name__}; expected a str")
+        text = _composed(x.lower() if self.lowercase else x)
+        return _WORD.findall(text) if self.split == "words" else list(text)
+
+    def meta(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "split": self.split,
+            "lowercase": self.lowercase,
+            "vocab": list(self.vocab.tokens[1:]),
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {}
+
+
+def from_file(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Inputs:
+    """The inputs that `meta` and `arrays` told of."""
+    kind = meta["kind"]
+    if kind == "vectors":
+        mean, scale = (np.asarray(arrays[name], np.float64) for name in ("mean", "scale"))
+        if mean.ndim != 1 or mean.shape != scale.shape:
+            raise ValueError(f"mean and scale have shapes {mean.shape} and {scale.shape}")
+        return Vectors(mean, scale)
+    if kind == "ids":
+        return Ids(int(meta["size"]))
+    if kind == "text" and meta["split"] in KINDS[3:]:
+        return Text(meta["split"], bool(meta["lowercase"]), Vocabulary(meta["vocab"]))
+    raise ValueError(f"unknown kind of inputs {meta!r:.80}")
+
+
+def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column, 1 for a deviation of nothing."""
+    mean = rows.mean(0)
+    scale = rows.std(0)
+    return mean, np.where(scale > 0, scale, 1.0)
+
+
+def _array(who: str, argument: str, x: Any) -> np.ndarray:
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise TypeError(f"{who}: {argument} is not readable as an array: {error}") from error
+
+
+def _not_empty(who: str, argument: str, x: np.ndarray) -> None:
+    if len(x) == 0:
+        raise ValueError(f"{who}: {argument} is empty (shape {x.shape}); leave it out")
+
+
+def _series(who: str, argument: str, x: Any) -> np.ndarray:
+    """A series as (T, F) float64, finite."""
+    x = _array(who, argument, x)
+    if x.dtype.kind not in "fiu":
+        raise TypeError(f"{who}: {argument} is {x.dtype}; expected real numbers, (T, F) or (T,)")
+    if x.ndim not in (1, 2) or x.shape[1:] == (0,):
+        raise ValueError(f"{who}: {argument} has shape {x.shape}; expected (T, F), or (T,) for one feature")
+    _not_empty(who, argument, x)
+    x = (x[:, None] if x.ndim == 1 else x).astype(np.float64)
+    finite = np.isfinite(x).all(1)
+    if not finite.all():
+        step = int(np.argmin(finite))
+        raise ValueError(
+            f"{who}: {argument} has {x[step][~np.isfinite(x[step])][0]} at step {step}; fill the gap, or "
+            "leave the sequence out"
+        )
+    return x
+
+
+def _ids(who: str, argument: str, x: Any) -> np.ndarray:
+    x = _array(who, argument, x)
+    _not_empty(who, argument, np.atleast_1d(x))
+    if x.ndim != 1 or x.dtype.kind not in "iu":
+        raise TypeError(f"{who}: {argument} is {x.dtype} of shape {x.shape}; expected ids, (T,) of integers")
+    if x.min() < 0:
+        raise ValueError(f"{who}: {argument} has the id {x.min()}; expected ids of at least 0")
+    return x.astype(np.int64)
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)

@@ -1,0 +1,72 @@
+"""Labels, strings or integers, to classes 0, 1, ... and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Labels"]
+
+
+class Labels:
+    """The labels that a model knows, in order.
+
+    Parameters
+    ----------
+    labels : iterable of str, int or bool
+        In any order, each as often as it comes; at least two different ones.
+
+    Attributes
+    ----------
+    classes : numpy.ndarray, (C,)
+        Sorted; of strings and integers together, the integers first.
+    """
+
+    def __init__(self, who: str, labels: Iterable[Any]) -> None:
+        unique = sorted(set(labels), key=lambda label: (isinstance(label, str), label))
+        if len(unique) < 2:
+            raise ValueError(f"{who}: y has {len(unique)} different label {unique}; expected at least two")
+        kinds = {isinstance(label, str) for label in unique}
+        self.classes = np.array(unique) if len(kinds) == 1 else np.array(unique, dtype=object)
+        self._ids = {label: i for i, label in enumerate(unique)}
+
+    def encode(self, who: str, labels: list[Any], argument: str = "y") -> np.ndarray:
+        """Return the classes of labels, (N,) int64."""
+        for i, label in enumerate(labels):
+            if label not in self._ids:
+                raise ValueError(
+                    f"{who}: {argument}[{i}] is {label!r}, which was not among the labels that the model was "
+                    f"fitted to: {', '.join(map(repr, list(self._ids)[:8]))}{', ...' * (len(self._ids) > 8)}"
+                )
+        return np.array([self._ids[label] for label in labels], np.int64)
+
+    def meta(self) -> list[Any]:
+        """The labels as JSON can hold them."""
+        return list(self._ids)
+
+    @staticmethod
+    def plain(who: str, y: Any, argument: str = "y") -> list[Any]:
+        """Labels as a list of Python's str, int and bool.
+
+        Raises
+        ------
+        TypeError, ValueError
+            They are something else: floats, one-hot rows, one string.
+        """
+        if isinstance(y, (str, bytes)) or not hasattr(y, "__len__"):
+            raise TypeError(f"{who}: {argument} is {y!r:.40}; expected a list of labels, strings or integers")
+        if getattr(y, "ndim", 1) != 1:
+            raise ValueError(
+                f"{who}: {argument} has shape {y.shape}; expected one axis of labels; of one-hot rows give "
+                f"{argument}.argmax(-1)"
+            )
+        labels = [label.item() if isinstance(label, np.generic) else label for label in y]
+        for i, label in enumerate(labels):
+            if not isinstance(label, (str, int)):
+                raise TypeError(
+                    f"{who}: {argument}[{i}] is {label!r:.40}, a {type(label).__name__}; expected labels "
+                    "that are strings or integers (for real numbers take SequenceRegressor)"
+                )
+        return labels

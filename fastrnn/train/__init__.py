@@ -1,0 +1,25 @@
+"""The training loop: steps, epochs, learning rates, early stopping, checkpoints, and what stops a run.
+
+`run` makes steps: a model says what a batch is and how its gradient comes about. `fit` makes epochs of
+batches of sequences, validates after each, and goes on exactly where a stopped run ended.
+"""
+
+from ._progress import Progress
+from .batches import Buckets, chunks
+from .epochs import fit
+from .history import History
+from .loop import run
+from .schedules import Plateau, Step, constant, cosine
+
+__all__ = [
+    "Buckets",
+    "History",
+    "Plateau",
+    "Progress",
+    "Step",
+    "chunks",
+    "constant",
+    "cosine",
+    "fit",
+    "run",
+]

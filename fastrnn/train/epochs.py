@@ -1,0 +1,201 @@
+"""Epochs: validation, early stopping, checkpoints, around the steps."""
+
+from __future__ import annotations
+
+import math
+import os
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+from ..nn import Module
+from ..optim import Optimizer
+from ._checkpoint import Training
+from .batches import Buckets
+from .history import History
+from .loop import run
+from .schedules import Plateau, Schedule, named
+
+__all__ = ["fit"]
+
+_WHO = "train.fit"
+
+
+def fit(
+    network: Module,
+    optimizer: Optimizer,
+    batches: Buckets,
+    gradient: Callable[[np.ndarray], tuple[float, Mapping[str, np.ndarray], int]],
+    *,
+    epochs: int,
+    validate: Callable[[], tuple[float, float]] | None = None,
+    patience: int | None = None,
+    schedule: Schedule | str = "constant",
+    max_norm: float = math.inf,
+    seconds: float = math.inf,
+    progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_steps: int | None = None,
+    resume: bool | str | os.PathLike[str] = False,
+    about: Mapping[str, Any] | None = None,
+) -> History:
+    """Train for some epochs, or until the validation loss no longer falls, the time is over, or Ctrl-C.
+
+    A run that was stopped anywhere, even killed, and goes on from its checkpoint ends in the same bits as one
+    that ran through.
+
+    Parameters
+    ----------
+    network : Module
+    optimizer : Optimizer
+        Of this network.
+    batches : Buckets
+        The batches of each epoch.
+    gradient : function of a batch, an array of places, to (loss, gradients, number of targets)
+    epochs : int
+    validate : function to (loss, score), optional
+        Called after each epoch.
+    patience : int, optional
+        Stop when the validation loss was not the least for so many epochs. However the run ends, the weights
+        are then those after the epoch with the least.
+    schedule : {"constant", "cosine", "step", "plateau"}, function, Step or Plateau
+        The factor of the learning rate for the done part of the run, 0 to 1.
+    max_norm, seconds, progress
+        As for `run`.
+    checkpoint : path-like, optional
+        Where the run is written to, whole, after each epoch and when it stops.
+    checkpoint_steps : int, optional
+        Write it after every so many steps instead of after each epoch.
+    resume : bool or path-like
+        Go on from this file; True: from `checkpoint`, where that is there, else from the beginning.
+    about : mapping, optional
+        What must be the same for a run to go on, besides the batches and the options here; for JSON.
+
+    Returns
+    -------
+    History
+        Of all steps, those before a resumption too.
+
+    Raises
+    ------
+    FloatingPointError
+        The loss, the gradient or the validation loss is not finite.
+    ValueError
+        An argument out of its range; options that need others; a checkpoint of another run.
+    fastrnn.io.FileFormatError
+        The file to go on from is damaged, or no checkpoint.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn import losses, nn, optim, train
+    >>> x = np.random.default_rng(0).standard_normal((64, 3))
+    >>> linear = nn.Linear(3, 1, dtype=np.float64, rng=0)
+    >>> def gradient(rows):
+    ...     y, tape = linear.forward(x[rows])
+    ...     loss, dy = losses.mse(y, x[rows, :1] - x[rows, 1:2])
+    ...     return loss, linear.backward(tape, dy)[1], len(rows)
+    >>> batches = train.Buckets(np.ones(64), batch_size=8)
+    >>> history = train.fit(linear, optim.Adam(linear, lr=0.05), batches, gradient, epochs=20)
+    >>> history.epoch_loss[-1] < 0.001
+    True
+    """
+    epochs = _checks.size(_WHO, "epochs", epochs)
+    max_norm = _checks.not_negative(_WHO, "max_norm", max_norm)
+    schedule = named(_WHO, schedule)
+    if patience is not None:
+        patience = _checks.size(_WHO, "patience", patience)
+    if checkpoint_steps is not None:
+        checkpoint_steps = _checks.size(_WHO, "checkpoint_steps", checkpoint_steps)
+    for name, given in {"patience": patience is not None, "schedule": isinstance(schedule, Plateau)}.items():
+        if given and validate is None:
+            what = "patience" if name == "patience" else "schedule='plateau'"
+            raise ValueError(f"{_WHO}: {what} looks at the validation loss; give a validation set")
+    if checkpoint is None and (checkpoint_steps is not None or resume is True):
+        what = "resume=True" if resume is True else "checkpoint_steps"
+        raise ValueError(f"{_WHO}: {what} needs a file; give checkpoint=path")
+
+    training = Training(
+        network,
+        optimizer,
+        {
+            "sequences": len(batches.lengths),
+            "lengths": zlib.crc32(batches.lengths.tobytes()),
+            "batch_size": batches.batch_size,
+            "seed": batches.seed,
+            "schedule": getattr(schedule, "__qualname__", repr(schedule)),
+            "max_norm": max_norm,
+            "patience": patience,
+            **(about or {}),
+        },
+    )
+    training.history.steps_per_epoch = len(batches)
+    if resume is not False:
+        path = checkpoint if resume is True else resume
+        assert path is not None
+        if resume is not True or os.path.exists(path):
+            training.load(path)
+    history = training.history
+    due = checkpoint_steps or len(batches)
+
+    def plan() -> Iterator[np.ndarray]:
+        """The batches from here on; between them, what is due after a step or an epoch."""
+        order: list[np.ndarray] = []
+        while True:
+            epoch, place = divmod(history.steps, len(batches))
+            if validate is not None and len(history.validation) < epoch:
+                _validate(training, validate, keep_best=patience is not None)
+            if checkpoint is not None and history.steps and history.steps % due == 0:
+                training.save(checkpoint)
+            if epoch >= epochs:
+                return
+            if patience is not None and (why := _out_of_patience(history, patience)):
+                history.stopped = why
+                return
+            if not order or place == 0:
+                order = batches.epoch(epoch)
+            yield order[place]
+
+    run(
+        network,
+        optimizer,
+        plan(),
+        gradient,
+        total=epochs * len(batches),
+        schedule=schedule,
+        max_norm=max_norm,
+        seconds=seconds,
+        progress=progress,
+        history=history,
+    )
+    if checkpoint is not None:
+        training.save(checkpoint)
+    if training.best:
+        network.load_state_dict(training.best)
+    return history
+
+
+def _validate(training: Training, validate: Callable[[], tuple[float, float]], keep_best: bool) -> None:
+    history = training.history
+    loss, score = (float(value) for value in validate())
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"training stopped after step {history.steps}: the validation loss is {loss}; look for NaN in "
+            f"the validation set, or lower the learning rate ({training.optimizer.lr:g})"
+        )
+    if keep_best and loss < min(history.validation_loss, default=math.inf):
+        training.best = training.network.state_dict()
+    history.validation.append((loss, score))
+
+
+def _out_of_patience(history: History, patience: int) -> str:
+    best = history.best_epoch
+    if best is None or len(history.validation) - 1 - best < patience:
+        return ""
+    return (
+        f"the validation loss was not the least for {patience} epochs, the last of {history.epochs}; the "
+        f"weights are those after epoch {best + 1}"
+    )

@@ -1,0 +1,132 @@
+"""Steps: gradient, clipping, update, and what stops them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..nn import Module
+from ..optim import Optimizer, clip_grad_norm_
+from ._draws import Draws
+from ._interrupts import interrupts
+from ._progress import shown
+from .history import History
+from .schedules import Plateau, Schedule, constant
+
+__all__ = ["run"]
+
+
+def run(
+    network: Module,
+    optimizer: Optimizer,
+    batches: Iterable[Any],
+    gradient: Callable[[Any], tuple[float, Mapping[str, np.ndarray], int]],
+    *,
+    total: int,
+    schedule: Schedule = constant,
+    max_norm: float = math.inf,
+    seconds: float = math.inf,
+    progress: bool = False,
+    history: History | None = None,
+) -> History:
+    """Train until the batches end, the time is over, or Ctrl-C; return the history.
+
+    A step is made whole or not at all: after Ctrl-C, or an error of `gradient`, the network, the optimiser
+    and the generators that draw dropout are as after the last whole step. ``history.stopped`` says what
+    happened.
+
+    Parameters
+    ----------
+    network : Module
+    optimizer : Optimizer
+        Of this network; its `lr` is the one that `schedule` scales.
+    batches : iterable
+        Handed to `gradient` one by one.
+    gradient : function of a batch to (loss, gradients, number of targets)
+        The loss is the mean over the targets.
+    total : int
+        The number of batches, for `schedule` and the progress bar; those of `history` count too.
+    schedule : function of float to float, or Plateau
+        The factor of the learning rate for the done part of the run, 0 to 1; such as `cosine`.
+    max_norm : float
+        Gradients of a greater norm are scaled down to it.
+    seconds : float
+        No step begins after so much time.
+    progress : bool
+        Show a bar (tqdm where it is installed) or lines, on the standard error stream.
+    history : History, optional
+        Of the steps made before, to go on from; it is the one that is returned.
+
+    Raises
+    ------
+    FloatingPointError
+        The loss or the gradient of a step is not finite. The network is as before that step.
+    """
+    history = History() if history is None else history
+    draws = Draws(network)
+    base = optimizer.lr
+    start = time.perf_counter()
+    before = history.seconds[-1] if history.seconds else 0.0
+    show = shown(total, history.steps) if progress else None
+    smooth = math.nan
+    try:
+        with interrupts() as held:
+            for batch in batches:
+                step = history.steps
+                if time.perf_counter() - start >= seconds:
+                    history.stopped = f"the time limit of {seconds:g} s came after step {step} of {total}"
+                    break
+                with draws.kept_unless(_more_than(history, step)):
+                    loss, grads, tokens = gradient(batch)
+                    norm = clip_grad_norm_(grads, max_norm)
+                    _check_finite(step, loss, norm, optimizer)
+                    with held():
+                        optimizer.lr = base * _factor(schedule, step / total, history)
+                        optimizer.step(grads)
+                        history.loss.append(loss)
+                        history.norm.append(norm)
+                        history.lr.append(optimizer.lr)
+                        history.seconds.append(before + time.perf_counter() - start)
+                        history.tokens += tokens
+                if show:
+                    smooth = loss if math.isnan(smooth) else 0.95 * smooth + 0.05 * loss
+                    show.set_postfix_str(_summary(smooth, history), False)
+                    show.update()
+    except KeyboardInterrupt:
+        history.stopped = f"interrupted after step {history.steps} of {total}"
+    finally:
+        optimizer.lr = base
+        if show:
+            show.close()
+    return history
+
+
+def _more_than(history: History, steps: int) -> Callable[[], bool]:
+    return lambda: history.steps > steps
+
+
+def _factor(schedule: Schedule, done: float, history: History) -> float:
+    if isinstance(schedule, Plateau):
+        return schedule.after(history.validation_loss)
+    return schedule(done)
+
+
+def _summary(smooth: float, history: History) -> str:
+    """What stands beside the bar."""
+    parts = [f"loss {smooth:.3f}"]
+    if history.validation:
+        parts.append(f"validation {history.validation[-1][0]:.3f}")
+    return ", ".join([*parts, f"{history.tokens_per_second:,.0f} a second"])
+
+
+def _check_finite(step: int, loss: float, norm: float, optimizer: Optimizer) -> None:
+    for what, value in {"loss": loss, "norm of the gradients": norm}.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"training stopped at step {step}: the {what} is {value}; the parameters are as before this "
+                f"step. Look for NaN in the data, or lower the learning rate ({optimizer.lr:g})"
+            )

@@ -1,0 +1,421 @@
+"""Classifier, tagger, regressor: what they learn, their bits, files and errors."""
+
+import signal
+
+import numpy as np
+import pytest
+from kit import CELLS
+
+import fastrnn
+from fastrnn import cells, io
+from fastrnn.models import SequenceClassifier, SequenceTagger
+from fastrnn.models._network import SequenceNetwork
+
+SMALL = {"hidden_size": 16, "seed": 3}
+
+
+def order_of_two(n, seed=0):
+    """Ids 2 to 9, with one 0 and one 1 somewhere: which came first?"""
+    rng = np.random.default_rng(seed)
+    X, y = [], []
+    for _ in range(n):
+        ids = rng.integers(2, 10, rng.integers(4, 12))
+        first, second = np.sort(rng.choice(len(ids), 2, replace=False))
+        label = int(rng.integers(2))
+        ids[first], ids[second] = label, 1 - label
+        X.append(ids)
+        y.append(["zero", "one"][label])
+    return X, y
+
+
+def parity(n, seed=0):
+    """The tag of a step: whether an odd number of positive values came until then."""
+    rng = np.random.default_rng(seed)
+    X = [rng.standard_normal((rng.integers(1, 9), 1)) for _ in range(n)]
+    return X, [[("even", "odd")[k] for k in (x[:, 0] > 0).cumsum() % 2] for x in X]
+
+
+SENTENCES = ["bật đèn lên", "mở đèn đi", "trời hôm nay thế nào", "hôm nay trời có mưa không"]
+INTENTS = ["đèn", "đèn", "thời tiết", "thời tiết"]
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    X, y = order_of_two(400)
+    return SequenceClassifier(hidden_size=32).fit(X, y, epochs=25, lr=0.01)
+
+
+@pytest.fixture(scope="module")
+def tagger():
+    X, y = parity(300)
+    return SequenceTagger(**SMALL).fit(X, y, epochs=40, lr=0.02)
+
+
+def bits(model):
+    return {name: value.tobytes() for name, value in model.network_.params.items()}
+
+
+# ---- learning ----
+
+
+def test_the_order_of_two_tokens_is_learned(classifier):
+    assert classifier.score(*order_of_two(200, seed=1)) > 0.95
+    assert classifier.classes_.tolist() == ["one", "zero"]
+
+
+def test_parity_is_tagged(tagger):
+    X, y = parity(100, seed=1)
+    assert tagger.score(X, y) > 0.95
+    tags = tagger.predict(X)
+    assert [len(row) for row in tags] == [len(x) for x in X]
+    assert set(np.concatenate(tags)) == {"even", "odd"}
+
+
+@pytest.mark.parametrize("pool", ["last", "mean", "max"])
+@pytest.mark.parametrize("inputs", ["words", "characters"])
+def test_sentences_in_vietnamese(pool, inputs):
+    model = SequenceClassifier(**SMALL, pool=pool, inputs=inputs, bidirectional=True)
+    model.fit(SENTENCES * 8, INTENTS * 8, epochs=15, lr=0.02)
+    assert model.predict(["Mở đèn lên", "trời mưa không"]).tolist() == ["đèn", "thời tiết"]
+
+
+def test_accents_written_either_way_are_one():
+    import unicodedata
+
+    model = SequenceClassifier(**SMALL).fit(SENTENCES * 4, INTENTS * 4, epochs=2)
+    apart = [unicodedata.normalize("NFD", text) for text in SENTENCES]
+    assert apart != SENTENCES
+    assert model.predict_proba(apart).tobytes() == model.predict_proba(SENTENCES).tobytes()
+
+
+def test_labels_stay_what_they_are():
+    x = np.random.default_rng(0).standard_normal((12, 5))
+    for labels in ([3, -7, 40], ["a", "bé", "c"], [True, False, True], [1, "a", "b"]):
+        model = SequenceClassifier(**SMALL).fit(x, labels * 4, epochs=1)
+        assert set(model.classes_.tolist()) == set(labels)
+        assert set(model.predict(x).tolist()) <= set(labels)
+
+
+def test_one_array_is_as_many_sequences():
+    x = np.random.default_rng(0).standard_normal((20, 6))
+    y = (x.sum(1) > 0).astype(int)
+    models = [SequenceClassifier(**SMALL).fit(X, y, epochs=2) for X in (x, x[..., None], list(x))]
+    assert bits(models[0]) == bits(models[1]) == bits(models[2])
+
+
+@pytest.mark.parametrize("cell", [cells.LSTM(), cells.GRU(), cells.LSTM(proj_size=3)], ids=str)
+@pytest.mark.parametrize("pool", ["last", "mean", "max"])
+def test_the_network_has_the_gradient_of_differences(cell, pool):
+    options = {"embedding_size": None, "hidden_size": 4, "num_layers": 2, "bidirectional": True}
+    network = SequenceNetwork(3, 2, cell, **options, dropout=0.0, pool=pool, rng=0)
+    rng = np.random.default_rng(0)
+    x, lengths = rng.standard_normal((6, 3, 3)).astype(np.float32), np.array([6, 2, 4])
+    weight = rng.standard_normal((3, 2)).astype(np.float32)
+    _, tape = network.forward(x, lengths)
+    grads = network.backward(tape, weight)
+    for name in ("out.weight", "rnn.weight_ih_l0", "rnn.weight_ih_l1_reverse"):
+        value = network.params[name]
+        direction = rng.standard_normal(value.shape).astype(np.float32)
+        ends, before = [], value.copy()
+        for sign in (1, -1):
+            value[...] = before + sign * np.float32(1e-2) * direction
+            ends.append(float((network(x, lengths) * weight).sum(dtype=np.float64)))
+        value[...] = before
+        expected = float((grads[name] * direction).sum(dtype=np.float64))
+        assert (ends[0] - ends[1]) / 2e-2 == pytest.approx(expected, rel=0.05, abs=0.02)
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_any_cell_learns(cell):
+    X, y = order_of_two(100)
+    model = SequenceClassifier(cell, hidden_size=24, bidirectional=True).fit(X, y, lr=0.01, epochs=8)
+    assert np.mean(model.history_.loss[-4:]) < model.history_.loss[0]
+
+
+# ---- bits ----
+
+
+@pytest.mark.parametrize("pool", ["last", "mean", "max"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_sequence_alone_has_the_bits_it_has_in_a_batch(pool, bidirectional):
+    rng = np.random.default_rng(0)
+    X = [rng.standard_normal((rng.integers(1, 30), 3)) for _ in range(300)]
+    model = SequenceClassifier(**SMALL, num_layers=2, pool=pool, bidirectional=bidirectional)
+    model.fit(X, [len(x) % 3 for x in X], epochs=1)
+    together = model.predict_proba(X)
+    with fastrnn.num_threads(2):
+        assert model.predict_proba(X).tobytes() == together.tobytes()
+    for i in range(0, 300, 23):
+        assert model.predict_proba(X[i : i + 1]).tobytes() == together[i].tobytes()
+
+
+def test_tags_of_a_sequence_alone_have_the_bits_they_have_in_a_batch(tagger):
+    X, _ = parity(200, seed=5)
+    for x, together in zip(X[:20], tagger.predict_proba(X), strict=False):
+        assert tagger.predict_proba([x])[0].tobytes() == together.tobytes()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_same_seed_same_bits(threads):
+    X, y = order_of_two(60)
+
+    def train(threads, seed=0):
+        model = SequenceClassifier(hidden_size=8, num_layers=2, dropout=0.2, seed=seed)
+        with fastrnn.num_threads(threads):
+            model.fit(X, y, epochs=2, validation=0.2)
+        return bits(model), model.history_.loss, model.history_.validation
+
+    assert train(threads) == train(1)
+    assert train(1) != train(1, seed=1)
+
+
+# ---- stopping and going on ----
+
+
+def quick(model, path=None, **options):
+    X, y = order_of_two(40)
+    # 32 sequences are 4 batches an epoch; 3 epochs are 12 steps
+    return model.fit(X, y, epochs=3, batch_size=8, validation=0.2, patience=2, checkpoint=path, **options)
+
+
+def new(kind=SequenceClassifier):
+    return kind(hidden_size=8, num_layers=2, dropout=0.3, seed=2)
+
+
+def interrupted_at(monkeypatch, step):
+    """Ctrl-C within the gradient of a step, after dropout was drawn."""
+    backward, calls = SequenceNetwork.backward, []
+
+    def interrupting(self, tape, doutputs):
+        calls.append(1)
+        if len(calls) == step + 1:
+            signal.raise_signal(signal.SIGINT)
+        return backward(self, tape, doutputs)
+
+    monkeypatch.setattr(SequenceNetwork, "backward", interrupting)
+
+
+@pytest.mark.parametrize("every", [None, 1, 5])
+@pytest.mark.parametrize("step", range(12))
+def test_a_run_that_goes_on_ends_in_the_same_bits(monkeypatch, tmp_path, step, every):
+    whole = quick(new())
+    with monkeypatch.context() as patch:
+        interrupted_at(patch, step)
+        stopped = quick(new(), tmp_path / "run.npz", checkpoint_steps=every)
+    assert stopped.history_.stopped == f"interrupted after step {step} of 12"
+    again = quick(new(), tmp_path / "run.npz", checkpoint_steps=every, resume=True)
+    assert bits(again) == bits(whole)
+    for name in ("loss", "norm", "lr", "validation", "tokens", "stopped"):
+        assert getattr(again.history_, name) == getattr(whole.history_, name)
+
+
+def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(monkeypatch, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def killed(self, tape, doutputs):
+        if len(steps) == 7:
+            raise Killed
+        steps.append(1)
+        return backward(self, tape, doutputs)
+
+    steps, backward = [], SequenceNetwork.backward
+    with monkeypatch.context() as patch:
+        patch.setattr(SequenceNetwork, "backward", killed)
+        with pytest.raises(Killed):
+            quick(new(), tmp_path / "run.npz", checkpoint_steps=3)
+    assert len(io.load(tmp_path / "run.npz").arrays["history.loss"]) == 6
+    again = quick(new(), resume=tmp_path / "run.npz")
+    assert bits(again) == bits(quick(new()))
+
+
+def test_interrupted_training_leaves_the_model_trained_so_far(monkeypatch):
+    X, y = order_of_two(40)
+    with monkeypatch.context() as patch:
+        interrupted_at(patch, 7)
+        model = new().fit(X, y, epochs=3, batch_size=8)
+    assert model.history_.steps == 7
+    assert model.predict(X[:2]).shape == (2,)
+
+
+def test_early_stopping_restores_the_best(monkeypatch):
+    """Labels that are noise: the validation loss soon rises."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 5, 2)), rng.integers(0, 2, 60)
+    held = rng.standard_normal((40, 5, 2)), rng.integers(0, 2, 40)
+    options = {"validation": held, "lr": 0.02, "schedule": "constant"}
+    model = SequenceClassifier(**SMALL).fit(X, y, epochs=60, patience=4, **options)
+    history = model.history_
+    assert history.epochs < 60
+    assert history.epochs == history.best_epoch + 5
+    assert "not the least for 4 epochs" in history.stopped
+    best = SequenceClassifier(**SMALL).fit(X, y, epochs=history.best_epoch + 1, **options)
+    assert bits(model) == bits(best)
+    assert model.score(*held) == history.validation_score[history.best_epoch]
+
+
+# ---- files ----
+
+
+@pytest.mark.parametrize("cell", [cells.LSTM(), cells.LSTM.variant("CIFG"), cells.MGU()], ids=str)
+def test_a_loaded_model_is_the_saved_one(cell, tmp_path):
+    X, y = order_of_two(30)
+    for inputs in (X, [[str(i) for i in x] for x in X], [" ".join(map(str, x)) for x in X]):
+        model = SequenceClassifier(cell, **SMALL, num_layers=2, pool="mean").fit(inputs, y, epochs=1)
+        model.save(tmp_path / "m.npz")
+        again = SequenceClassifier.load(tmp_path / "m.npz")
+        assert again.cell == cell
+        assert again.classes_.tolist() == model.classes_.tolist()
+        assert again.predict_proba(inputs).tobytes() == model.predict_proba(inputs).tobytes()
+        again.save(tmp_path / "again.npz")
+        assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "m.npz").read_bytes()
+
+
+def test_a_loaded_tagger_is_the_saved_one(tagger, tmp_path):
+    X, _ = parity(5, seed=9)
+    tagger.save(tmp_path / "m.npz")
+    again = SequenceTagger.load(tmp_path / "m.npz")
+    for one, other in zip(tagger.predict_proba(X), again.predict_proba(X), strict=True):
+        assert one.tobytes() == other.tobytes()
+    with pytest.raises(io.FileFormatError, match="'SequenceTagger', not a SequenceClassifier"):
+        SequenceClassifier.load(tmp_path / "m.npz")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden_size": 10**7},
+        {"num_layers": 10**6},
+        {"embedding_size": "8"},
+        {"bidirectional": True},
+        {"pool": "first"},
+        {"cell": {"name": "Cell"}},
+        {"cell": None},
+        {"reads": {"kind": "ids", "size": 10**8}},
+        {"reads": {"kind": "pictures"}},
+        {"reads": {"kind": "vectors"}},
+        {"targets": {"labels": ["a"]}},
+        {"targets": {"labels": [1.5, 2]}},
+        {"targets": None},
+        {"version": 2},
+    ],
+    ids=str,
+)
+def test_damaged_settings_are_refused(classifier, tmp_path, change):
+    classifier.save(tmp_path / "m.npz")
+    arrays, meta = io.load(tmp_path / "m.npz")
+    io.save(tmp_path / "bad.npz", arrays, **{**meta, **change})
+    with pytest.raises(io.FileFormatError, match=r"bad\.npz"):
+        SequenceClassifier.load(tmp_path / "bad.npz")
+
+
+# ---- errors ----
+
+GOOD = [np.ones((3, 2)), np.ones((5, 2)), np.ones((1, 2)), np.zeros((2, 2))]
+LABELS = [0, 1, 0, 1]
+NAN = [*GOOD[:2], np.array([[1, 2], [np.nan, 1]]), GOOD[3]]
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (NAN, LABELS, r"fit: X\[2\] has nan at step 1; fill the gap"),
+        ([*GOOD[:3], np.zeros((0, 2))], LABELS, r"X\[3\] is empty \(shape \(0, 2\)\); leave it out"),
+        ([*GOOD[:3], np.zeros((2, 3))], LABELS, r"X\[3\] has 3 features \(shape \(2, 3\)\); expected 2"),
+        ([*GOOD[:3], np.zeros((2, 3, 4))], LABELS, r"X\[3\] has shape \(2, 3, 4\); expected \(T, F\)"),
+        ([*GOOD[:3], np.zeros((2, 2), complex)], LABELS, r"X\[3\] is complex128; expected real numbers"),
+        (GOOD, LABELS[:3], "X has 4 sequences, and y has 3 targets"),
+        (GOOD, None, "y is None"),
+        (GOOD, [0, 0, 0, 0], "y has 1 different label"),
+        (GOOD, [0.5, 1.5, 0, 1], r"y\[0\] is 0.5, a float; expected labels .* SequenceRegressor"),
+        (GOOD, np.eye(4), r"y has shape \(4, 4\); .* of one-hot rows give y.argmax\(-1\)"),
+        (GOOD, "abab", "y is 'abab'"),
+        ([], [], "X is empty"),
+        ("a text", LABELS, "X is a single str"),
+        (np.ones(4), LABELS, r"X has shape \(4,\); .* one sequence is a list of one"),
+        (np.ones((4, 3, 2), int), LABELS, "ids have one axis, and vectors are floats"),
+        ({1: 2}, LABELS, "X is a dict"),
+        ([[0, 1], [2, -3], [1], [1]], LABELS, r"X\[1\] has the id -3"),
+        (["a b", "a", "b", "  "], LABELS, r"X\[3\] has no words: '  '"),
+        (["a", "b", "c", "d"], LABELS, "none of the words of X occurs min_count=2 times"),
+        (["a b", "a", "b", 7], LABELS, r"X\[3\] is a int; expected a str"),
+    ],
+)
+def test_bad_data_is_refused_by_name(X, y, message):
+    model = SequenceClassifier(**SMALL)
+    with pytest.raises((TypeError, ValueError), match=message):
+        model.fit(X, y)
+    with pytest.raises(RuntimeError, match=r"not fitted yet; call fit\(X, y\)"):
+        model.predict(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"lr": -1}, "lr is -1"),
+        ({"schedule": "cosin"}, "schedule is 'cosin'; .*did you mean 'cosine'"),
+        ({"schedule": 3}, "schedule is 3"),
+        ({"schedule": "plateau"}, "schedule='plateau' looks at the validation loss; give a validation set"),
+        ({"patience": 3}, "patience looks at the validation loss"),
+        ({"patience": 0, "validation": 0.5}, "patience is 0"),
+        ({"validation": 1.5}, "validation is 1.5"),
+        ({"validation": (GOOD,)}, "validation has 1 parts"),
+        ({"validation": (GOOD, [0, 1, 0, 7])}, r"validation y\[3\] is 7, which was not among the labels"),
+        ({"validation": (NAN, LABELS)}, r"validation X\[2\] has nan at step 1"),
+        ({"resume": True}, "resume=True needs a file; give checkpoint=path"),
+        ({"checkpoint_steps": 3}, "checkpoint_steps needs a file"),
+    ],
+)
+def test_bad_options_are_refused(options, message):
+    model = SequenceClassifier(**SMALL)
+    with pytest.raises((TypeError, ValueError), match=message):
+        model.fit(GOOD, LABELS, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pool": "first"}, "pool is 'first'; expected one of last, mean, max"),
+        ({"inputs": "images"}, "inputs is 'images'"),
+        ({"hidden_size": 0}, "hidden_size is 0"),
+        ({"dropout": 2.0}, "dropout is 2.0"),
+        ({"cell": "GRU"}, "cell is"),
+    ],
+)
+def test_bad_settings_are_refused(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        SequenceClassifier(**options).fit(GOOD, LABELS)
+
+
+def test_what_the_model_does_not_know_is_refused(classifier):
+    with pytest.raises(ValueError, match=r"score: y\[0\] is 'two', which was not among .* 'one', 'zero'"):
+        classifier.score([[0, 1]], ["two"])
+    with pytest.raises(ValueError, match=r"predict: X\[1\] has the id 50; the model was fitted to ids less"):
+        classifier.predict([[0, 1], [50]])
+
+
+def test_tags_are_as_many_as_steps():
+    with pytest.raises(ValueError, match=r"y\[1\] has 1 labels, and its sequence 5 steps"):
+        SequenceTagger().fit(GOOD[:2], [[0, 1, 0], [1]])
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    quick(new(), tmp_path / "run.npz")
+    for model, options, message in [
+        (new(), {"lr": 0.5}, "had lr=0.005, this one has 0.5"),
+        (new(), {"max_norm": 0.5}, "had max_norm=1.0, this one has 0.5"),
+        (SequenceClassifier(hidden_size=9, seed=2), {}, "had hidden_size=8, this one has 9"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            quick(model, tmp_path / "run.npz", resume=True, **options)
+    model = SequenceClassifier(hidden_size=8, num_layers=2, dropout=0.3, seed=2)
+    X, y = order_of_two(40, seed=1)
+    with pytest.raises(ValueError, match="resume: the run of"):
+        model.fit(X, y, epochs=3, batch_size=8, validation=0.2, patience=2, resume=tmp_path / "run.npz")
+    io.save(tmp_path / "other.npz", {"a": np.zeros(3)})
+    with pytest.raises(io.FileFormatError, match="expected a checkpoint"):
+        quick(new(), resume=tmp_path / "other.npz")
+    with pytest.raises(FileNotFoundError):
+        quick(new(), resume=tmp_path / "none.npz")
