@@ -8,7 +8,7 @@ from kit import CELLS
 
 import fastrnn
 from fastrnn import cells, io
-from fastrnn.models import SequenceClassifier, SequenceTagger
+from fastrnn.models import SequenceClassifier, SequenceRegressor, SequenceTagger
 from fastrnn.models._network import SequenceNetwork
 
 SMALL = {"hidden_size": 16, "seed": 3}
@@ -39,10 +39,13 @@ SENTENCES = ["bật đèn lên", "mở đèn đi", "trời hôm nay thế nào",
 INTENTS = ["đèn", "đèn", "thời tiết", "thời tiết"]
 
 
+WAVES = [1000 + 30 * np.sin(np.arange(length) / 4 + phase) for length, phase in [(200, 0), (140, 1)]]
+
+
 @pytest.fixture(scope="module")
 def classifier():
     X, y = order_of_two(400)
-    return SequenceClassifier(hidden_size=32).fit(X, y, epochs=25, lr=0.01)
+    return SequenceClassifier(hidden_size=32).fit(X, y, epochs=25)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,11 @@ def tagger():
 
 def bits(model):
     return {name: value.tobytes() for name, value in model.network_.params.items()}
+
+
+@pytest.fixture(scope="module")
+def forecaster():
+    return SequenceRegressor(**SMALL, horizon=8, window=24).fit(WAVES, epochs=15, validation=0.2)
 
 
 # ---- learning ----
@@ -69,6 +77,44 @@ def test_parity_is_tagged(tagger):
     tags = tagger.predict(X)
     assert [len(row) for row in tags] == [len(x) for x in X]
     assert set(np.concatenate(tags)) == {"even", "odd"}
+
+
+def test_the_mean_of_a_series_is_learned():
+    rng = np.random.default_rng(0)
+    X = [rng.standard_normal((rng.integers(3, 12), 2)) for _ in range(300)]
+    y = np.array([500 + 100 * x.mean(0) for x in X])
+    model = SequenceRegressor(**SMALL, pool="mean").fit(X[:250], y[:250], epochs=40)
+    assert model.score(X[250:], y[250:]) > 0.95
+    assert model.predict(X[250:]).shape == (50, 2)
+    single = SequenceRegressor(**SMALL).fit(X, y[:, 0], epochs=1)
+    assert single.predict(X[:7]).shape == (7,)
+
+
+def test_score_of_a_regressor_is_that_of_the_definition(forecaster):
+    model = SequenceRegressor(**SMALL).fit(np.eye(6), np.arange(6.0), epochs=3)
+    y, found = np.arange(6.0) ** 2, model.predict(np.eye(6))
+    expected = 1 - np.square(y - found).sum() / np.square(y - y.mean()).sum()
+    assert model.score(np.eye(6), y) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_wave_is_forecast(forecaster):
+    forecast = forecaster.predict([WAVES[0][:100], WAVES[1][:30]])
+    assert forecast.shape == (2, 8)
+    assert np.abs(forecast[0] - WAVES[0][100:108]).max() < 5
+    assert np.abs(forecast[1] - WAVES[1][30:38]).max() < 5
+    assert forecaster.score(WAVES) > 0.98
+    assert forecaster.history_.validation_score[-1] > 0.98
+
+
+def test_a_forecast_looks_at_its_window_alone(forecaster):
+    long = np.concatenate([np.zeros(50), WAVES[0][:24]])
+    assert forecaster.predict([long]).tobytes() == forecaster.predict([WAVES[0][:24]]).tobytes()
+
+
+def test_forecasts_of_several_features():
+    two = np.stack([WAVES[0], WAVES[0][::-1]], 1)
+    model = SequenceRegressor(**SMALL, horizon=3, window=10).fit([two], epochs=1)
+    assert model.predict([two, two[:5]]).shape == (2, 3, 2)
 
 
 @pytest.mark.parametrize("pool", ["last", "mean", "max"])
@@ -128,7 +174,7 @@ def test_the_network_has_the_gradient_of_differences(cell, pool):
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_any_cell_learns(cell):
     X, y = order_of_two(100)
-    model = SequenceClassifier(cell, hidden_size=24, bidirectional=True).fit(X, y, lr=0.01, epochs=8)
+    model = SequenceClassifier(cell, hidden_size=24, bidirectional=True).fit(X, y, epochs=8)
     assert np.mean(model.history_.loss[-4:]) < model.history_.loss[0]
 
 
@@ -281,6 +327,22 @@ def test_a_loaded_tagger_is_the_saved_one(tagger, tmp_path):
         SequenceClassifier.load(tmp_path / "m.npz")
 
 
+def test_a_loaded_regressor_is_the_saved_one(forecaster, tmp_path):
+    forecaster.save(tmp_path / "m.npz")
+    again = SequenceRegressor.load(tmp_path / "m.npz")
+    assert again.predict(WAVES).tobytes() == forecaster.predict(WAVES).tobytes()
+    assert again.score(WAVES) == forecaster.score(WAVES)
+
+
+@pytest.mark.parametrize("change", [{"shape": [10**9]}, {"shape": [-1]}, {"shape": 8}, None], ids=str)
+def test_damaged_targets_are_refused(forecaster, tmp_path, change):
+    forecaster.save(tmp_path / "m.npz")
+    arrays, meta = io.load(tmp_path / "m.npz")
+    io.save(tmp_path / "bad.npz", arrays, **{**meta, "targets": change})
+    with pytest.raises(io.FileFormatError, match=r"bad\.npz"):
+        SequenceRegressor.load(tmp_path / "bad.npz")
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -396,6 +458,23 @@ def test_what_the_model_does_not_know_is_refused(classifier):
         classifier.predict([[0, 1], [50]])
 
 
+@pytest.mark.parametrize(
+    ("settings", "X", "y", "message"),
+    [
+        ({}, GOOD, ["a", "b", "c", "d"], "y is <U1 of shape"),
+        ({}, GOOD, [1, 2, np.inf, 3], r"y\[2\] has inf"),
+        ({}, GOOD, [[1], [2, 3], [1], [1]], "y is not readable as an array"),
+        ({"horizon": 2}, GOOD, LABELS, "y is given; with horizon the targets are the next steps"),
+        ({"horizon": 2}, GOOD, None, r"X\[0\] has shape \(3, 2\); expected at least window \+ horizon = 34"),
+        ({"horizon": 2, "inputs": "words"}, GOOD, None, "inputs is 'words'; horizon forecasts vectors"),
+        ({"horizon": 0}, GOOD, None, "horizon is 0"),
+    ],
+)
+def test_bad_numbers_are_refused(settings, X, y, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        SequenceRegressor(**settings).fit(X, y)
+
+
 def test_tags_are_as_many_as_steps():
     with pytest.raises(ValueError, match=r"y\[1\] has 1 labels, and its sequence 5 steps"):
         SequenceTagger().fit(GOOD[:2], [[0, 1, 0], [1]])
@@ -404,7 +483,7 @@ def test_tags_are_as_many_as_steps():
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     quick(new(), tmp_path / "run.npz")
     for model, options, message in [
-        (new(), {"lr": 0.5}, "had lr=0.005, this one has 0.5"),
+        (new(), {"lr": 0.5}, "had lr=0.01, this one has 0.5"),
         (new(), {"max_norm": 0.5}, "had max_norm=1.0, this one has 0.5"),
         (SequenceClassifier(hidden_size=9, seed=2), {}, "had hidden_size=8, this one has 9"),
     ]:

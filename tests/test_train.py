@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 
-from fastrnn import nn, optim, train
+from fastrnn import io, nn, optim, train
 from fastrnn.train._progress import Lines
 
 
@@ -207,3 +207,152 @@ def test_cosine_warms_up_and_falls_to_nothing():
     assert max(factors) > 0.99
     assert all(a >= b for a, b in itertools.pairwise(factors[2:]))
     assert factors[-1] == 0
+
+
+# ---- epochs ----
+
+
+def test_every_sequence_is_in_one_batch_of_every_epoch():
+    lengths = np.random.default_rng(0).integers(1, 300, 103)
+    batches = train.Buckets(lengths, 8, seed=1)
+    epochs = [batches.epoch(k) for k in range(3)]
+    for epoch in epochs:
+        assert len(epoch) == len(batches) == 13
+        assert sorted(np.concatenate(epoch)) == list(range(103))
+    firsts = [epoch[0].tolist() for epoch in epochs]
+    assert len({tuple(first) for first in firsts}) == 3
+    assert [b.tolist() for b in batches.epoch(1)] == [
+        b.tolist() for b in train.Buckets(lengths, 8, 1).epoch(1)
+    ]
+
+
+def test_sequences_of_about_one_length_go_together():
+    lengths = np.random.default_rng(0).integers(1, 300, 1000)
+    padded = sum(len(b) * lengths[b].max() for b in train.Buckets(lengths, 16).epoch(0))
+    assert padded < 1.2 * lengths.sum()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([], 4), "lengths have shape"),
+        (([3], 0), "batch_size is 0"),
+        (([3], 2, -1), "seed is -1"),
+    ],
+)
+def test_bad_buckets_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        train.Buckets(*arguments)
+
+
+def test_schedules_by_name():
+    for name, factors in {
+        "constant": [1, 1, 1, 1, 1, 1],
+        "step": [1, 1, 0.1, 0.1, 0.01, 0.01],
+        "cosine": [train.cosine(k / 6) for k in range(6)],
+    }.items():
+        assert fitted(Line(), 6, schedule=name).lr == pytest.approx([0.1 * f for f in factors])
+
+
+def test_plateau_lowers_the_rate_when_validation_stands_still():
+    losses = iter([3.0, 2.0, 2.0, 2.0, 1.0, 2.0])
+    history = fitted(
+        Line(), 6, schedule=train.Plateau(patience=2, factor=0.5), validate=lambda: (next(losses), 0.0)
+    )
+    assert history.lr == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.05, 0.05])
+
+
+@pytest.mark.parametrize("wrong", [{"every": 0}, {"every": 2}, {"factor": -1}])
+def test_bad_schedules_are_refused(wrong):
+    with pytest.raises(ValueError, match="Step: "):
+        train.Step(**wrong)
+
+
+def fitted(line, epochs, **options):
+    """One batch an epoch."""
+    return train.fit(
+        line.network,
+        line.optimizer,
+        train.Buckets([1], 1),
+        lambda places: line.gradient(1.0),
+        epochs=epochs,
+        **options,
+    )
+
+
+def test_history_by_epochs():
+    losses = iter([3.0, 1.0, 2.0])
+    history = fitted(Line(), 3, validate=lambda: (next(losses), 0.5))
+    assert history.epoch_ends == [1, 2, 3]
+    assert history.epoch_loss == history.loss
+    assert history.validation_loss == [3.0, 1.0, 2.0]
+    assert history.validation_score == [0.5] * 3
+    assert history.best_epoch == 1
+
+
+def test_a_validation_loss_that_is_not_finite_stops():
+    with pytest.raises(FloatingPointError, match="after step 1: the validation loss is nan"):
+        fitted(Line(), 3, validate=lambda: (float("nan"), 0.0))
+
+
+def test_time_limit_and_resumption(tmp_path):
+    line, path = Line(), tmp_path / "run.npz"
+    assert fitted(line, 5, checkpoint=path, seconds=0.0).steps == 0
+    assert fitted(line, 5, checkpoint=path, resume=True).steps == 5
+    history = fitted(Line(), 9, checkpoint=path, resume=True)  # more epochs than first asked for
+    assert history.steps == 9
+    assert history.seconds == sorted(history.seconds)
+
+
+def test_the_checkpoint_keeps_the_rate_that_the_schedule_scales(tmp_path):
+    whole, path = fitted(Line(), 8, schedule="cosine"), tmp_path / "run.npz"
+    line = Line()
+    with pytest.raises(RuntimeError):
+        fitted(line, 8, schedule="cosine", checkpoint=path, validate=failing_after(4))
+    again = fitted(Line(), 8, schedule="cosine", checkpoint=path, resume=True)
+    assert (again.lr, again.loss) == (whole.lr, whole.loss)
+
+
+def failing_after(epochs):
+    def validate():
+        validate.calls += 1
+        if validate.calls > epochs:
+            raise RuntimeError
+        return 0.0, 0.0
+
+    validate.calls = 0
+    return validate
+
+
+@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64])
+def test_any_generator_goes_on_from_a_checkpoint(kind, tmp_path):
+    def dropout():
+        module = nn.Linear(1, 1, rng=0)
+        module.dropout = nn.Dropout(0.5, rng=np.random.Generator(kind(7)))
+        return module
+
+    first, second, x = dropout(), dropout(), np.ones(9, np.float32)
+    first.dropout.forward(x)
+    for module, resume in ((first, False), (second, True)):
+        train.fit(
+            module,
+            optim.SGD(module),
+            train.Buckets([1], 1),
+            lambda places: pytest.fail("nothing is to be done"),
+            epochs=1,
+            seconds=0.0,
+            checkpoint=tmp_path / "run.npz",
+            resume=resume,
+        )
+    np.testing.assert_array_equal(first.dropout.forward(x)[0], second.dropout.forward(x)[0])
+
+
+@pytest.mark.parametrize("damage", ["history.loss", "network.weight", "optimizer.steps"])
+def test_a_damaged_checkpoint_is_refused(damage, tmp_path):
+    path = tmp_path / "run.npz"
+    fitted(Line(), 2, checkpoint=path)
+    arrays, meta = io.load(path)
+    del arrays[damage]
+    io.save(path, arrays, **meta)
+    with pytest.raises(ValueError, match=r"weight|missing|history"):
+        fitted(Line(), 2, checkpoint=path, resume=True)

@@ -3,5 +3,6 @@
 from ._sequences import SequenceModel
 from .classifier import SequenceClassifier, SequenceTagger
 from .language_model import LanguageModel
+from .regressor import SequenceRegressor
 
-__all__ = ["LanguageModel", "SequenceClassifier", "SequenceModel", "SequenceTagger"]
+__all__ = ["LanguageModel", "SequenceClassifier", "SequenceModel", "SequenceRegressor", "SequenceTagger"]

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..vocab import Vocabulary
 
-__all__ = ["KINDS", "Ids", "Inputs", "Text", "Vectors", "learn", "listed"]
+__all__ = ["KINDS", "Ids", "Inputs", "Text", "Vectors", "learn", "listed", "moments", "series_of"]
 
 #: What `inputs` may be; "auto" looks at the first sequence.
 KINDS = ("auto", "vectors", "ids", "words", "characters", "tokens")
@@ -111,7 +111,7 @@ class Vectors:
 
     @classmethod
     def learn(cls, who: str, X: Sequence[Any], standardize: bool) -> tuple[Vectors, list[np.ndarray]]:
-        series = [_series(who, f"X[{i}]", x) for i, x in enumerate(X)]
+        series = [series_of(who, f"X[{i}]", x) for i, x in enumerate(X)]
         mean, scale = np.zeros(series[0].shape[1]), np.ones(series[0].shape[1])
         itself = cls(mean, scale)
         itself._check_features(who, "X", series)
@@ -120,7 +120,7 @@ class Vectors:
         return itself, itself._scaled(series)
 
     def read(self, who: str, X: Any, argument: str = "X") -> list[np.ndarray]:
-        series = [_series(who, f"{argument}[{i}]", x) for i, x in enumerate(listed(who, X, argument))]
+        series = [series_of(who, f"{argument}[{i}]", x) for i, x in enumerate(listed(who, X, argument))]
         self._check_features(who, argument, series)
         return self._scaled(series)
 
@@ -272,7 +272,7 @@ def _not_empty(who: str, argument: str, x: np.ndarray) -> None:
         raise ValueError(f"{who}: {argument} is empty (shape {x.shape}); leave it out")
 
 
-def _series(who: str, argument: str, x: Any) -> np.ndarray:
+def series_of(who: str, argument: str, x: Any) -> np.ndarray:
     """A series as (T, F) float64, finite."""
     x = _array(who, argument, x)
     if x.dtype.kind not in "fiu":

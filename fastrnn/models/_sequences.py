@@ -170,7 +170,7 @@ class SequenceModel:
         *,
         epochs: int = 30,
         batch_size: int = 32,
-        lr: float = 5e-3,
+        lr: float = 0.01,
         schedule: Schedule = "cosine",
         max_norm: float = 1.0,
         validation: float | tuple[Any, Any] | None = None,

@@ -70,7 +70,7 @@ class SequenceClassifier(_Labelled):
     >>> from fastrnn.models import SequenceClassifier
     >>> X = ["turn on the light", "light on please", "what is the weather", "how is the weather today"] * 4
     >>> y = ["light", "light", "weather", "weather"] * 4
-    >>> model = SequenceClassifier(hidden_size=16).fit(X, y, lr=0.01)
+    >>> model = SequenceClassifier(hidden_size=16).fit(X, y)
     >>> model.predict(["the light please", "is the weather nice"]).tolist()
     ['light', 'weather']
     >>> model.predict_proba(["the light please"]).shape
@@ -130,7 +130,7 @@ class SequenceTagger(_Labelled):
     >>> from fastrnn.models import SequenceTagger
     >>> X = [["the", "cat", "sleeps"], ["a", "dog", "barks"], ["the", "dog", "sleeps", "here"]] * 4
     >>> y = [["DET", "NOUN", "VERB"], ["DET", "NOUN", "VERB"], ["DET", "NOUN", "VERB", "ADV"]] * 4
-    >>> model = SequenceTagger(hidden_size=16, bidirectional=True).fit(X, y, lr=0.01)
+    >>> model = SequenceTagger(hidden_size=16, bidirectional=True).fit(X, y)
     >>> [tags.tolist() for tags in model.predict([["a", "cat", "barks"]])]
     [['DET', 'NOUN', 'VERB']]
     """

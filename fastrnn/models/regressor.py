@@ -1,0 +1,198 @@
+"""Numbers of a sequence, and forecasts of a series."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Unpack
+
+import numpy as np
+
+from .. import _checks, cells
+from ..losses import mse
+from ._inputs import listed, moments, series_of
+from ._sequences import Options, SequenceModel
+
+__all__ = ["SequenceRegressor"]
+
+
+class SequenceRegressor(SequenceModel):
+    r"""Numbers for each sequence, or the next steps of a series.
+
+    The options not named here are those of all models: see `SequenceModel`, for what X may be too. Squared
+    error of standardised targets.
+
+    *Numbers for each sequence*: y is (n,), or (n, ...) for several numbers each; `predict` returns the same.
+
+    *Forecasts*, with ``horizon=k``: there is no y, ``fit(X)``. X is a list of series of one length or many,
+    vectors or one feature a step; every window of `window` steps is a sequence, and the k steps after it are
+    its targets. ``predict(X)`` returns the k steps after each series, (n, k) for one feature, (n, k, F) for
+    more. With ``validation=0.2`` the windows that come last in the series are held out. ``score(X)`` looks at
+    all windows of X.
+
+    `score` is :math:`R^2 = 1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2`, the mean over the numbers: 1 is
+    right, 0 as good as always the mean.
+
+    Parameters
+    ----------
+    cell : fastrnn.cells.Cell, optional
+        Any cell, with any options; ``cells.GRU()`` if not given.
+    pool : {"last", "mean", "max"}
+        What of a sequence counts, as in `SequenceClassifier`.
+    horizon : int, optional
+        How many steps to forecast.
+    window : int
+        How many steps a forecast looks back at; for `horizon` only.
+    **options
+        As `SequenceModel`.
+
+    Attributes
+    ----------
+    network_, history_
+        As `SequenceModel`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn.models import SequenceRegressor
+    >>> series = np.sin(np.arange(300) / 5)
+    >>> model = SequenceRegressor(horizon=10, window=30).fit([series[:250]])
+    >>> forecast = model.predict([series[:250]])
+    >>> forecast.shape, bool(np.abs(forecast[0] - series[250:260]).max() < 0.1)
+    ((1, 10), True)
+    """
+
+    _criterion = staticmethod(mse)
+    _settings: ClassVar[tuple[str, ...]] = (*SequenceModel._settings, "pool", "horizon", "window")
+    _shape: tuple[int, ...]  # of the targets of a sequence
+    _mean: np.ndarray  # float64, one for each number of the targets
+    _scale: np.ndarray
+
+    def __init__(
+        self,
+        cell: cells.Cell | None = None,
+        *,
+        pool: str = "last",
+        horizon: int | None = None,
+        window: int = 32,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(cell, **options)
+        self.pool = pool
+        self.horizon = horizon
+        self.window = window
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the numbers of each sequence, (n, ...) as y was, or the steps after each series."""
+        self._fitted()
+        if self.horizon is not None:
+            who = "SequenceRegressor.predict"
+            X = [series_of(who, f"X[{i}]", x)[-self.window :] for i, x in enumerate(listed(who, X))]
+        outputs = np.stack(self._answer("predict", X)).astype(np.float64)
+        return (outputs * self._scale + self._mean).reshape(len(outputs), *self._shape)
+
+    def _check_settings(self, who: str) -> None:
+        super()._check_settings(who)
+        _checks.size(who, "window", self.window)
+        if self.horizon is not None:
+            _checks.size(who, "horizon", self.horizon)
+            if self.inputs not in ("auto", "vectors"):
+                raise ValueError(f"{who}: inputs is {self.inputs!r}; horizon forecasts vectors")
+
+    # ---- forecasts ----
+
+    def _pairs(self, who: str, X: Any, y: Any, argument: str = "") -> tuple[Any, Any]:
+        if self.horizon is None:
+            return super()._pairs(who, X, y, argument)
+        if y is not None:
+            raise TypeError(f"{who}: {argument}y is given; with horizon the targets are the next steps of X")
+        return self._windows(who, X, f"{argument}X")
+
+    def _windows(self, who: str, X: Any, argument: str) -> tuple[list[np.ndarray], np.ndarray]:
+        """Every window of the series, those that end earlier in theirs first, and what comes after each."""
+        assert self.horizon is not None
+        series = [series_of(who, f"{argument}[{i}]", x) for i, x in enumerate(listed(who, X, argument))]
+        whole = self.window + self.horizon
+        places = []
+        for i, x in enumerate(series):
+            if len(x) < whole or x.shape[1] != series[0].shape[1]:
+                raise ValueError(
+                    f"{who}: {argument}[{i}] has shape {x.shape}; expected at least window + horizon = "
+                    f"{whole} steps of {series[0].shape[1]} features"
+                )
+            count = len(x) - whole + 1
+            places += [((start + 1) / count, i, start) for start in range(count)]
+        places.sort()
+        inputs = [series[i][start : start + self.window] for _, i, start in places]
+        after = np.stack([series[i][start + self.window : start + whole] for _, i, start in places])
+        return inputs, after[..., 0] if after.shape[2] == 1 else after
+
+    def _held_out(self, n: int, part: float) -> tuple[np.ndarray, np.ndarray]:
+        if self.horizon is None:
+            return super()._held_out(n, part)
+        count = min(max(1, round(part * n)), n - 1)
+        return np.arange(n - count), np.arange(n - count, n)
+
+    # ---- targets ----
+
+    @property
+    def _outputs(self) -> int:
+        return math.prod(self._shape)
+
+    def _learn_targets(self, who: str, y: Any, lengths: Sequence[int]) -> list[np.ndarray]:
+        rows = _numbers(who, y, "y")
+        self._shape = rows.shape[1:]
+        flat = rows.reshape(len(rows), -1)
+        self._mean, self._scale = moments(flat)
+        return list(self._scaled(flat))
+
+    def _read_targets(
+        self, who: str, y: Any, lengths: Sequence[int], argument: str = "y"
+    ) -> list[np.ndarray]:
+        rows = _numbers(who, y, argument)
+        if rows.shape[1:] != self._shape:
+            raise ValueError(
+                f"{who}: {argument} has shape {rows.shape}; the model was fitted to (n, *{self._shape})"
+            )
+        return list(self._scaled(rows.reshape(len(rows), -1)))
+
+    def _scaled(self, rows: np.ndarray) -> np.ndarray:
+        return ((rows - self._mean) / self._scale).astype(np.float32)
+
+    def _metric(self, outputs: np.ndarray, targets: np.ndarray) -> float:
+        wanted = targets.astype(np.float64)
+        missed = np.square(outputs - wanted).sum(0)
+        spread = np.square(wanted - wanted.mean(0)).sum(0)
+        return float((1 - missed / np.where(spread > 0, spread, 1.0)).mean())
+
+    # ---- files ----
+
+    def _meta(self) -> dict[str, Any]:
+        return {"shape": list(self._shape)}
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {"mean": self._mean, "scale": self._scale}
+
+    def _from_meta(self, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        self._shape = tuple(_checks.size("SequenceRegressor", "shape", n) for n in meta["shape"])
+        self._mean, self._scale = arrays["mean"], arrays["scale"]
+        if not self._mean.shape == self._scale.shape == (self._outputs,):
+            raise ValueError(f"mean has shape {self._mean.shape}, the targets have shape {self._shape}")
+
+
+def _numbers(who: str, y: Any, argument: str) -> np.ndarray:
+    """Targets as float64, finite, (n, ...)."""
+    try:
+        rows = np.asarray(y)
+    except ValueError as error:
+        raise TypeError(f"{who}: {argument} is not readable as an array: {error}") from error
+    if rows.dtype.kind not in "fiu" or 0 in rows.shape:
+        raise TypeError(
+            f"{who}: {argument} is {rows.dtype} of shape {rows.shape}; expected real numbers, (n,) or "
+            "(n, ...)"
+        )
+    rows = rows.astype(np.float64)
+    if not np.isfinite(rows).all():
+        place = np.argwhere(~np.isfinite(rows))[0].tolist()
+        raise ValueError(f"{who}: {argument}[{place[0]}] has {rows[tuple(place)]}; leave the sequence out")
+    return rows
