@@ -195,6 +195,13 @@ def test_a_sequence_alone_has_the_bits_it_has_in_a_batch(pool, bidirectional):
         assert model.predict_proba(X[i : i + 1]).tobytes() == together[i].tobytes()
 
 
+def test_the_reference_predicts_the_same_bits(classifier):
+    X, _ = order_of_two(5, seed=4)
+    with fastrnn.backend("reference"):
+        reference = classifier.predict_proba(X)
+    assert reference.tobytes() == classifier.predict_proba(X).tobytes()
+
+
 def test_tags_of_a_sequence_alone_have_the_bits_they_have_in_a_batch(tagger):
     X, _ = parity(200, seed=5)
     for x, together in zip(X[:20], tagger.predict_proba(X), strict=False):
@@ -368,6 +375,22 @@ def test_damaged_settings_are_refused(classifier, tmp_path, change):
     arrays, meta = io.load(tmp_path / "m.npz")
     io.save(tmp_path / "bad.npz", arrays, **{**meta, **change})
     with pytest.raises(io.FileFormatError, match=r"bad\.npz"):
+        SequenceClassifier.load(tmp_path / "bad.npz")
+
+
+def test_a_file_cannot_ask_for_more_memory_than_it_has(classifier, tmp_path):
+    """With 200,000 units, and one feature, the weights of the input are small; those of h are not."""
+    classifier.save(tmp_path / "m.npz")
+    _, meta = io.load(tmp_path / "m.npz")
+    huge = 200_000
+    arrays = {
+        "network.rnn.weight_ih_l0": np.zeros((3 * huge, 1), np.float32),
+        "network.out.weight": np.zeros((2, huge), np.float32),
+        "inputs.mean": np.zeros(1),
+        "inputs.scale": np.ones(1),
+    }
+    io.save(tmp_path / "bad.npz", arrays, **{**meta, "hidden_size": huge, "reads": {"kind": "vectors"}})
+    with pytest.raises(io.FileFormatError, match="weight_hh_l0"):
         SequenceClassifier.load(tmp_path / "bad.npz")
 
 

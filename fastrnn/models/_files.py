@@ -48,12 +48,28 @@ def cell_from(meta: Mapping[str, Any]) -> cells.Cell:
 
 
 def check_shapes(
-    arrays: Mapping[str, np.ndarray], num_layers: int, expected: Mapping[str, tuple[int, ...]]
+    arrays: Mapping[str, np.ndarray],
+    cell: cells.Cell,
+    input_size: int,
+    hidden_size: int,
+    num_layers: int,
+    bidirectional: bool,
+    others: Mapping[str, tuple[int, ...]],
 ) -> None:
-    """Compare what the settings of a file say with its arrays, before memory of that size is taken."""
+    """Compare what the settings of a file say with its arrays, before memory of that size is taken.
+
+    Every weight of the layers ``rnn``, and what stands in `others`.
+    """
     layers = sum(name.startswith("rnn.weight_ih_l") and not name.endswith("_reverse") for name in arrays)
     if num_layers != layers:
         raise ValueError(f"num_layers is {num_layers!r}, and there are weights for {layers}")
+    expected = dict(others)
+    for layer in range(num_layers):
+        for name, shape in cell.parameter_shapes(input_size, hidden_size).items():
+            if name.startswith("w_"):
+                for direction in ("", "_reverse")[: 1 + bidirectional]:
+                    expected[f"rnn.weight_{name[2:]}_l{layer}{direction}"] = shape
+        input_size = cell.output_size(hidden_size) * (1 + bidirectional)
     for name, shape in expected.items():
         if arrays[name].shape != shape:
             raise ValueError(f"{name} has shape {arrays[name].shape}, its settings say {shape}")

@@ -426,15 +426,15 @@ class SequenceModel:
         return model
 
     def _check_shapes(self, weights: Mapping[str, np.ndarray]) -> None:
-        size = self.embedding_size if self._reader.embedded else self._reader.size
+        size = self._reader.size
         width = self.cell.output_size(self.hidden_size) * (1 + self.bidirectional)
-        expected = {
-            "rnn.weight_ih_l0": self.cell.parameter_shapes(size, self.hidden_size)["w_ih"],
-            "out.weight": (self._outputs, width),
-        }
+        others = {"out.weight": (self._outputs, width)}
         if self._reader.embedded:
-            expected["embedding.weight"] = self._reader.size, self.embedding_size
-        _files.check_shapes(weights, self.num_layers, expected)
+            others["embedding.weight"] = size, self.embedding_size
+            size = self.embedding_size
+        _files.check_shapes(
+            weights, self.cell, size, self.hidden_size, self.num_layers, self.bidirectional, others
+        )
 
 
 def _padded(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -393,12 +393,18 @@ class LanguageModel:
 
     def _check_sizes(self, vocab: Vocabulary, arrays: dict[str, np.ndarray]) -> None:
         """Compare the settings of a file with its arrays, before memory of that size is taken."""
-        expected = {
-            "embedding.weight": (len(vocab), self.embedding_size),
-            "rnn.weight_ih_l0": self.cell.parameter_shapes(self.embedding_size, self.hidden_size)["w_ih"],
-            "out.weight": (len(vocab), self.cell.output_size(self.hidden_size)),
-        }
-        _files.check_shapes(arrays, self.num_layers, expected)
+        _files.check_shapes(
+            arrays,
+            self.cell,
+            self.embedding_size,
+            self.hidden_size,
+            self.num_layers,
+            False,
+            {
+                "embedding.weight": (len(vocab), self.embedding_size),
+                "out.weight": (len(vocab), self.cell.output_size(self.hidden_size)),
+            },
+        )
 
 
 _SETTINGS = ("embedding_size", "hidden_size", "num_layers", "dropout", "seed")
