@@ -17,10 +17,12 @@ PUBLIC = [
     fastrnn.inspect,
     fastrnn.io,
     fastrnn.losses,
+    fastrnn.models,
     fastrnn.nn,
     fastrnn.nn.init,
     fastrnn.optim,
     fastrnn.plot,
+    fastrnn.train,
 ]
 
 

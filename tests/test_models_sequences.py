@@ -1,9 +1,13 @@
 """Classifier, tagger, regressor: what they learn, their bits, files and errors."""
 
+import os
 import signal
+import tempfile
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from kit import CELLS
 
 import fastrnn
@@ -176,6 +180,60 @@ def test_any_cell_learns(cell):
     X, y = order_of_two(100)
     model = SequenceClassifier(cell, hidden_size=24, bidirectional=True).fit(X, y, epochs=8)
     assert np.mean(model.history_.loss[-4:]) < model.history_.loss[0]
+
+
+@pytest.mark.parametrize("cell", [cells.LSTM(), cells.GRU()], ids=str)
+def test_last_is_the_end_of_both_directions(cell):
+    options = {"embedding_size": None, "hidden_size": 4, "num_layers": 2, "bidirectional": True}
+    network = SequenceNetwork(3, 2, cell, **options, dropout=0.0, pool="last", rng=0)
+    x, lengths = np.random.default_rng(0).standard_normal((6, 2, 3)).astype(np.float32), [6, 4]
+    y, _ = network.rnn(x, lengths=lengths)
+    ends = np.stack([np.concatenate([y[n - 1, b, :4], y[0, b, 4:]]) for b, n in enumerate(lengths)])
+    np.testing.assert_array_equal(network(x, np.array(lengths)), network.out(ends))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_any_options_train_save_and_predict_row_by_row(data):
+    """Whatever the input and the options: a file keeps the model, and a sequence does not know its batch."""
+    draw = data.draw
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    lengths = rng.integers(1, 9, 12)
+    X = {
+        "vectors": lambda n: rng.standard_normal((n, 2)),
+        "ids": lambda n: rng.integers(0, 5, n),
+        "words": lambda n: " ".join(rng.choice(["xin", "chào", "bạn"], n)),
+        "characters": lambda n: "".join(rng.choice(list("ắềữ đ"), n)),
+        "tokens": lambda n: rng.choice(["a b", "Ă", "ừ"], n).tolist(),
+    }
+    inputs = draw(st.sampled_from(sorted(X)))
+    X = [X[inputs](n) for n in lengths]
+    options = {
+        "inputs": inputs,
+        "hidden_size": draw(st.integers(1, 9)),
+        "num_layers": draw(st.integers(1, 2)),
+        "bidirectional": draw(st.booleans()),
+        "dropout": draw(st.sampled_from([0.0, 0.5])),
+        "standardize": draw(st.booleans()),
+    }
+    kind = draw(st.sampled_from([SequenceClassifier, SequenceRegressor, SequenceTagger]))
+    if kind is SequenceTagger:
+        y = [rng.integers(0, 2, n) for n in lengths]
+        y[0][:] = 0
+        y[1][:] = 1
+    else:
+        options["pool"] = draw(st.sampled_from(["last", "mean", "max"]))
+        y = np.arange(12) % 2 if kind is SequenceClassifier else rng.standard_normal(12)
+    cell = draw(st.sampled_from(CELLS))
+    model = kind(cell, **options).fit(X, y, epochs=1, batch_size=draw(st.integers(1, 12)), validation=0.3)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(os.path.join(folder, "m"))
+        again = kind.load(os.path.join(folder, "m"))
+    together = model.predict(X) if kind is SequenceRegressor else model.predict_proba(X)
+    one_by_one = again.predict if kind is SequenceRegressor else again.predict_proba
+    for x, expected in zip(X, together, strict=True):
+        assert one_by_one([x])[0].tobytes() == expected.tobytes()
+    assert np.isfinite(again.score(X, y))
 
 
 # ---- bits ----

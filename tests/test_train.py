@@ -313,6 +313,29 @@ def test_the_checkpoint_keeps_the_rate_that_the_schedule_scales(tmp_path):
     assert (again.lr, again.loss) == (whole.lr, whole.loss)
 
 
+def test_a_validation_that_was_interrupted_is_made_when_the_run_goes_on(tmp_path):
+    def interrupted():
+        interrupted.calls += 1
+        if interrupted.calls == 2:
+            signal.raise_signal(signal.SIGINT)
+        return 1.0 / interrupted.calls, 0.0
+
+    interrupted.calls = 0
+    path, losses = tmp_path / "run.npz", iter([0.5, 0.25])
+    history = fitted(Line(), 3, checkpoint=path, validate=interrupted)
+    assert (history.steps, history.validation_loss) == (2, [1.0])
+    assert history.stopped == "interrupted after step 2 of 3"
+    history = fitted(Line(), 3, checkpoint=path, resume=True, validate=lambda: (next(losses), 0.0))
+    assert (history.steps, history.validation_loss) == (3, [1.0, 0.5, 0.25])
+
+
+def test_a_checkpoint_may_be_a_safetensors_file(tmp_path):
+    pytest.importorskip("safetensors")
+    path = tmp_path / "run.safetensors"
+    fitted(Line(), 2, checkpoint=path)
+    assert fitted(Line(), 4, checkpoint=path, resume=True).loss == fitted(Line(), 4).loss
+
+
 def failing_after(epochs):
     def validate():
         validate.calls += 1

@@ -12,11 +12,14 @@ __all__ = ["Lines", "Progress", "shown"]
 class Progress(Protocol):
     """What shows how far a run is: tqdm's bar, or lines."""
 
-    def update(self, n: int = 1) -> Any: ...
+    def update(self, n: int = 1) -> Any:
+        """Count steps that were made."""
 
-    def set_postfix_str(self, s: str, refresh: bool = True) -> Any: ...
+    def set_postfix_str(self, s: str, refresh: bool = True) -> Any:
+        """Set what stands beside the bar."""
 
-    def close(self) -> Any: ...
+    def close(self) -> Any:
+        """Show the end."""
 
 
 def shown(total: int, done: int) -> Progress:
