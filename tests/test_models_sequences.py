@@ -210,7 +210,7 @@ def test_any_options_train_save_and_predict_row_by_row(data):
     X = [X[inputs](n) for n in lengths]
     options = {
         "inputs": inputs,
-        "hidden_size": draw(st.integers(1, 9)),
+        "hidden_size": draw(st.integers(4, 9)),
         "num_layers": draw(st.integers(1, 2)),
         "bidirectional": draw(st.booleans()),
         "dropout": draw(st.sampled_from([0.0, 0.5])),
@@ -251,6 +251,19 @@ def test_a_sequence_alone_has_the_bits_it_has_in_a_batch(pool, bidirectional):
         assert model.predict_proba(X).tobytes() == together.tobytes()
     for i in range(0, 300, 23):
         assert model.predict_proba(X[i : i + 1]).tobytes() == together[i].tobytes()
+
+
+def test_the_mean_of_one_unit_is_summed_in_order():
+    """NumPy sums one column otherwise than the column of a matrix."""
+    network = SequenceNetwork(
+        1, 2, cells.GRU(), embedding_size=None, hidden_size=1, num_layers=1, bidirectional=False, dropout=0.0,
+        pool="mean", rng=0,
+    )  # fmt: skip
+    x = np.random.default_rng(0).standard_normal((50, 20, 1)).astype(np.float32)
+    together = network(x, np.full(20, 50))
+    for row in range(20):
+        alone = network(x[:, row : row + 1], np.array([50]))
+        assert alone.tobytes() == together[row].tobytes()
 
 
 def test_the_reference_predicts_the_same_bits(classifier):

@@ -329,6 +329,16 @@ def test_a_validation_that_was_interrupted_is_made_when_the_run_goes_on(tmp_path
     assert (history.steps, history.validation_loss) == (3, [1.0, 0.5, 0.25])
 
 
+def test_the_best_weights_outlive_a_stop(tmp_path):
+    once, line, path = Line(), Line(), tmp_path / "run.npz"
+    fitted(once, 1)
+    with pytest.raises(RuntimeError):
+        fitted(Line(), 4, patience=4, checkpoint=path, validate=failing_after(2))
+    worse = fitted(line, 4, patience=4, checkpoint=path, resume=True, validate=lambda: (1.0, 0.0))
+    assert worse.best_epoch == 0
+    assert line.w == once.w
+
+
 def test_a_checkpoint_may_be_a_safetensors_file(tmp_path):
     pytest.importorskip("safetensors")
     path = tmp_path / "run.safetensors"
