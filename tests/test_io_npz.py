@@ -381,3 +381,10 @@ def test_paths_of_other_formats_are_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"something else")
     with pytest.raises(io.FileFormatError, match=r"for such files there is (fastrnn\.io|torch)"):
         io.load(tmp_path / name)
+
+
+def test_contents_are_shown_in_a_line(tmp_path):
+    path = tmp_path / "a.npz"
+    io.save(path, {name: np.zeros((2, 3), np.float32) for name in "abcd"}, epoch=7)
+    shown = "a float32 (2, 3), b float32 (2, 3), c float32 (2, 3), ..."
+    assert repr(io.load(path)) == f"Contents(4 arrays: {shown}; meta: epoch)"

@@ -1118,3 +1118,13 @@ def test_an_output_that_cannot_be_written_to_is_refused():
     read_only.flags.writeable = False
     with pytest.raises(ValueError, match="out is read-only"):
         layer(x, out=read_only)
+
+
+def test_tapes_and_gradients_of_steps_are_shown_in_a_line():
+    layer = nn.GRU(3, 4)
+    y, _, tape = layer.forward(np.zeros((5, 2, 3), np.float32))
+    *_, dstates = layer.backward(tape, y, each_step=True)
+    assert (
+        repr(tape) == "RecurrentTape of GRU(3, 4), 1 passes; the first: Tape(GRU(), T=5, B=2, dtype=float32)"
+    )
+    assert repr(dstates) == "StepGradients of GRU(3, 4), 1 passes"

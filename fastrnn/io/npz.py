@@ -43,6 +43,11 @@ class Contents(NamedTuple):
     arrays: dict[str, np.ndarray]
     meta: dict[str, Any]
 
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in list(self.arrays.items())[:3])
+        more = ", ..." * (len(self.arrays) > 3)
+        return f"Contents({len(self.arrays)} arrays: {shown}{more}; meta: {', '.join(self.meta) or 'none'})"
+
 
 def save(
     path: str | os.PathLike[str], source: Module | Optimizer | Mapping[str, Any], /, **meta: Any

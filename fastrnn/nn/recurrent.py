@@ -104,6 +104,10 @@ class RecurrentTape(Tape):
         self.check_not_consumed()
         return self.passes[at]
 
+    def __repr__(self) -> str:
+        shown = repr(self.passes[0]) if self.passes else "consumed"
+        return f"RecurrentTape of {self.module!r}, {len(self.passes)} passes; the first: {shown}"
+
     @property
     def nbytes(self) -> int:
         """Bytes of the states and gates of all layers."""
@@ -122,6 +126,9 @@ class StepGradients:
     module: Recurrent
     #: For each layer and direction, in the order of the states.
     passes: list[dict[str, np.ndarray]]
+
+    def __repr__(self) -> str:
+        return f"StepGradients of {self.module!r}, {len(self.passes)} passes"
 
     def layer(self, k: int, reverse: bool = False) -> dict[str, np.ndarray]:
         """Return the gradients in layer `k` in one direction, by name: ``"dh"``, and ``"dc"`` of an LSTM.
