@@ -73,13 +73,16 @@ FR_INLINE void FN(tile)(const int MR, const int NP, const int G, const FN(produc
                 beside += stride;
             }
         }
+        T *row = z;
 #pragma GCC unroll 14
-        for (int m = 0; m < MR; m++)
+        for (int m = 0; m < MR; m++, row += zrow) {
+            __asm__("" : "+r"(row));    /* else the compiler keeps the addresses of all sums, on the stack */
 #pragma GCC unroll 32
             for (int v = 0; v < NP * G; v++) {
-                T *s = z + m * zrow + (v / G) * zpanel + to[v % G];
+                T *s = row + (v / G) * zpanel + to[v % G];
                 vstore(s, fresh ? acc[m][v] : (V)(vload(s) + acc[m][v]));
             }
+        }
         fresh = 0;
     }
 }
