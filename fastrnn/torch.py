@@ -402,7 +402,7 @@ class Recurrent(torch.nn.Module):
     def _run(self, input: Any, hx: Any, lengths: Any = None) -> tuple[Any, Any]:
         layer, weights = self._bound()
         dtype = weights[0].dtype
-        tensors = [self._cast(input, "input", dtype)]
+        tensors = [input if getattr(input, "dtype", None) is dtype else self._cast(input, "input", dtype)]
         if hx is not None:
             states = _states(type(layer).__name__, hx, layer.cell.states)
             tensors += [s if s is None else self._cast(s, "hx", dtype) for s in states]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,8 +21,6 @@ __all__ = ["IncompatibleKeys", "Module", "Tape", "join_grads"]
 _LIVE: Final = ("C", "A", "W")
 #: Names of learned initial states, which PyTorch's layers have not: h0_l0, encoder.c0_l1_reverse.
 _LEARNED_STATE: Final = re.compile(r"(^|\.)[a-z]+0_l\d+(_reverse)?$")
-#: Attributes that are no modules, passed over at once: every training step looks for modules three times.
-_PLAIN: Final = frozenset({type(None), bool, int, float, str, dict})
 
 
 class IncompatibleKeys(NamedTuple):
@@ -119,11 +118,11 @@ class Module:
     def children(self) -> Iterator[tuple[str, Module]]:
         """Yield the contained modules with their names, in the order in which they became attributes."""
         for name, value in vars(self).items():
-            if type(value) in _PLAIN:
+            if not _holds_modules(type(value)):
                 continue
             if isinstance(value, Module):
                 yield name, value
-            elif isinstance(value, (list, tuple)):
+            else:
                 yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
 
     def modules(self) -> Iterator[Module]:
@@ -287,6 +286,12 @@ class Module:
         children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children()]
         inside = "".join(f"\n  {line}" for line in children) + "\n" if children else ""
         return f"{type(self).__name__}({self.extra_repr()}{inside})"
+
+
+@functools.cache  # every training step looks for modules three times
+def _holds_modules(kind: type) -> bool:
+    """Whether a value of a type is a module, or may have some in it."""
+    return issubclass(kind, (Module, list, tuple))
 
 
 def join_grads(**parts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

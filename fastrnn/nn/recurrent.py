@@ -623,8 +623,8 @@ class Recurrent(Module):
     def draws(self) -> bool:
         """Whether training draws random numbers: for dropout of any kind, or zoneout."""
         between = self.dropout and self.num_layers > 1
-        others = self.input_dropout, self.recurrent_dropout, self.weight_dropout, self.cell.zoneout
-        return any((between, *others))
+        inside = self.input_dropout or self.recurrent_dropout or self.weight_dropout
+        return bool(between or inside or self.cell.zoneout)
 
     def _noise(self, steps: int, batch: int, rng: np.random.Generator) -> cells.Noise | None:
         """Draw what one pass of training needs: factors of h, and what zoneout keeps."""
