@@ -3,6 +3,10 @@
  * A tile is MR rows x NP panels x G gates of W units each. Weights come in panels: [k][gate][W], so that a step of k
  * reads its weights in order; units are padded to whole panels, K never is. Sums stand as z[row][panel][sum][W]. */
 
+/* Rows of a tile at most; vectors of weights that one of many rows takes. */
+#define FR_MOST_ROWS 6
+#define FR_VECTORS (FR_REGISTERS == 32 ? 4 : 2)
+
 /* What the tiles of one product share. */
 typedef struct FN(product) {
     ptrdiff_t K;
@@ -11,8 +15,8 @@ typedef struct FN(product) {
     ptrdiff_t zrow, zpanel;     /* from a row of sums, and a panel of sums, to the next */
     signed char to[4];          /* gate -> its sum */
     int fresh;                  /* sums begin here: the first block is stored, not added */
-    const T *ahead[2];          /* weights that come next, fetched a line each at every term; */
-    ptrdiff_t stride;           /* from one term to the next; 0: nothing to fetch */
+    const T *ahead;             /* weights that come next, fetched a line at every term; */
+    ptrdiff_t stride;           /* from one line to the next; 0: nothing to fetch */
 } FN(product);
 
 typedef void FN(tile_fn)(const FN(product) *p, const T *a, const T *w, T *z);
@@ -24,22 +28,22 @@ FR_INLINE void FN(tile)(const int MR, const int NP, const int G, const FN(produc
 {
     const ptrdiff_t K = p->K, panel = p->panel, zrow = p->zrow, zpanel = p->zpanel, stride = p->stride;
     const ptrdiff_t to[4] = {p->to[0] * W, p->to[1] * W, p->to[2] * W, p->to[3] * W};
-    const T *ahead = p->ahead[0], *beside = p->ahead[1];
+    const T *ahead = p->ahead;
     int fresh = p->fresh;
     for (ptrdiff_t k0 = 0; k0 < K; k0 += FR_BLOCK) {
-        V acc[14][32];
+        V acc[FR_MOST_ROWS][32];
         const T *wk = w + k0 * G * W, *ak = a + k0 * ka;
         ptrdiff_t n = fr_min(K - k0, FR_BLOCK);
-#pragma GCC unroll 14
+#pragma GCC unroll 6
         for (int m = 0; m < MR; m++)
 #pragma GCC unroll 32
             for (int v = 0; v < NP * G; v++)
                 acc[m][v] = vset(0);
-#pragma GCC unroll 1
+#pragma GCC unroll 2
         for (; n > 0; n--) {
             if (MR <= NP * G) {
-                V am[14];
-#pragma GCC unroll 14
+                V am[FR_MOST_ROWS];
+#pragma GCC unroll 6
                 for (int m = 0; m < MR; m++)
                     am[m] = vset(ak[m * lda]);
 #pragma GCC unroll 32
@@ -47,7 +51,7 @@ FR_INLINE void FN(tile)(const int MR, const int NP, const int G, const FN(produc
                     V b = vload(wk + (v / G) * panel + (v % G) * W);
                     if (MR > 1)
                         vkeep(b);
-#pragma GCC unroll 14
+#pragma GCC unroll 6
                     for (int m = 0; m < MR; m++)
                         acc[m][v] = vfma(am[m], b, acc[m][v]);
                 }
@@ -56,7 +60,7 @@ FR_INLINE void FN(tile)(const int MR, const int NP, const int G, const FN(produc
 #pragma GCC unroll 32
                 for (int v = 0; v < NP * G; v++)
                     b[v] = vload(wk + (v / G) * panel + (v % G) * W);
-#pragma GCC unroll 14
+#pragma GCC unroll 6
                 for (int m = 0; m < MR; m++) {
                     V am = vset(ak[m * lda]);
 #pragma GCC unroll 32
@@ -68,13 +72,11 @@ FR_INLINE void FN(tile)(const int MR, const int NP, const int G, const FN(produc
             ak += ka;
             if (MR > 2) {       /* fewer rows take the weights as fast as they come */
                 __builtin_prefetch(ahead);
-                __builtin_prefetch(beside);
                 ahead += stride;
-                beside += stride;
             }
         }
         T *row = z;
-#pragma GCC unroll 14
+#pragma GCC unroll 6
         for (int m = 0; m < MR; m++, row += zrow) {
             __asm__("" : "+r"(row));    /* else the compiler keeps the addresses of all sums, on the stack */
 #pragma GCC unroll 32
@@ -101,9 +103,7 @@ FR_INLINE void FN(tile)(const int MR, const int NP, const int G, const FN(produc
 #define FR_TILES_OF_ROWS(X, MR, G) X(MR, 1, G) X(MR, 2, G) X(MR, 4, G) X(MR, 8, G)
 #define FR_TILES_OF_GATES(X, G)                                                                                         \
     FR_TILES_OF_ROWS(X, 1, G) FR_TILES_OF_ROWS(X, 2, G) FR_TILES_OF_ROWS(X, 3, G) FR_TILES_OF_ROWS(X, 4, G)             \
-    FR_TILES_OF_ROWS(X, 5, G) FR_TILES_OF_ROWS(X, 6, G) FR_TILES_OF_ROWS(X, 7, G) FR_TILES_OF_ROWS(X, 8, G)             \
-    FR_TILES_OF_ROWS(X, 9, G) FR_TILES_OF_ROWS(X, 10, G) FR_TILES_OF_ROWS(X, 11, G) FR_TILES_OF_ROWS(X, 12, G)          \
-    FR_TILES_OF_ROWS(X, 13, G) FR_TILES_OF_ROWS(X, 14, G)
+    FR_TILES_OF_ROWS(X, 5, G) FR_TILES_OF_ROWS(X, 6, G)
 
 FR_TILES_OF_GATES(FR_TILE, 1)
 FR_TILES_OF_GATES(FR_TILE, 2)
@@ -111,7 +111,7 @@ FR_TILES_OF_GATES(FR_TILE, 3)
 FR_TILES_OF_GATES(FR_TILE, 4)
 
 #define FR_TILE_ROW(MR, NP, G) FR_TILE_FITS(MR, NP, G) ? FN(tile_##MR##_##NP##_##G) : NULL,
-static FN(tile_fn) *const FN(tiles)[4][14 * 4] = {
+static FN(tile_fn) *const FN(tiles)[4][FR_MOST_ROWS * 4] = {
     {FR_TILES_OF_GATES(FR_TILE_ROW, 1)},
     {FR_TILES_OF_GATES(FR_TILE_ROW, 2)},
     {FR_TILES_OF_GATES(FR_TILE_ROW, 3)},
@@ -120,11 +120,21 @@ static FN(tile_fn) *const FN(tiles)[4][14 * 4] = {
 #undef FR_TILE_ROW
 #undef FR_TILE
 
-/* The most rows a tile of G gates takes, with the two panels that one gate needs to hide the loads. */
+/* Panels of G gates that a tile of many rows takes: a row's operand, read into a register, must serve FR_VECTORS
+ * multiply-adds, as a core that another shares has hardly more than three operations a cycle, and two are multiply-adds. */
+static int FN(wide_panels)(int G)
+{
+    int panels = 1;
+    while (panels * G < FR_VECTORS)
+        panels *= 2;
+    return panels;
+}
+
+/* The most rows of such a tile. */
 static int FN(max_rows)(int G)
 {
     int rows = 1;
-    while (rows < 14 && FR_TILE_FITS(rows + 1, G == 1 ? 2 : 1, G))
+    while (rows < FR_MOST_ROWS && FR_TILE_FITS(rows + 1, FN(wide_panels)(G), G))
         rows++;
     return rows;
 }
@@ -170,7 +180,7 @@ static inline int FN(group)(const FN(cut) *cut, ptrdiff_t left)
 }
 
 /* Tiles that go over the weights together: their sums, and a block of the weights, stay in L1. */
-enum { FN(TOGETHER) = 5, FN(SUMS) = FN(TOGETHER) * 40 * W };    /* 40 sums of W a tile at most: GRU's 9 rows have 36 */
+enum { FN(TOGETHER) = 5, FN(SUMS) = FN(TOGETHER) * 32 * W };    /* 32 sums of W a tile at most: GRU's 8 units x 4 */
 
 /* The last tile, exclusive, of those that go together with tile i. */
 static inline int FN(together)(const FN(cut) *cut, int i)
@@ -179,13 +189,22 @@ static inline int FN(together)(const FN(cut) *cut, int i)
     return (int)fr_min(i + fr_ceil(cut->tiles, runs), cut->tiles);
 }
 
+/* Lets tile i of those that go together fetch its part of `after`: of a block of `panels` panels of G gates, the tiles
+ * take turns over the panels, FR_BLOCK lines each. */
+static inline void FN(fetch)(FN(product) *p, int i, int panels, int G, const T *after)
+{
+    enum { LINE = FR_LINE / sizeof(T), BLOCK_LINES = FR_BLOCK * W / LINE };     /* the latter: of a gate */
+    const ptrdiff_t line = (ptrdiff_t)(i / panels) * FR_BLOCK;
+    p->stride = line < G * BLOCK_LINES ? LINE : 0;
+    p->ahead = after + (p->stride ? i % panels * p->panel + line * LINE : 0);
+}
+
 /* Adds to the sums z of tiles i0 .. i1-1 the product of their rows, a on, with `panels` panels of G gates, w on. `next`
  * are the panels that come after these. More than one tile take the weights block by block: what the first one has
  * fetched into L1 serves the others, and they fetch the block after it meanwhile. */
 static void FN(multiply)(const FN(product) *product, const FN(cut) *cut, int i0, int i1, int panels, int G, const T *a,
                          const T *w, const T *next, T *z)
 {
-    enum { LINE = FR_LINE / sizeof(T), BLOCK_LINES = FR_BLOCK * W / LINE };     /* the latter: of a gate */
     const ptrdiff_t first = FN(tile_start)(cut, i0), K = product->K;
     ptrdiff_t start[FN(TOGETHER)];
     FN(tile_fn) *tile[FN(TOGETHER)];
@@ -194,7 +213,7 @@ static void FN(multiply)(const FN(product) *product, const FN(cut) *cut, int i0,
         start[i - i0] = FN(tile_start)(cut, i) - first;
         tile[i - i0] = FN(tile_for)((int)(FN(tile_start)(cut, i + 1) - first - start[i - i0]), panels, G);
     }
-    p.ahead[0] = p.ahead[1] = w;
+    p.ahead = w;
     p.stride = 0;
     if (i1 - i0 == 1) {
         tile[0](&p, a, w, z);
@@ -204,11 +223,7 @@ static void FN(multiply)(const FN(product) *product, const FN(cut) *cut, int i0,
         const T *after = k + FR_BLOCK < K ? w + (k + FR_BLOCK) * G * W : next;
         p.K = fr_min(K - k, FR_BLOCK);
         for (int i = 0; i < i1 - i0; i++) {
-            const ptrdiff_t line = (ptrdiff_t)i * FR_BLOCK * (panels == 1 ? 2 : 1);
-            const int fetches = panels <= 2 && line < G * BLOCK_LINES;
-            p.ahead[0] = fetches ? after + line * LINE : w;
-            p.ahead[1] = fetches ? p.ahead[0] + (panels == 1 ? (ptrdiff_t)LINE : p.panel) : w;
-            p.stride = fetches ? (panels == 1 ? 2 * LINE : LINE) : 0;
+            FN(fetch)(&p, i, panels, G, after);
             tile[i](&p, a + start[i] * p.lda + k, w + k * G * W, z + start[i] * p.zrow);
         }
     }
@@ -332,28 +347,30 @@ static void FN(gradient_pack_x)(const FN(gradient) *g, T *panels, ptrdiff_t r0, 
     }
 }
 
-#define FR_GRADIENT_ROWS (FR_REGISTERS == 32 ? 14 : FR_REGISTERS == 16 ? 6 : 2)
-static __attribute__((noinline)) void FN(gradient_tile_2)(const FN(product) *p, const T *a, const T *w, T *z)
-{
-    FN(tile)(FR_GRADIENT_ROWS, 2, 1, p, a, 1, FR_GRADIENT_ROWS, w, z);
-}
-static __attribute__((noinline)) void FN(gradient_tile_1)(const FN(product) *p, const T *a, const T *w, T *z)
-{
-    FN(tile)(FR_GRADIENT_ROWS, 1, 1, p, a, 1, FR_GRADIENT_ROWS, w, z);
-}
+/* Tiles of a gradient: columns of slopes x panels of x. Slopes are packed for the tiles that go together: [row][LEAD]. */
+#define FR_GRADIENT_ROWS (FR_REGISTERS >= 16 ? FR_MOST_ROWS : 2)
+enum { FN(COLUMNS) = FN(TOGETHER) * FR_GRADIENT_ROWS, FN(LEAD) = (FN(COLUMNS) + W - 1) / W * W };
 
-/* Columns j0 .. j1-1 of a, the tiles that go together, over rows r0 .. r0+n-1: [tile][row][MR]. Whole vectors; the next
- * row writes over what is too much, so `packed` takes W values more. */
-static void FN(gradient_pack)(const FN(gradient) *g, T *packed, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t j0, ptrdiff_t j1)
+#define FR_GRADIENT_TILE(NP)                                                                                            \
+    static __attribute__((noinline, unused)) void FN(gradient_tile_##NP)(const FN(product) *p, const T *a, const T *w,  \
+                                                                         T *z)                                          \
+    {                                                                                                                   \
+        FN(tile)(FR_GRADIENT_ROWS, NP, 1, p, a, 1, FN(LEAD), w, z);                                                     \
+    }
+FR_GRADIENT_TILE(1)
+FR_GRADIENT_TILE(2)
+FR_GRADIENT_TILE(4)
+#undef FR_GRADIENT_TILE
+
+/* Columns j0 on of a, as many as go together, over rows r0 .. r0+n-1; the last of a row may be those of others. */
+static void FN(gradient_pack)(const FN(gradient) *g, T *packed, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t j0)
 {
-    enum { MR = FR_GRADIENT_ROWS };
-    for (ptrdiff_t j = j0; j < j1; j += MR)
-        for (ptrdiff_t r = 0; r < n; r++, packed += MR)
-            for (ptrdiff_t k = 0; k < MR; k += W) {
-                const ptrdiff_t lanes = g->M - j - k;
-                V v = lanes > 0 ? FN(get)(g->a + (r0 + r) * g->lda + j + k, lanes) : vset(0);
-                vstore(packed + k, FN(unfaint)(v));
-            }
+    for (ptrdiff_t r = 0; r < n; r++)
+        for (ptrdiff_t k = 0; k < FN(LEAD); k += W, packed += W) {
+            const ptrdiff_t lanes = g->M - j0 - k;
+            V v = lanes > 0 ? FN(get)(g->a + (r0 + r) * g->lda + j0 + k, lanes) : vset(0);
+            vstore(packed, FN(unfaint)(v));
+        }
 }
 
 /* Columns j0 .. j1-1 of a against all panels, rows r0 .. r0+n-1. What a last tile computes of columns that are not
@@ -361,34 +378,36 @@ static void FN(gradient_pack)(const FN(gradient) *g, T *packed, ptrdiff_t r0, pt
 static void FN(gradient_part)(const FN(gradient) *g, const T *panels, T *packed, ptrdiff_t r0, ptrdiff_t n,
                               ptrdiff_t j0, ptrdiff_t j1, int fresh)
 {
-    enum { MR = FR_GRADIENT_ROWS, LINE = FR_LINE / sizeof(T), COLUMNS = FN(TOGETHER) * MR };
-    _Alignas(FR_LINE) T z[COLUMNS * 2 * W];
+    enum { MR = FR_GRADIENT_ROWS };
+    _Alignas(FR_LINE) T z[FN(COLUMNS) * FR_VECTORS * W];
     const ptrdiff_t N = fr_ceil(g->N, W);
-    FN(product) p = {.lda = 1, .panel = n * W, .zrow = 2 * W, .zpanel = W};
+    FN(product) p = {.panel = n * W, .zpanel = W};
     for (ptrdiff_t c0 = j0, c1; c0 < j1; c0 = c1) {
-        c1 = fr_min(c0 + COLUMNS, j1);
-        FN(gradient_pack)(g, packed, r0, n, c0, c1);
+        c1 = fr_min(c0 + FN(COLUMNS), j1);
+        FN(gradient_pack)(g, packed, r0, n, c0);
         for (ptrdiff_t panel = 0, np; panel < N; panel += np) {
-            np = panel + 1 < N ? 2 : 1;
+            for (np = FR_VECTORS; np > N - panel;)
+                np /= 2;
+            FN(tile_fn) *const tile = np == 4   ? FN(gradient_tile_4)
+                                      : np == 2 ? FN(gradient_tile_2) : FN(gradient_tile_1);
             T *dw = g->dw + c0 * g->N + panel * W;
+            p.zrow = np * W;
             for (ptrdiff_t j = 0; !fresh && j < c1 - c0; j++)
                 for (int v = 0; v < np; v++)
-                    vstore(z + (j * 2 + v) * W, FN(get)(dw + j * g->N + v * W, g->N - (panel + v) * W));
+                    vstore(z + (j * np + v) * W, FN(get)(dw + j * g->N + v * W, g->N - (panel + v) * W));
             for (ptrdiff_t r = 0; r < n; r += FR_BLOCK) {
                 const T *x = panels + (panel * n + r) * W;
+                const T *after = r + FR_BLOCK < n ? x + FR_BLOCK * W : panels + (panel + np) * n * W;
                 p.K = fr_min(n - r, FR_BLOCK);
                 p.fresh = fresh && r == 0;
-                p.ahead[0] = r + FR_BLOCK < n ? x + FR_BLOCK * W : panels + (panel + np) * n * W;
-                p.ahead[1] = p.ahead[0] + p.panel;
-                p.stride = LINE;
                 for (ptrdiff_t j = 0; j < c1 - c0; j += MR) {
-                    (np == 2 ? FN(gradient_tile_2) : FN(gradient_tile_1))(&p, packed + j * n + r * MR, x, z + j * 2 * W);
-                    p.stride = 0;
+                    FN(fetch)(&p, (int)(j / MR), (int)np, 1, after);
+                    tile(&p, packed + r * FN(LEAD) + j, x, z + j * p.zrow);
                 }
             }
             for (ptrdiff_t j = 0; j < c1 - c0; j++)
                 for (int v = 0; v < np; v++)
-                    FN(put)(dw + j * g->N + v * W, vload(z + (j * 2 + v) * W), g->N - (panel + v) * W);
+                    FN(put)(dw + j * g->N + v * W, vload(z + (j * np + v) * W), g->N - (panel + v) * W);
         }
     }
 }

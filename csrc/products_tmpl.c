@@ -50,7 +50,7 @@ static void FN(gradient_space)(fr_arena *arena, FN(gradient_call) *c, int team, 
     c->pass = fr_min(rows, FN(PASS));
     for (int i = 0; i < 2; i++)
         c->x_panels[i] = fr_take(arena, c->pass * W, fr_ceil(N, W), sizeof(T));
-    c->member = c->pass * FN(TOGETHER) * FR_GRADIENT_ROWS + FR_LINE;
+    c->member = c->pass * FN(LEAD);
     c->packed = fr_take(arena, c->member, team, sizeof(T));
 }
 
