@@ -1,6 +1,6 @@
 """docs/cells.md, made of what the cells say of themselves: `python docs/make_cells.py > docs/cells.md`.
 
-Equations, options, papers and where else a cell can be had are read off the docstrings of fastrnn/cells.py,
+Equations, options, papers and where else a cell can be had are read off the docstrings in fastrnn/cells/,
 the rest off the cells.
 """
 
@@ -18,7 +18,7 @@ INPUTS, HIDDEN = 5, 100  # sizes that cannot be mistaken for another
 HEAD = """\
 # The cells
 
-Made by `python docs/make_cells.py > docs/cells.md` of what `fastrnn/cells.py` declares;
+Made by `python docs/make_cells.py > docs/cells.md` of what `fastrnn/cells/` declares;
 tests/test_cells_table.py holds the two equal.
 
 Any cell is a layer by `fastrnn.Recurrent(cell, I, H)`; `fastrnn.RNN`, `fastrnn.LSTM` and `fastrnn.GRU` take

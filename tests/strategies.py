@@ -24,7 +24,7 @@ def activations(draw):
 def options_of(cell, hidden):
     """What each option of a class of cells may be; `hidden` is the largest projection.
 
-    An option that is new in cells.py belongs here: without it nothing is drawn at all.
+    An option that is new in fastrnn/cells/ belongs here: without it nothing is drawn at all.
     """
     gates = getattr(cell, "usual", ())
     limit, flag = st.floats(0.1, 3), st.booleans()

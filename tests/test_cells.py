@@ -1,6 +1,7 @@
 """The cells as data."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -50,6 +51,14 @@ def test_kinds_are_the_cells_that_can_be_run():
     assert set(cells.kinds().values()) == {type(cell) for cell in ALL}
     assert all(cells.kinds()[name]() == kind() for name, kind in cells.kinds().items())
     assert all(not kind().chosen for kind in cells.kinds().values())
+
+
+@pytest.mark.parametrize("kind", cells.kinds().values(), ids=cells.kinds())
+def test_pickles_load_that_name_cells_by_the_package(kind):
+    """Pickles of any version load, wherever in the package a class stands."""
+    written = f"cfastrnn.cells\n{kind.__name__}\n.".encode()
+    assert pickle.loads(written) is kind
+    assert pickle.loads(pickle.dumps(kind(zoneout=0.1))) == kind(zoneout=0.1)
 
 
 @pytest.mark.parametrize(
