@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from . import _checks
+from ._extra import optional
 from .inspect import GradientNorms, Saturation
 
 if TYPE_CHECKING:
@@ -297,7 +298,7 @@ def _panels(ax: Any, names: Sequence[str]) -> list[Any]:
         return panels
     if not names:
         raise ValueError("history: what is empty; expected some of 'loss', 'norm', 'lr', 'seconds'")
-    _, axes = _pyplot().subplots(
+    _, axes = optional("matplotlib.pyplot", "plot").subplots(
         len(names), sharex=True, squeeze=False, layout="constrained",
         figsize=(6.4, 2.4 + 1.3 * len(names)), height_ratios=[2.2, *[1] * (len(names) - 1)],
     )  # fmt: skip
@@ -523,16 +524,6 @@ def _map(
 # -- what they share --------------------------------------------------------------------------------
 
 
-def _pyplot() -> Any:
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "matplotlib is needed for plots and cannot be imported; pip install fastrnn[plot]"
-        ) from error
-    return plt
-
-
 def _axes(ax: Axes | None, width: float = 6.4, height: float = 3.8) -> Any:
     """The Axes that were given, or those of a new figure of this size in inches."""
     if ax is not None:
@@ -540,7 +531,7 @@ def _axes(ax: Axes | None, width: float = 6.4, height: float = 3.8) -> Any:
             raise TypeError(f"ax is a {type(ax).__name__}; expected matplotlib Axes, as plt.subplots() makes")
         return ax
     figsize = min(width, _LARGEST), min(height, _LARGEST)
-    return _pyplot().subplots(figsize=figsize, layout="constrained")[1]
+    return optional("matplotlib.pyplot", "plot").subplots(figsize=figsize, layout="constrained")[1]
 
 
 def _finish(ax: Axes, title: str | None, xlabel: str | None, ylabel: str, legend: bool = True) -> Any:

@@ -15,11 +15,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fastrnn"
 
 # What each module may import from the package, at any level of nesting: the floors of the house.
-FOUNDATION = {"cells", "_checks", "_config"}
+FOUNDATION = {"cells", "_checks", "_config", "_extra"}
 MAY_IMPORT = {
     "cells": set(),
     "_checks": {"cells"},
     "_native": set(),
+    "_extra": set(),
     "_masks": set(),
     "_config": {"_native"},
     "reference": {"cells", "_checks"},

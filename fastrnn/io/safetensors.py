@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._checks import HEADER
-from ._extra import optional
+from .._extra import optional
 from ._file import FileFormatError, write_atomically
 from .npz import Contents, arrays_of, contents, header
 

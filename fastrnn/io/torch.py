@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from .. import nn
+from .._extra import optional
 from ..nn import init
 
 __all__ = ["from_torch", "layer_like", "torch_state_dict"]
@@ -72,10 +73,7 @@ def torch_state_dict(layer: nn.Module, *, cell: bool = False, prefix: str = "") 
     >>> import torch                                                            # doctest: +SKIP
     >>> module.load_state_dict(fastrnn.io.torch_state_dict(layer))              # doctest: +SKIP
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError("torch_state_dict makes tensors: pip install fastrnn[torch]") from error
+    torch = optional("torch", "torch")
     arrays = layer.state_dict()
     if cell:
         several = [name for name in arrays if not name.endswith("_l0")]

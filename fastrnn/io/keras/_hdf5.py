@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from .._extra import optional
+from ..._extra import optional
 from .._file import FileFormatError
 from ._format import Format
 

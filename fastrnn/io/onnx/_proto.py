@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._extra import optional
 from .._file import FileFormatError
 
 #: The versions of ONNX's operator set that are known here.
@@ -39,11 +40,7 @@ _EXTERNAL = 1  # onnx.TensorProto.EXTERNAL
 
 def require() -> Any:
     """Return the package onnx, or say how to get it."""
-    try:
-        import onnx
-    except ImportError as error:
-        raise ImportError("fastrnn.io.onnx needs the package onnx: pip install fastrnn[onnx]") from error
-    return onnx
+    return optional("onnx", "onnx")
 
 
 def read(source: Any) -> tuple[Any, Folder, int]:

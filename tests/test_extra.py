@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from fastrnn import io
+from fastrnn import io, nn
 
 
 @pytest.fixture
@@ -23,6 +23,12 @@ def test_h5py(tmp_path, without):
     (tmp_path / "m.h5").write_bytes(b"\x89HDF")
     with pytest.raises(ImportError, match=r"^h5py is needed .*; pip install fastrnn\[keras\]$"):
         io.keras.load(tmp_path / "m.h5")
+
+
+def test_torch(without):
+    without("torch")
+    with pytest.raises(ImportError, match=r"^torch is needed .*; pip install fastrnn\[torch\]$"):
+        io.torch_state_dict(nn.Linear(2, 3))
 
 
 def test_safetensors(tmp_path, without):

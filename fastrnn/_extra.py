@@ -1,4 +1,4 @@
-"""Libraries that formats need and fastrnn does not: imported when they are used, by their extra."""
+"""Libraries that some parts need and fastrnn does not: imported when they are used, by their extra."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def optional(module: str, extra: str) -> Any:
     except ImportError as error:
         library = module.partition(".")[0]
         raise ImportError(
-            f"{library} is needed for this file and cannot be imported; pip install fastrnn[{extra}]"
+            f"{library} is needed for this and cannot be imported; pip install fastrnn[{extra}]"
         ) from error
