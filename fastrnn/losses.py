@@ -12,13 +12,15 @@ import numpy as np
 
 from . import _checks, functional
 
-__all__ = ["binary_cross_entropy", "cross_entropy", "mse", "softmax"]
+__all__ = ["binary_cross_entropy", "cross_entropy", "log_softmax", "mse", "softmax"]
 
 Loss = tuple[float | np.ndarray, np.ndarray]
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return exp(logits) / sum(exp(logits)) over the last axis, without overflow.
+def softmax(logits: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return exp(logits) / sum(exp(logits)) over an axis, the last one if not given, without overflow.
+
+    float32 stays float32, other floating-point types are computed in float64.
 
     Examples
     --------
@@ -26,7 +28,19 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     array([[0.5, 0.5],
            [1. , 0. ]])
     """
-    return _softmax(_checks.elementwise_argument("softmax", logits, "logits"))[0]
+    return _softmax(*_along("softmax", logits, axis))[0]
+
+
+def log_softmax(logits: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return log(softmax(logits)) over an axis, the last one if not given, without overflow or underflow.
+
+    Examples
+    --------
+    >>> log_softmax(np.array([1000.0, 0.0]))
+    array([    0., -1000.])
+    """
+    _, shifted, sums = _softmax(*_along("log_softmax", logits, axis))
+    return shifted - np.log(sums).astype(shifted.dtype)
 
 
 def cross_entropy(
@@ -100,7 +114,7 @@ def cross_entropy(
             "give ignore_index or mask for padding"
         )
     targets = np.where(counts, targets, 0)[..., None]
-    gradient, shifted, sums = _softmax(logits)
+    gradient, shifted, sums = _softmax(logits, -1)
     chosen = np.take_along_axis(shifted, targets, -1).astype(np.float64)
     losses = (np.log(sums) - chosen)[..., 0]
     np.put_along_axis(gradient, targets, np.take_along_axis(gradient, targets, -1) - 1, -1)
@@ -190,12 +204,20 @@ def binary_cross_entropy(
     )
 
 
-def _softmax(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _along(who: str, logits: Any, axis: int) -> tuple[np.ndarray, int]:
+    """The arguments of a function over an axis, checked."""
+    logits = _checks.elementwise_argument(who, logits, "logits")
+    if not hasattr(axis, "__index__") or not -logits.ndim <= axis < logits.ndim:
+        raise ValueError(f"{who}: axis is {axis!r}; expected one of the axes of logits {logits.shape}")
+    return logits, axis
+
+
+def _softmax(logits: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the probabilities, the logits less their maximum, and the float64 sums of their exponentials."""
     with np.errstate(invalid="ignore"):  # inf - inf: the row becomes NaN, as it should
-        shifted = np.ascontiguousarray(logits - logits.max(-1, keepdims=True, initial=-np.inf))
+        shifted = np.ascontiguousarray(logits - logits.max(axis, keepdims=True, initial=-np.inf))
         exponentials = functional.exp(shifted)
-        sums = exponentials.sum(-1, keepdims=True, dtype=np.float64)
+        sums = exponentials.sum(axis, keepdims=True, dtype=np.float64)
         return exponentials / sums.astype(logits.dtype), shifted, sums
 
 

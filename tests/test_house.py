@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "losses": {"_checks", "functional"},
     "optim": {"_checks", "functional"},
     "vocab": set(),
-    "io": FOUNDATION | {"functional", "nn"},
+    "io": FOUNDATION | {"functional", "nn", "losses"},
     "inspect": FOUNDATION | {"functional", "nn"},
     "plot": FOUNDATION | {"functional", "nn", "inspect"},
     "torch": FOUNDATION | {"functional", "nn", "io"},

@@ -109,6 +109,29 @@ def test_nan_and_infinite_logits_come_through_in_their_rows_alone():
     assert np.isnan(losses.cross_entropy(np.array([[np.inf, 0.0]]), [0])[0])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("axis", [0, 1, -1, -3])
+def test_softmax_is_over_the_axis_and_log_softmax_its_logarithm(axis, dtype):
+    logits = np.random.default_rng(0).standard_normal((3, 4, 5)).astype(dtype) * 4
+    rows = np.moveaxis(logits, axis, -1)
+    expected = np.moveaxis(losses.softmax(rows), -1, axis)
+    got = losses.softmax(logits, axis)
+    assert got.dtype == losses.log_softmax(logits, axis).dtype == dtype
+    tiny = 16 * np.finfo(dtype).eps
+    np.testing.assert_allclose(got, expected, rtol=tiny)
+    np.testing.assert_allclose(got, np.exp(logits) / np.exp(logits).sum(axis, keepdims=True), rtol=tiny)
+    np.testing.assert_allclose(losses.log_softmax(logits, axis), np.log(got), rtol=tiny, atol=tiny)
+    assert np.array_equal(losses.log_softmax(np.array([1e4, 0.0])), [0, -1e4])
+
+
+@pytest.mark.parametrize("function", [losses.softmax, losses.log_softmax])
+@pytest.mark.parametrize("axis", [2, -3, 1.0, None])
+def test_an_axis_that_is_not_there_is_named(function, axis):
+    message = rf"{function.__name__}: axis is {axis}; expected one of the axes of logits \(2, 3\)"
+    with pytest.raises(ValueError, match=message):
+        function(np.zeros((2, 3)), axis)
+
+
 def test_softmax_of_a_row_does_not_depend_on_other_rows():
     logits = LOGITS.reshape(12, 5).astype(np.float32)
     whole = losses.softmax(logits)

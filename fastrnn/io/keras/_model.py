@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ... import functional, nn
+from ... import functional, losses, nn
 from .._file import FileFormatError
 from ._config import HARD_SIGMOID, Entry, shown
 from ._find import variables
@@ -17,11 +17,6 @@ from ._layer import KerasLayer
 
 _Mask = np.ndarray | None
 _Function = Callable[[np.ndarray], np.ndarray]
-
-
-def _softmax(x: np.ndarray) -> np.ndarray:
-    e = functional.exp(x - x.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
 
 
 def _softsign(x: np.ndarray) -> np.ndarray:
@@ -41,7 +36,7 @@ _FUNCTIONS: Final[dict[str, _Function]] = {
     "relu": functools.partial(np.maximum, 0),
     "sigmoid": functional.sigmoid,
     "tanh": functional.tanh,
-    "softmax": _softmax,
+    "softmax": losses.softmax,
     "elu": functional.elu,
     "softplus": functional.softplus,
     "softsign": _softsign,

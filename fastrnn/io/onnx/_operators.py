@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import functional
+from ... import functional, losses
 from ._proto import element_type
 
 Array = np.ndarray
@@ -304,21 +304,12 @@ def _product(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.nd
 # -- over axes ---------------------------------------------------------------------------------------------
 
 
-def _exponentials(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return x less its maximum, the exponentials of that, and their sum."""
-    x = x - x.max(axis, keepdims=True, initial=-np.inf)
-    e = functional.exp(x).astype(x.dtype, copy=False)
-    return x, e, e.sum(axis, keepdims=True)
-
-
 def _softmax(x: Array, *, axis: int = -1) -> Any:
-    _, e, whole = _exponentials(x, axis)
-    return e / whole
+    return losses.softmax(x, axis).astype(x.dtype, copy=False)
 
 
 def _log_softmax(x: Array, *, axis: int = -1) -> Any:
-    less, _, whole = _exponentials(x, axis)
-    return less - np.log(whole)
+    return losses.log_softmax(x, axis).astype(x.dtype, copy=False)
 
 
 def _of_rows(function: Function) -> Function:
