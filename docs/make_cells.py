@@ -9,12 +9,16 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import Field, fields, replace
+from typing import Any
 
 from fastrnn import cells
 
 INPUTS, HIDDEN = 5, 100  # sizes that cannot be mistaken for another
+PROJECTED, ROWS = 7, 11
+#: An option that is not a flag, as it is given to see what it changes; of others the shapes do not depend.
+GIVEN = {"proj_size": PROJECTED, "peepholes": "ifo"}
 HEAD = """\
 # The cells
 
@@ -26,12 +30,12 @@ the options of theirs by keyword (RNN's `activation` as `nonlinearity`, PyTorch'
 is `weight_NAME_l{k}` in layer k, `b_NAME` is `bias_NAME_l{k}`.
 
 I inputs, H hidden units, P outputs of a projection, B rows. `h'` is the state of the step before, `*` and `/`
-act unit by unit; a line with an option holds where that is given. The first state is the output. The
-biases, `b_*`, may be left out together. "Elsewhere" says who has the cell, or an option of it; of a variant,
-who has all of its options; –: none that we know.
+act unit by unit. The first state is the output. The biases, `b_*`, may be left out together.
 
 """
-COLUMNS = ("Cell", "Equations", "Parameters", "States", "Options", "Source", "Elsewhere", "Row of cells.def")
+TABLE = ("Cell", "What it is", "Gates", "States", "Options", "Paper")
+OPTIONS = ("Option", "What it is", "Shapes with it")
+VARIANTS = ("Variant", "It is", "What differs", "Parameters", "Elsewhere")
 
 
 class Declared:
@@ -79,75 +83,118 @@ def _definitions(section: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-def rows() -> Iterator[tuple[str, ...]]:
-    """The rows of the table: each cell, then its variants with a name."""
+def table() -> Iterator[tuple[str, ...]]:
+    """The rows of the table of all cells."""
     for name, kind in cells.kinds().items():
-        declared = Declared(kind)
-        yield _cell(name, kind(), declared)
-        for variant in kind.variants:
-            yield _variant(f'{name}.variant("{variant}")', kind.variant(variant), declared)
+        declared, cell = Declared(kind), kind()
+        options = [field.name for field in fields(cell) if not field.name.endswith("_eps")]
+        yield (
+            f"[{name}](#{name.lower()})",
+            declared.summary,
+            ", ".join(cell.gates),
+            ", ".join(cell.states),
+            ", ".join(map(_code, options)),
+            declared.source.partition(")")[0] + ")",
+        )
 
 
-def _cell(name: str, cell: cells.Cell, declared: Declared) -> tuple[str, ...]:
+def section(name: str, kind: type[cells.Cell]) -> Iterator[str]:
+    """The parts of what there is to say of a cell."""
+    declared, cell = Declared(kind), kind()
     missing = [field.name for field in fields(cell) if field.name not in declared.options]
     if missing:
         raise LookupError(f"the docstring of cells.{name} describes no parameter {', '.join(missing)}")
-    name_of = inspect.getattr_static(type(cell), "name")
-    return (
-        f"**{name}**<br>{declared.summary}",
-        _lines(
-            f"{_code(option)}: {_code(line)}" if option else _code(line)
-            for line, option in declared.equations
-        ),
-        _parameters(cell),
-        _states(cell),
-        _lines(
-            f"{', '.join(_code(f'{f.name}={f.default!r}') for f in same)} ({kind}): {meaning}"
-            for (kind, meaning), same in itertools.groupby(fields(cell), lambda f: declared.options[f.name])
-        ),
-        declared.source,
-        _lines(
-            s if option == "as it is" else f"{_code(option)}: {s}" for option, s in declared.elsewhere.items()
+    yield f"## {name}"
+    yield declared.summary
+    usual = {"", *(f'{field.name}="{field.default}"' for field in fields(cell))}
+    yield _block(line for line, option in declared.equations if option in usual)
+    others = [(option, line) for line, option in declared.equations if option not in usual]
+    if others:
+        yield "With options:"
+        yield _block(_aligned(others))
+    yield f"Parameters: {_parameters(cell)}. States: {_states(cell)}."
+    yield _table(OPTIONS, options(cell, declared))
+    if kind.variants:
+        yield (
+            f"Variants with a name, `{name}.variant(NAME)`, of {_references(kind.variant)} Elsewhere are "
+            "those who have all of their options; –: none that we know."
         )
-        or "–",
-        _code(name_of) if isinstance(name_of, str) else inspect.getdoc(name_of),
-    )
+        yield _table(VARIANTS, variants(kind, declared))
+    if declared.elsewhere:
+        yield "Elsewhere:"
+        yield "\n".join(
+            f"- {'the cell' if option == 'as it is' else _code(option)}: {systems}"
+            for option, systems in declared.elsewhere.items()
+        )
+    name_of = inspect.getattr_static(kind, "name")
+    yield f"Source: {declared.source}"
+    row = f"{_code(name_of)}." if isinstance(name_of, str) else inspect.getdoc(name_of)
+    yield f"Row of `csrc/cells.def`: {row}"
 
 
-def _variant(name: str, cell: cells.Cell, declared: Declared) -> tuple[str, ...]:
-    _, sections = _sections(inspect.getdoc(type(cell).variant))
-    activations = [
-        f"activation of {gate}: {activation.name} instead of {cell.usual[gate].name}"
-        for gate, activation in cell.activations
-    ]
-    systems = [declared.elsewhere.get(o, "").split(", ") for o in ("as it is", *cell.chosen)]
-    return (
-        f"{_code(name)}<br>= {_code(repr(cell))}",
-        _lines(
-            [_code(line) for line, o in declared.equations if o.partition("=")[0] in cell.chosen]
-            + activations
+def options(cell: cells.Cell, declared: Declared) -> Iterator[tuple[str, ...]]:
+    """The rows of the table of a cell's options; those that are described together share one."""
+    for (kind, meaning), same in itertools.groupby(fields(cell), lambda f: declared.options[f.name]):
+        group = list(same)
+        yield (
+            "<br>".join(_code(f"{f.name}={f.default!r}") for f in group),
+            f"({kind}) {meaning}",
+            "; ".join(dict.fromkeys(filter(None, (_needs(cell, f) for f in group)))) or "–",
         )
-        or "as above, without options",
-        _parameters(cell),
-        _states(cell),
-        f"those of {type(cell).__name__}",
-        _on_one_line(sections["References"]),
-        ", ".join(s for s in systems[0] if all(s in others for others in systems)) or "–",
-        _code(cell.name),
-    )
+
+
+def _needs(cell: cells.Cell, option: Field[Any]) -> str:
+    """The parameters and states that a cell has with an option alone and has not, or not so, without."""
+    given = GIVEN.get(option.name, not option.default if isinstance(option.default, bool) else None)
+    if given is None:
+        return ""
+    other = replace(cell, **{option.name: given})
+    new = [p for p in _shapes(other) if p not in _shapes(cell)]
+    return ", ".join(map(_code, new))
+
+
+def variants(kind: type[cells.Cell], declared: Declared) -> Iterator[tuple[str, ...]]:
+    """The rows of the table of a cell's variants that have a name."""
+    for name in kind.variants:
+        cell = kind.variant(name)
+        equations = [_code(line) for line, o in declared.equations if o.partition("=")[0] in cell.chosen]
+        activations = [
+            f"activation of {gate}: {activation.name} instead of {cell.usual[gate].name}"
+            for gate, activation in cell.activations
+        ]
+        systems = [declared.elsewhere.get(o, "").split(", ") for o in ("as it is", *cell.chosen)]
+        yield (
+            _code(name),
+            _code(repr(cell)),
+            "<br>".join(equations + activations) or "–",
+            _parameters(cell),
+            ", ".join(s for s in systems[0] if all(s in others for others in systems)) or "–",
+        )
+
+
+def _references(method: Any) -> str:
+    return _on_one_line(_sections(inspect.getdoc(method))[1]["References"])
 
 
 def _parameters(cell: cells.Cell) -> str:
-    shapes = cell.parameter_shapes(INPUTS, HIDDEN)
-    return _lines(_code(f"{name} ({', '.join(map(_size, shape))})") for name, shape in shapes.items())
+    return ", ".join(map(_code, _shapes(cell, states=False)))
 
 
 def _states(cell: cells.Cell) -> str:
-    return _lines(_code(f"{name} (B, {_size(width)})") for name, width in cell.state_shapes(HIDDEN).items())
+    return ", ".join(_code(s) for s in _shapes(cell) if s not in _shapes(cell, states=False))
+
+
+def _shapes(cell: cells.Cell, states: bool = True) -> list[str]:
+    """Parameters and states with their shapes, such as "w_ih (4H, I)"."""
+    shapes = cell.parameter_shapes(INPUTS, HIDDEN)
+    if states:
+        shapes |= {name: (ROWS, width) for name, width in cell.state_shapes(HIDDEN).items()}
+    return [f"{name} ({', '.join(map(_size, shape))})" for name, shape in shapes.items()]
 
 
 def _size(n: int) -> str:
-    return {INPUTS: "I", HIDDEN: "H"}.get(n) or (str(n) if n % HIDDEN else f"{n // HIDDEN}H")
+    letter = {INPUTS: "I", HIDDEN: "H", PROJECTED: "P", ROWS: "B"}.get(n)
+    return letter or (str(n) if n % HIDDEN else f"{n // HIDDEN}H")
 
 
 def _on_one_line(text: str) -> str:
@@ -158,15 +205,27 @@ def _code(text: str) -> str:
     return f"`{text}`"
 
 
-def _lines(parts: Iterable[str]) -> str:
-    return "<br>".join(parts)
+def _block(lines: Iterable[str]) -> str:
+    return "\n".join(["```", *lines, "```"])
+
+
+def _aligned(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Lines of two columns."""
+    width = max(len(first) for first, _ in pairs)
+    return (f"{first:{width}}    {second}" for first, second in pairs)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines).replace("``", "`")
 
 
 def document() -> str:
     """The whole of docs/cells.md."""
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *rows()]
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return HEAD + table.replace("``", "`")
+    parts = [_table(TABLE, table())]
+    for name, kind in cells.kinds().items():
+        parts += [part if part.startswith("```") else part.replace("``", "`") for part in section(name, kind)]
+    return HEAD + "\n\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":

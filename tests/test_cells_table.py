@@ -2,7 +2,7 @@
 
 import re
 import runpy
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -25,19 +25,42 @@ def test_the_file_is_what_the_cells_declare():
     assert text == MAKE["document"](), "run: python docs/make_cells.py > docs/cells.md"
 
 
-def test_every_cell_and_every_variant_has_a_row():
-    names = [row[0].partition("<br>")[0] for row in MAKE["rows"]()]
-    expected = [f"**{name}**" for name in cells.kinds()]
-    expected += [f'`LSTM.variant("{name}")`' for name in cells.LSTM.variants]
-    assert sorted(names) == sorted(expected)
-    assert {len(row) for row in MAKE["rows"]()} == {len(MAKE["COLUMNS"])}
-    assert not any("|" in cell or "\n" in cell for row in MAKE["rows"]() for cell in row)
+def tables(text):
+    """Each table of a text, as a list of rows."""
+    for block in text.split("\n\n"):
+        if block.startswith("|"):
+            yield [line.strip("| ").split(" | ") for line in block.splitlines()]
+
+
+def test_every_cell_has_a_row_and_a_section_and_every_variant_a_row():
+    text = MAKE["document"]()
+    everything, *others = tables(text)
+    assert [row[0] for row in everything[2:]] == [f"[{name}](#{name.lower()})" for name in cells.kinds()]
+    assert re.findall(r"^## (.*)", text, re.M) == list(cells.kinds())
+    named = [table for table in others if table[0][0] == "Variant"]
+    assert [[row[0] for row in table[2:]] for table in named] == [[f"`{n}`" for n in cells.LSTM.variants]]
+    for table in (everything, *others):
+        assert {len(row) for row in table} == {len(table[0])}
+
+
+@kinds
+def test_a_section_has_every_equation_and_every_option_with_what_it_adds(kind):
+    parts = list(MAKE["section"](kind.__name__, kind))
+    blocks = "".join(part for part in parts if part.startswith("```"))
+    assert all(line in blocks for line, _ in MAKE["Declared"](kind).equations)
+    (table,) = (t for part in parts for t in tables(part) if t[0][0] == "Option")
+    options = {name: row[2] for row in table[2:] for name in re.findall(r"`(\w+)=", row[0])}
+    assert options.keys() == {field.name for field in fields(kind)}
+    most = kind.variant("FGR", proj_size=2) if kind is cells.LSTM else kind()
+    norm = {"layer_norm": True} if "layer_norm" in options else {}
+    for parameter in set(replace(most, **norm).parameters) - {*kind().parameters}:
+        assert any(f"`{parameter} (" in shapes for shapes in options.values()), parameter
 
 
 def test_every_row_of_cells_def_is_named():
-    named = " ".join(row[-1] for row in MAKE["rows"]())
+    named = " ".join(part for name, kind in cells.kinds().items() for part in MAKE["section"](name, kind))
     for name in cells_def():
-        assert f'"{name}"' in named.replace("`", '"'), name
+        assert re.search(f'Row of `csrc/cells.def`: .*[`"]{name}[`"]', named), name
 
 
 @kinds
@@ -69,7 +92,7 @@ def test_systems_are_spelled_alike():
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_parameters_of_the_table_are_the_cells(cell):
     shown = MAKE["_parameters"](cell)
-    assert [part.strip("`").partition(" ")[0] for part in shown.split("<br>")] == list(cell.parameters)
+    assert re.findall(r"`(\w+) \(", shown) == list(cell.parameters)
 
 
 def test_an_option_without_a_description_is_named():
@@ -91,4 +114,4 @@ def test_an_option_without_a_description_is_named():
         """
 
     with pytest.raises(LookupError, match=r"the docstring of cells\.Mine describes no parameter activations"):
-        MAKE["_cell"]("Mine", Undescribed(), MAKE["Declared"](Undescribed))
+        list(MAKE["section"]("Mine", Undescribed))
