@@ -343,15 +343,111 @@ def test_whole_models_that_mask_values(tmp_path, kind):
     assert_equal(ours(x), model(torch.tensor(x)))
 
 
+@pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+@pytest.mark.parametrize("kind", KINDS_OF_FILES[:2])
+@pytest.mark.parametrize(("scale", "center"), [(True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("end", ["average", "average kept", "largest", "largest kept", "last", "flat"])
+@pytest.mark.parametrize("functional", [False, True])
+def test_what_stands_around_recurrent_layers(tmp_path, kind, scale, center, end, functional):
+    L = keras.layers
+    ends = {
+        "average": [L.GlobalAveragePooling1D()],
+        "average kept": [L.GlobalAveragePooling1D(keepdims=True)],
+        "largest": [L.GlobalMaxPooling1D()],
+        "largest kept": [L.GlobalMaxPooling1D(keepdims=True)],
+        "last": [L.SimpleRNN(4), L.RepeatVector(3), L.LSTM(2, return_sequences=True)],
+        "flat": [L.Flatten()],
+    }
+    made = [
+        L.Embedding(20, 6, mask_zero=end != "flat"),
+        L.SpatialDropout1D(0.2),
+        L.BatchNormalization(scale=scale, center=center, epsilon=0.01),
+        L.GRU(5, return_sequences=True),
+        L.LayerNormalization(scale=scale, center=center),
+        L.TimeDistributed(L.Dense(3, activation="relu", name="inner")),
+        L.TimeDistributed(L.Dropout(0.2)),
+        L.LayerNormalization(),
+        *ends[end],
+    ]
+    inputs = keras.Input((7,), dtype="int32")
+    if functional:
+        y = inputs
+        for layer in made:
+            y = layer(y)
+        model = keras.Model(inputs, y)
+    else:
+        model = keras.Sequential([inputs, *made])
+    with_weights(model)
+    for layer in model.layers:
+        if isinstance(layer, L.BatchNormalization):
+            layer.moving_variance.assign(np.abs(layer.moving_variance.numpy()) + 0.1)
+    ids = np.random.default_rng(0).integers(0, 20, (5, 7))
+    ids[0, 3:], ids[1, :2] = 0, 0
+    ours = io.keras.load_model(saved(model, tmp_path, kind))
+    expected = model(torch.tensor(ids), training=False)
+    assert np.isfinite(flat(expected)[0]).all()
+    for frozen in (ours, ours.freeze()):
+        assert_equal(frozen(ids), expected)
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
+@pytest.mark.parametrize("kind", KINDS_OF_FILES[:2])
+def test_functional_models_that_are_one_chain(tmp_path, kind):
+    """With values masked, models inside, and layers whose order in the file is not theirs."""
+    L = keras.layers
+    inner_inputs = keras.Input((None, 4))
+    inner = keras.Model(
+        inner_inputs, L.Dense(4, name="b")(L.GRU(4, return_sequences=True, name="a")(inner_inputs))
+    )
+    x, mask = draw_x(0)
+    x[~mask] = 9
+    inputs = keras.Input((None, 3))
+    y = L.Masking(9.0)(inputs)
+    y = L.Bidirectional(L.LSTM(2, return_sequences=True))(y)
+    y = L.LSTM(2, name="last")(inner(y))
+    model = with_weights(keras.Model(inputs, y))
+    ours = io.keras.load_model(saved(model, tmp_path, kind))
+    assert_equal(ours(x), model(torch.tensor(x)))
+
+
 def test_models_that_are_not_run_are_refused_by_name(tmp_path):
     L = keras.layers
+
+    def refused(model, message, name="m.keras"):
+        path = model if isinstance(model, os.PathLike) else saved(model, tmp_path, name)
+        with pytest.raises(io.FileFormatError, match=message):
+            io.keras.load_model(path)
+
     inputs = keras.Input((None, 3))
-    saved_model = saved(keras.Model(inputs, L.LSTM(2)(inputs)), tmp_path, "m.keras")
-    with pytest.raises(io.FileFormatError, match="is no Sequential"):
-        io.keras.load_model(saved_model)
-    model = keras.Sequential([inputs, L.LSTM(2, return_sequences=True), L.LayerNormalization(name="norm")])
-    with pytest.raises(io.FileFormatError, match="layer 'norm' is a LayerNormalization, which load_model"):
-        io.keras.load_model(saved(model, tmp_path, "n.keras"))
-    model.save_weights(tmp_path / "m.weights.h5")
-    with pytest.raises(io.FileFormatError, match="a file of weights alone"):
-        io.keras.load_model(tmp_path / "m.weights.h5")
+    shared = L.LSTM(3, return_sequences=True, name="shared")
+    y = L.LSTM(3, return_sequences=True, name="lower")(inputs)
+    refused(
+        keras.Model(inputs, L.Add()([y, L.GRU(3, return_sequences=True)(y)])),
+        "no chain: layer 'add' is called with more than the output of one layer",
+    )
+    refused(keras.Model(inputs, shared(shared(inputs))), "no chain: it runs layer 'shared' more than once")
+    refused(keras.Model(inputs, [y, shared(y)]), "the model has 1 inputs and 2 outputs; expected one of each")
+    ids = keras.Input((None,), dtype="int32")
+    masked = shared(L.Embedding(9, 3)(ids), mask=keras.ops.not_equal(ids, 0))
+    refused(keras.Model(ids, masked), "layer 'shared' takes a mask that is not of an Embedding or Masking")
+    other = shared(L.Embedding(9, 3, mask_zero=True)(ids), mask=keras.ops.not_equal(ids, 1))
+    refused(keras.Model(ids, other), "layer 'shared' takes a mask that is not of an Embedding or Masking")
+    trained = shared(inputs, training=True)
+    refused(keras.Model(inputs, trained), "layer 'shared' is called with more than")
+
+    def sequential(*layers):
+        return keras.Sequential([keras.Input((4, 3)), L.LSTM(2, return_sequences=True), *layers])
+
+    for layer, message in [
+        (L.UnitNormalization(name="n"), "layer 'n' is a UnitNormalization, which load_model does not run"),
+        (L.TimeDistributed(L.UnitNormalization(), name="n"), r"layer 'n' is a TimeDistributed\(UnitNormaliz"),
+        (L.LayerNormalization(axis=1, name="n"), "layer 'n': axis is .*; expected -1"),
+        (
+            L.GlobalMaxPooling1D(data_format="channels_first", name="n"),
+            "layer 'n': data_format is 'channels",
+        ),
+    ]:
+        refused(sequential(layer), message)
+    sequential().save_weights(tmp_path / "m.weights.h5")
+    refused(tmp_path / "m.weights.h5", "a file of weights alone")

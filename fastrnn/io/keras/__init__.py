@@ -12,6 +12,7 @@ from typing import Any
 from ... import _checks
 from .._file import FileFormatError
 from . import _config, _find
+from ._chain import chain
 from ._files import Stored, read
 from ._layer import KerasLayer
 from ._model import KerasModel, stages
@@ -124,11 +125,12 @@ def load(
 
 
 def load_model(path: str | os.PathLike[str]) -> KerasModel:
-    """Read a whole Sequential model that Keras saved, to run it.
+    """Read a whole model that Keras saved, to run it: a Sequential, or a functional one that is one chain.
 
-    Its layers may be those that `load` reads, Embedding, Masking, Dense, Activation, and layers that do
-    nothing in inference, such as Dropout; Sequential models inside it too. For all others take the recurrent
-    layers by `load`.
+    Its layers may be those that `load` reads, Embedding, Masking, Dense, TimeDistributed of Dense,
+    Activation, BatchNormalization, LayerNormalization, GlobalAveragePooling1D, GlobalMaxPooling1D,
+    RepeatVector, Flatten, and layers that do nothing in inference, such as Dropout; models inside it too. For
+    all others take the recurrent layers by `load`.
 
     Parameters
     ----------
@@ -142,7 +144,7 @@ def load_model(path: str | os.PathLike[str]) -> KerasModel:
     Raises
     ------
     FileFormatError
-        As from `load`, and for models and layers of other classes.
+        As from `load`, and for models that branch, and layers of other classes.
     OSError, ImportError
         As from `load`.
 
@@ -156,11 +158,10 @@ def load_model(path: str | os.PathLike[str]) -> KerasModel:
     try:
         if stored.config is None:
             raise FileFormatError("a file of weights alone; load_model needs the file of a whole model")
-        entries = list(_config.entries(stored.config))
-        if not _config.is_sequential(stored.config):
-            raise FileFormatError("the model, or one in it, is no Sequential; take the layers by load")
+        entries = {entry.names: entry for entry in _config.entries(stored.config)}
+        order = [entries[names] for names in chain(stored.config)]
         recurrent, _ = _build(stored, {}, {})
-        return KerasModel(list(stages(stored.tree, entries, recurrent, stored.major)))
+        return KerasModel(list(stages(stored.tree, order, recurrent, stored.major)))
     except FileFormatError as error:
         raise FileFormatError(f"{os.fspath(path)}: {error}") from None
 

@@ -18,7 +18,7 @@ from .._file import FileFormatError
 #: The layers with one cell, and the cells, by what `fastrnn.io.layouts` calls them.
 KINDS = {name: name for name in ("SimpleRNN", "LSTM", "GRU")}
 _CELLS = {f"{name}Cell": name for name in KINDS}
-_MODELS = frozenset({"Sequential", "Functional", "Model"})
+MODELS = frozenset({"Sequential", "Functional", "Model"})
 _MERGES = ("concat", "sum", "mul", "ave", None)
 _ACTIVATIONS: dict[str, Any] = {
     **{name: name for name in ("tanh", "sigmoid", "relu", "elu", "softsign", "softplus")},
@@ -106,7 +106,7 @@ class Entry:
     @property
     def is_recurrent(self) -> bool:
         if self.kind == "Bidirectional":
-            kind, config = _inside(self.config.get("layer"))
+            kind, config = inside(self.config.get("layer"))
             return kind in KINDS or (kind == "RNN" and _known_cells(config))
         return self.kind in KINDS or (self.kind == "RNN" and _known_cells(self.config))
 
@@ -115,17 +115,17 @@ def entries(
     model: Any, names: tuple[str, ...] = (), attributes: tuple[str, ...] = (), depth: int = 0
 ) -> Iterator[Entry]:
     """Yield the layers of a model in its order, those of models inside it at their places."""
-    kind, config = _inside(model)
+    kind, config = inside(model)
     layers = config.get("layers")
-    if kind not in _MODELS or not isinstance(layers, list) or depth > 32:
+    if kind not in MODELS or not isinstance(layers, list) or depth > 32:
         raise FileFormatError(
             f"the model is a {kind or 'class that is not Keras own'}, whose configuration does not list its "
-            f"layers; expected {', '.join(sorted(_MODELS))}. Give its weights alone, of save_weights"
+            f"layers; expected {', '.join(sorted(MODELS))}. Give its weights alone, of save_weights"
         )
     counts: Counter[str] = Counter()
     for layer in layers:
         name = layer.get("class_name") if isinstance(layer, dict) else None
-        kind, config = _inside(layer)
+        kind, config = inside(layer)
         title = config.get("name")
         if not isinstance(name, str) or not isinstance(title, str):
             raise FileFormatError("a layer of the configuration has no class_name or no name")
@@ -133,19 +133,10 @@ def entries(
         number = counts[attribute]
         counts[attribute] += 1
         here = (*names, title), (*attributes, f"{attribute}_{number}" if number else attribute)
-        if kind in _MODELS:
+        if kind in MODELS:
             yield from entries(layer, *here, depth + 1)
         else:
             yield Entry(kind, config, *here)
-
-
-def is_sequential(model: Any) -> bool:
-    """Whether a model, and every model in it, runs its layers one after the other."""
-    kind, config = _inside(model)
-    layers = config.get("layers")
-    return kind == "Sequential" and isinstance(layers, list) and all(
-        is_sequential(layer) for layer in layers if _inside(layer)[0] in _MODELS
-    )  # fmt: skip
 
 
 def snake_case(name: str) -> str:
@@ -159,13 +150,13 @@ def snake_case(name: str) -> str:
 
 def cell_entries(config: Mapping[str, Any]) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
     """The cells of an RNN layer with their kinds, and whether they are StackedRNNCells."""
-    kind, inner = _inside(config.get("cell"))
+    kind, inner = inside(config.get("cell"))
     if kind != "StackedRNNCells":
         return [(_CELLS.get(kind, ""), inner)], False
     several = inner.get("cells")
     if not isinstance(several, list) or not several:
         return [], True
-    return [(_CELLS.get(k, ""), c) for k, c in map(_inside, several)], True
+    return [(_CELLS.get(k, ""), c) for k, c in map(inside, several)], True
 
 
 def _known_cells(config: Mapping[str, Any]) -> bool:
@@ -173,7 +164,7 @@ def _known_cells(config: Mapping[str, Any]) -> bool:
     return bool(found) and all(kind for kind, _ in found)
 
 
-def _inside(value: Any) -> tuple[str, dict[str, Any]]:
+def inside(value: Any) -> tuple[str, dict[str, Any]]:
     """The class of a serialized object and its configuration; no class for what is not of Keras."""
     if not isinstance(value, dict):
         return "", {}
@@ -214,8 +205,8 @@ class Reader:
                 raise FileFormatError(
                     f"layer {name!r}: merge_mode is {merge_mode!r}; expected one of {_MERGES}"
                 )
-            kind, first = _inside(config.get("layer"))
-            other_kind, second = _inside(config.get("backward_layer"))
+            kind, first = inside(config.get("layer"))
+            other_kind, second = inside(config.get("backward_layer"))
             forward = self.way(f"forward_{_bare(first, 'forward_')}", name, kind, first)
             if config.get("backward_layer") is None:
                 other = {**first, "go_backwards": not forward.backwards}

@@ -45,8 +45,11 @@ def tensors(tree: Tree, entry: Entry, plan: LayerPlan) -> list[list[Tensors]]:
     return _by_name(tree, entry, plan) if is_legacy(tree) else _by_count(tree, entry, plan)
 
 
-def variables(tree: Tree, entry: Entry, roles: Sequence[str]) -> dict[str, np.ndarray]:
-    """The arrays of a layer without cells, such as Dense, by role; `roles` in the order of its variables."""
+def variables(tree: Tree, entry: Entry, roles: Sequence[str], inside: str = "") -> dict[str, np.ndarray]:
+    """The arrays of a layer without cells, such as Dense, by role; `roles` in the order of its variables.
+
+    `inside` is the attribute of a layer that has them in its own place: "layer" of TimeDistributed.
+    """
     if is_legacy(tree):
         found = _folders(tree, entry.names[0], tuple(dict.fromkeys((*roles, "bias"))))
         for name in entry.names[1:]:
@@ -55,7 +58,7 @@ def variables(tree: Tree, entry: Entry, roles: Sequence[str]) -> dict[str, np.nd
             raise FileFormatError(f"layer {entry.name!r}: expected one {roles[0]}; found {len(found)}")
         (arrays,) = found.values()
     else:
-        arrays = _vars(tree, entry.name, _group(tree, entry), roles).arrays
+        arrays = _vars(tree, entry.name, "/".join(filter(None, (_group(tree, entry), inside))), roles).arrays
     if list(arrays) != list(roles):
         raise FileFormatError(
             f"layer {entry.name!r} has {', '.join(arrays) or 'nothing'}; expected {', '.join(roles)}"
