@@ -6,9 +6,11 @@ import pytest
 from trust_work import available_isas, python
 
 
+@pytest.mark.parametrize("part", [4, pytest.param(1, marks=pytest.mark.long)], ids=["some", "all"])
 @pytest.mark.parametrize("isa", available_isas())
-def test_arrays_that_end_at_an_unreadable_page_are_not_overrun(isa):
-    process = python(f"import trust_guard; trust_guard.main({isa!r})")
+def test_arrays_that_end_at_an_unreadable_page_are_not_overrun(isa, part):
+    """A quarter of the sizes with each cell, another one from cell to cell; all of them with `-m long`."""
+    process = python(f"import trust_guard; trust_guard.main({isa!r}, {part})")
     out, err = process.communicate(timeout=240)
     assert (process.returncode, out) == (0, "ok\n"), err[-3000:]
 

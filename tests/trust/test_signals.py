@@ -16,26 +16,35 @@ from fastrnn import functional, nn
 given = case(CELLS["lstm"], 4000, 16, 64, 128)
 cell, params, x = given["cell"], given["params"], given["x"]
 before = {name: array.tobytes() for name, array in params.items()}
-y, _, tape = functional.forward(cell, params, x)
-rows = np.broadcast_to(x[0], (3000, *x[0].shape)).reshape(-1, 64)
-wide = np.ones((2000, 64), np.float32)
-_, _, sparse = functional.forward(cell, params, x, checkpoint_every=20)
-both = nn.LSTM(64, 128, bidirectional=True)
-both_y, _, both_tape = both.forward(x)
-calls = {
-    "forward": lambda: functional.forward(cell, params, x, tape=False),
-    "frozen": lambda: nn.LSTM(64, 128).freeze()(x),
-    "backward": lambda: functional.backward(cell, params, tape, y),
-    "checkpoints": lambda: functional.forward(cell, params, x, checkpoint_every=20),
-    "checkpoints back": lambda: functional.backward(cell, params, sparse, y),
-    "directions": lambda: nn.LSTM(64, 128, bidirectional=True)(x),
-    "directions back": lambda: both.backward(both_tape, both_y),
-    "linear": lambda: functional.linear(rows, wide),
-}
+
+def back(every):
+    y, _, tape = functional.forward(cell, params, x, checkpoint_every=every)
+    return lambda: functional.backward(cell, params, tape, y)
+
+def directions_back():
+    both = nn.LSTM(64, 128, bidirectional=True)
+    y, _, tape = both.forward(x)
+    return lambda: both.backward(tape, y)
+
+def linear():
+    rows = np.broadcast_to(x[0], (3000, *x[0].shape)).reshape(-1, 64)
+    wide = np.ones((2000, 64), np.float32)
+    return lambda: functional.linear(rows, wide)
+
+call = {
+    "forward": lambda: lambda: functional.forward(cell, params, x, tape=False),
+    "frozen": lambda: lambda: nn.LSTM(64, 128).freeze()(x),
+    "backward": lambda: back(None),
+    "checkpoints": lambda: lambda: functional.forward(cell, params, x, checkpoint_every=20),
+    "checkpoints back": lambda: back(20),
+    "directions": lambda: lambda: nn.LSTM(64, 128, bidirectional=True)(x),
+    "directions back": directions_back,
+    "linear": linear,
+}["CALL"]()
 with fastrnn.isa("baseline"), fastrnn.num_threads(THREADS):
     print("ready", flush=True)
     try:
-        calls["CALL"]()
+        call()
         print("finished", flush=True)
     except KeyboardInterrupt:
         print(time.monotonic(), flush=True)
@@ -77,5 +86,5 @@ def interrupt(call, threads):
     ],
 )
 def test_ctrl_c_ends_a_long_call_within_a_fifth_of_a_second(call, threads):
-    # A busy machine may delay one try; a call that does not look would delay all of them by seconds.
-    assert min(interrupt(call, threads) for _ in range(2)) < 0.2
+    # A busy machine may delay a try; a call that does not look would delay all of them by seconds.
+    assert any(interrupt(call, threads) < 0.2 for _ in range(3))
