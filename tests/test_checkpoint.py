@@ -1,11 +1,13 @@
 """Tapes that keep every k-th state: the same bits in less memory."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit import CELLS, ISAS, assert_same_bits, draw_noise, make_case, one
-from test_bits import LARGE, both_directions, cases, every_cell, windows, windows_of
+from test_bits import CASES, LARGE, both_directions, cases, every_cell, windows, windows_of
 from test_noise import ZONED
 
 import fastrnn
@@ -23,7 +25,7 @@ def run(case, every, module=functional, drawn=None):
     return [y, state, result], tape
 
 
-@settings(max_examples=200)
+@settings(max_examples=max(1, CASES // 5))
 @given(case=cases(), data=st.data(), isa=st.sampled_from(ISAS), threads=st.integers(1, 4), window=windows)
 def test_random_cases_have_the_bits_of_the_full_tape(case, data, isa, threads, window):
     every = data.draw(st.integers(1, len(case.x) + 3) | st.just("auto"))
@@ -39,18 +41,25 @@ def test_random_cases_have_the_bits_of_the_full_tape(case, data, isa, threads, w
 
 @every_cell
 @pytest.mark.parametrize("shape", LARGE, ids=str)
-def test_large_cases_have_the_bits_of_the_full_tape(cell, shape):
-    """Chunks that span segments, segments that span chunks; ragged in reverse as well."""
+@pytest.mark.parametrize("all_ways", [False, pytest.param(True, marks=pytest.mark.long)], ids=["some", "all"])
+def test_large_cases_have_the_bits_of_the_full_tape(cell, shape, all_ways):
+    """Chunks that span segments, segments that span chunks; ragged in reverse as well.
+
+    Each number of steps with one number of threads and one window, another one with the next cell or shape;
+    with each of them with `-m long`.
+    """
+    ways = list(itertools.product((1, 4), (0, 1e5)))
+    turn = CELLS.index(cell) + LARGE.index(shape)
     steps, batch, inputs, hidden = shape
     lengths = np.random.default_rng(1).integers(0, steps + 1, batch)
     for ragged in (None, lengths):
         case = make_case(cell, steps, batch, inputs, hidden, lengths=ragged, reverse=ragged is not None)
         expected, _ = run(case, None)
-        for every in {1, 3, 7, 64}:
-            for threads in (1, 4):
-                for window in (0, 1e5):
-                    with fastrnn.num_threads(threads), windows_of(window):
-                        assert_same_bits(run(case, every)[0], expected, f"{case} {every} {threads} {window}")
+        turn += 1
+        for k, every in enumerate((1, 3, 7, 64)):
+            for threads, window in ways if all_ways else [ways[(turn + k) % len(ways)]]:
+                with fastrnn.num_threads(threads), windows_of(window):
+                    assert_same_bits(run(case, every)[0], expected, f"{case} {every} {threads} {window}")
 
 
 @pytest.mark.parametrize("every", [50, "auto"])
@@ -91,12 +100,13 @@ def test_a_segment_gets_its_noise_again(cell, isa):
     for case in each:
         for recurrent, zoneout in kinds:
             drawn = draw_noise(cell, case, rng, recurrent=recurrent, zoneout=zoneout)
-            for threads in (1, 3):
-                hint = f"{case} {recurrent} {zoneout} isa={isa} threads={threads}"
-                with fastrnn.isa(isa), fastrnn.num_threads(threads):
-                    expected, _ = run(case, None, drawn=drawn)
-                    for every in (1, 7, "auto"):
-                        assert_same_bits(run(case, every, drawn=drawn)[0], expected, f"{hint} {every}")
+            with fastrnn.isa(isa):
+                expected, _ = run(case, None, drawn=drawn)
+                for every, threads in ((1, 1), (7, 3), (7, 1), ("auto", 3)):
+                    with fastrnn.num_threads(threads):
+                        got, _ = run(case, every, drawn=drawn)
+                    hint = f"{case} {recurrent} {zoneout} isa={isa} threads={threads} {every}"
+                    assert_same_bits(got, expected, hint)
 
 
 @pytest.mark.parametrize("cell", [*CELLS, *ZONED], ids=str)

@@ -149,7 +149,7 @@ def one_sided_differences(case, array):
     return np.array(found).reshape(-1, 2).T / EPS
 
 
-@settings(max_examples=int(os.environ.get("FASTRNN_GRADIENT_CASES", "200")))
+@settings(max_examples=int(os.environ.get("FASTRNN_GRADIENT_CASES", "100")))
 @given(
     cell=any_cell(2), seed=st.integers(0, 2**32 - 1), reverse=st.booleans(), bias=st.booleans(),
     lengths=st.sampled_from([None, LENGTHS]), counting=st.sampled_from([None, None, 0.6]),

@@ -1,7 +1,7 @@
 """Every kernel on arrays that each end at an unreadable page: a program that dies of SIGSEGV or prints "ok".
 
-`python trust_guard.py ISA` takes all sizes. Arguments, the tape and what the library allocates for its results are
-guarded.
+`python trust_guard.py ISA` takes all sizes. Arguments, the tape and what the library allocates for its
+results are guarded.
 """
 
 import ctypes
