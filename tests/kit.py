@@ -198,6 +198,13 @@ def draw_noise(cell, case, rng, *, recurrent, zoneout):
 
 
 def assert_native_equals_reference(case, isa, threads):
-    with fastrnn.isa(isa), fastrnn.num_threads(threads):
-        got = case.run(functional)
-    assert_same_bits(got, case.run(reference), f"{case} isa={isa} threads={threads}")
+    assert_isas_equal_reference(case, [isa], threads)
+
+
+def assert_isas_equal_reference(case, isas, threads):
+    """As above, of several instruction sets; the reference, which is slow, runs once."""
+    expected = case.run(reference)
+    for isa in isas:
+        with fastrnn.isa(isa), fastrnn.num_threads(threads):
+            got = case.run(functional)
+        assert_same_bits(got, expected, f"{case} isa={isa} threads={threads}")
