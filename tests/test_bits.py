@@ -303,12 +303,12 @@ def test_activations_and_slopes_at_kinks_and_special_values_equal_the_reference(
             [z, np.nextafter(z, dtype(9)), np.nextafter(z, dtype(-9)), np.geomspace(0.01, 800, 60)]
         )
         z = np.concatenate([z, -z]).astype(dtype)
-        case = pre_activated(cells.RNN(given, clip), z)
-        assert_isas_equal_reference(case, ISAS, 1)
-        if clip or activation.name not in ("tanh", "relu"):
-            assert_same_bits(
-                functional.forward(case.cell, case.params, case.x, one(case.state))[2].cached[0, 0], z
-            )
+        for part in np.split(z, range(33, len(z), 33)):  # the reference takes the square of their number
+            case = pre_activated(cells.RNN(given, clip), part)
+            assert_isas_equal_reference(case, ISAS, 1)
+            if clip or activation.name not in ("tanh", "relu"):
+                _, _, tape = functional.forward(case.cell, case.params, case.x, one(case.state))
+                assert_same_bits(tape.cached[0, 0], part)
 
 
 @both_dtypes
