@@ -52,37 +52,7 @@ class Contents(NamedTuple):
 def save(
     path: str | os.PathLike[str], source: Module | Optimizer | Mapping[str, Any], /, **meta: Any
 ) -> None:
-    """Write the parameters of a module, or a mapping of names to arrays, to a ``.npz`` file.
-
-    The file appears whole or not at all: what stood at `path` is replaced only when all is written and on the
-    disk.
-
-    Parameters
-    ----------
-    path : path-like
-        Used as it is; no ending is added.
-    source : Module, optimiser or mapping of str to array_like
-        A module or optimiser gives its ``state_dict()``. Arrays of floats, integers or bool.
-    **meta
-        Anything that JSON holds; `load` returns it.
-
-    Raises
-    ------
-    TypeError
-        Arrays of other kinds, names that are not strings, metadata that JSON cannot hold; nothing was
-        written.
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> from fastrnn import io, nn
-    >>> path = os.path.join(tempfile.mkdtemp(), "model.npz")
-    >>> io.save(path, nn.Linear(3, 2), epoch=7)
-    >>> arrays, meta = io.load(path)
-    >>> _ = nn.Linear(3, 2).load_state_dict(arrays)
-    >>> meta
-    {'epoch': 7}
-    """
+    """Write a ``.npz`` file, whatever the ending of `path`; all else is as with `fastrnn.io.save`."""
     import zipfile  # here, as below: it would be a good part of the time that importing fastrnn takes
 
     arrays = arrays_of(path, source)
@@ -150,26 +120,9 @@ def contents(text: str, arrays: Mapping[str, np.ndarray]) -> Contents:
 
 
 def load(path: str | os.PathLike[str]) -> Contents:
-    """Read a file that `save` wrote.
+    """Read a ``.npz`` file that `save` wrote; all else is as with `fastrnn.io.load`.
 
-    Sizes are checked against the file before memory is taken, so a damaged or hostile file costs no more
-    memory than its own size, and can do no more than be refused.
-
-    Parameters
-    ----------
-    path : path-like
-
-    Returns
-    -------
-    arrays : dict of str to numpy.ndarray
-    meta : dict
-
-    Raises
-    ------
-    FileFormatError
-        The file is truncated, damaged, not written by `save`, or of a newer format.
-    OSError
-        It cannot be opened or read.
+    A damaged or hostile file costs no more memory than its own size.
     """
     import zipfile
 

@@ -36,36 +36,14 @@ _DTYPES = {
 def save(
     path: str | os.PathLike[str], source: Module | Optimizer | Mapping[str, Any], /, **meta: Any
 ) -> None:
-    """Write the parameters of a module, or a mapping of names to arrays, to a ``.safetensors`` file.
-
-    The file appears whole or not at all, as with `fastrnn.io.save`.
-
-    Parameters
-    ----------
-    path : path-like
-        Used as it is; no ending is added.
-    source : Module, optimiser or mapping of str to array_like
-        A module or optimiser gives its ``state_dict()``. Arrays of floats, integers or bool.
-    **meta
-        Anything that JSON holds; `load` returns it.
+    """Write a ``.safetensors`` file, whatever the ending of `path`; all else is as with `fastrnn.io.save`.
 
     Raises
     ------
     TypeError
-        Arrays of other kinds, names that are not strings or ``__metadata__``, metadata that JSON cannot hold;
-        nothing was written.
+        As with `fastrnn.io.save`, and for the name ``__metadata__``, which the format keeps for itself.
     ImportError
         safetensors is not there.
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> from fastrnn import io, nn
-    >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
-    >>> io.safetensors.save(path, nn.Linear(3, 2), epoch=7)  # doctest: +SKIP
-    >>> arrays, meta = io.safetensors.load(path)  # doctest: +SKIP
-    >>> meta  # doctest: +SKIP
-    {'epoch': 7}
     """
     library = optional("safetensors.numpy", "io")
     arrays = arrays_of(path, source)
