@@ -65,7 +65,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for only here, so that ``import fastrnn`` stays quick."""
-    if name in ("inspect", "models", "plot", "torch", "train", "vocab"):
+    if name in ("inspect", "models", "plot", "sklearn", "torch", "train", "vocab"):
         from importlib import import_module
 
         return import_module(f".{name}", __name__)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastrnn.cells import Cell, Noise
+from fastrnn.cells import Cell, Noise, kinds
 
 if TYPE_CHECKING:
     from fastrnn.reference.tape import Tape
@@ -289,6 +289,17 @@ def a_cell(value: Any) -> Cell:
     if not isinstance(value, Cell):
         raise TypeError(f"cell is {_kind(value)}; expected a cell such as fastrnn.cells.LSTM()")
     return value
+
+
+def cell_or_name(who: str, value: Any) -> Cell:
+    """A cell, or one without options by the name of its class."""
+    if not isinstance(value, str):
+        return a_cell(value)
+    known = kinds()
+    if value not in known:
+        hint = nearest(value, known)
+        raise ValueError(f"{who}: cell is {value!r}{hint}; expected a Cell or one of {', '.join(known)}")
+    return known[value]()
 
 
 def size(who: str, argument: str, value: Any, least: int = 1) -> int:

@@ -27,7 +27,12 @@ PUBLIC = [
 
 
 # What the examples of some modules need.
-NEEDS = {"fastrnn.io.onnx": "onnx", "fastrnn.plot": "matplotlib", "fastrnn.torch": "torch"}
+NEEDS = {
+    "fastrnn.io.onnx": "onnx",
+    "fastrnn.plot": "matplotlib",
+    "fastrnn.sklearn": "sklearn",
+    "fastrnn.torch": "torch",
+}
 
 
 @pytest.mark.parametrize("name", ["fastrnn", *MODULES])
