@@ -78,8 +78,8 @@ def test_every_parameter_reaches_the_model():
     other = {
         "cell": "MGU", "hidden_size": 5, "num_layers": 2, "bidirectional": True, "dropout": 0.5,
         "pool": "max", "inputs": "ids", "embedding_size": 7, "min_count": 3, "lowercase": False,
-        "standardize": False, "epochs": 2, "batch_size": 7, "lr": 0.5, "schedule": "constant", "max_norm": 0.1,
-        "validation": 0.3, "patience": 1, "random_state": 9,
+        "standardize": False, "epochs": 2, "batch_size": 7, "lr": 0.5, "schedule": "constant",
+        "max_norm": 0.1, "validation": 0.3, "patience": 1, "random_state": 9,
     }  # fmt: skip
     assert set(other) == set(RNNClassifier().get_params())
     assert all(other[name] != value for name, value in RNNClassifier().get_params().items())
