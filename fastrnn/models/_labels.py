@@ -62,6 +62,7 @@ class Labels:
                 f"{who}: {argument} has shape {y.shape}; expected one axis of labels; of one-hot rows give "
                 f"{argument}.argmax(-1)"
             )
+        y = y.tolist() if isinstance(y, np.ndarray) else y
         labels = [label.item() if isinstance(label, np.generic) else label for label in y]
         for i, label in enumerate(labels):
             if not isinstance(label, (str, int)):

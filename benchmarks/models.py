@@ -1,0 +1,220 @@
+"""Training of each model at its default size beside the same model written in PyTorch.
+
+    python -m benchmarks.models [--threads 2] [--rounds 7] [--json FILE]
+
+One epoch of `fit`, all that it does included (padding, clipping, Adam, the history), beside the usual loop
+over the same batches in PyTorch: the same layers by name, fused Adam, clipping; ragged batches both packed
+and padded, of which the faster counts. Both begin with the same weights, and the losses of the epoch are
+compared first. Medians of alternating epochs (`fastrnn._bench.timing`). Another model has a row in `MODELS`:
+its data, and its epoch in both libraries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
+
+import fastrnn
+from fastrnn._bench.timing import measure
+from fastrnn.models import LanguageModel, SequenceClassifier, SequenceRegressor, SequenceTagger
+from fastrnn.train import Buckets, chunks
+
+LR, MAX_NORM, SEQUENCES, BATCH = 0.001, 1.0, 320, 32
+IGNORED = -100  # targets past the end of a sequence
+
+
+class Contest(NamedTuple):
+    """One model with its data."""
+
+    tokens: int  # steps of all sequences, in an epoch
+    ours: Callable[[float], Any]  # trains an epoch for at most so many seconds, returns model and losses
+    theirs: dict[str, Callable[[], list[float]]]  # ways of the same epoch in PyTorch, which return the losses
+
+
+# ---- in PyTorch ----
+
+
+class Network(nn.Module):
+    """Embedding of ids, recurrent layers, the last state or every output, Linear."""
+
+    def __init__(self, weights: dict[str, np.ndarray], rnn: nn.RNNBase, every: bool, packed: bool) -> None:
+        super().__init__()
+        if "embedding.weight" in weights:
+            self.embedding = nn.Embedding(*weights["embedding.weight"].shape)
+        self.rnn, self.every, self.packed = rnn, every, packed
+        self.out = nn.Linear(*weights["out.weight"].shape[::-1])
+        self.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in weights.items()})
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        if hasattr(self, "embedding"):
+            x = self.embedding(x)
+        if self.packed:
+            y, state = self.rnn(pack_padded_sequence(x, lengths, enforce_sorted=False))
+            y = pad_packed_sequence(y)[0] if self.every else state[-1]
+        else:
+            y = self.rnn(x)[0]
+            y = y if self.every else y[lengths - 1, torch.arange(len(lengths))]
+        return self.out(y)
+
+
+def steps(network: nn.Module, losses: Iterator[Tensor]) -> list[float]:
+    """Make a step of each loss."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=LR, fused=True)
+    found = []
+    for loss in losses:
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
+        optimizer.step()
+        found.append(loss.item())
+    return found
+
+
+# ---- models of labelled sequences ----
+
+
+def labelled(model: Any, X: list[np.ndarray], y: Any) -> Contest:
+    """A contest of `SequenceModel`s; their standardised sequences and targets are given to PyTorch too."""
+    lengths = [len(x) for x in X]
+
+    def ours(seconds: float) -> tuple[Any, list[float]]:
+        options = {"epochs": 1, "batch_size": BATCH, "lr": LR, "max_norm": MAX_NORM, "schedule": "constant"}
+        model.fit(X, y, **options, seconds=seconds)
+        return model, model.history_.loss
+
+    weights = ours(0.0)[0].network_.state_dict()
+    every = model.pool is None
+    inputs = list(map(torch.from_numpy, model._reader.read("models", X)))
+    targets = list(map(torch.tensor, model._read_targets("models", y, lengths)))
+    batches = Buckets(lengths, BATCH, model.seed).epoch(0)
+
+    def epoch(packed: bool) -> list[float]:
+        rnn = nn.GRU(weights["rnn.weight_ih_l0"].shape[1], model.hidden_size)
+        network = Network(weights, rnn, every, packed)
+
+        def losses() -> Iterator[Tensor]:
+            for places in batches:
+                x = pad_sequence([inputs[i] for i in places])
+                outputs = network(x, torch.tensor([lengths[i] for i in places]))
+                rows = [targets[i] for i in places]
+                if isinstance(model, SequenceRegressor):
+                    yield nn.functional.mse_loss(outputs, torch.stack(rows))
+                    continue
+                wanted = pad_sequence(rows, padding_value=IGNORED) if every else torch.stack(rows)
+                yield nn.functional.cross_entropy(
+                    outputs.flatten(0, -2), wanted.flatten(), ignore_index=IGNORED
+                )
+
+        return steps(network, losses())
+
+    return Contest(sum(lengths), ours, {"packed": lambda: epoch(True), "padded": lambda: epoch(False)})
+
+
+def sentences() -> list[np.ndarray]:
+    """Ids of 1000 words, 5 to 30 in a sentence."""
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 1000, n) for n in rng.integers(5, 31, SEQUENCES)]
+
+
+def classifier() -> Contest:
+    X = sentences()
+    return labelled(SequenceClassifier(), X, [int(x[0]) % 5 for x in X])
+
+
+def tagger() -> Contest:
+    X = sentences()
+    return labelled(SequenceTagger(), X, [x % 10 for x in X])
+
+
+def regressor() -> Contest:
+    """Series of 8 features, 50 to 150 steps."""
+    rng = np.random.default_rng(0)
+    X = [rng.standard_normal((n, 8)) for n in rng.integers(50, 151, SEQUENCES)]
+    return labelled(SequenceRegressor(), X, np.array([x.mean() for x in X]))
+
+
+# ---- the language model ----
+
+
+def language_model() -> Contest:
+    letters = np.random.default_rng(0).integers(0, 96, 16 * 64 * 10 + 1)
+    text = "".join(chr(32 + i) for i in letters)
+    options = {"batch_size": 16, "chunk_size": 64, "max_norm": MAX_NORM}
+
+    def ours(seconds: float) -> tuple[Any, list[float]]:
+        model = LanguageModel()
+        return model, model.fit(text, epochs=1, **options, lr=LR, seconds=seconds).loss
+
+    model = ours(0.0)[0]
+    weights, ids = model.network.state_dict(), model.vocab.encode(text)
+
+    def theirs() -> list[float]:
+        rnn = nn.LSTM(model.embedding_size, model.hidden_size, model.num_layers)
+        network = Network(weights, rnn, True, False)
+        offset = int(np.random.default_rng([model.seed, 1]).integers(len(ids)))
+
+        def losses() -> Iterator[Tensor]:
+            state = None
+            for x, wanted, _ in chunks(ids, 16, 64, offset):
+                x, wanted = torch.from_numpy(x.copy()), torch.from_numpy(wanted.copy())
+                y, state = network.rnn(network.embedding(x), state)
+                state = tuple(part.detach() for part in state)
+                yield nn.functional.cross_entropy(network.out(y).flatten(0, 1), wanted.flatten())
+
+        return steps(network, losses())
+
+    return Contest(len(ids) - 1, ours, {"streams": theirs})
+
+
+MODELS = {
+    "SequenceClassifier": classifier,
+    "SequenceTagger": tagger,
+    "SequenceRegressor": regressor,
+    "LanguageModel": language_model,
+}
+
+
+def compared(name: str, contest: Contest) -> None:
+    """Refuse to time what does not compute the same."""
+    ours = contest.ours(np.inf)[1]
+    for way, epoch in contest.theirs.items():
+        rtol = 1e-3 if name != "LanguageModel" else np.inf  # its rate falls along a cosine
+        np.testing.assert_allclose(ours[0], epoch()[0], rtol=1e-4, err_msg=f"{name}, {way}")
+        np.testing.assert_allclose(ours, epoch(), rtol=rtol, err_msg=f"{name}, {way}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    found = {}
+    print(f"{'steps of sequences a second':<28}{'fastrnn':>10}{'PyTorch':>10}{'ratio':>8}")
+    with fastrnn.num_threads(options.threads):
+        for name in options.models:
+            contest = MODELS[name]()
+            compared(name, contest)
+            calls = {"fastrnn": lambda contest=contest: contest.ours(np.inf), **contest.theirs}
+            times = measure(calls, options.rounds, block=0)
+            way = min(contest.theirs, key=lambda way: times[way].median)
+            rates = {call: contest.tokens / time.median for call, time in times.items()}
+            found[name] = {"rates": rates, "spreads": {call: time.spread for call, time in times.items()}}
+            ours, peer = rates["fastrnn"], rates[way]
+            print(f"{name:<28}{ours:>10,.0f}{peer:>10,.0f}{ours / peer:>8.2f}   {way}")
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
