@@ -5,9 +5,9 @@
 - *Embedded Reber grammar*: the last symbol but one of a string is foretold by its second.
 - *Timing*: was the last distance between two spikes 10 steps or 11? The answer is wanted at every step.
 
-The first three are those of Hochreiter and Schmidhuber, "Long short-term memory", 1997 (temporal order at half
-the length), the last is made after Gers and Schmidhuber, "Recurrent nets that time and count", 2000. All cells
-train on the same data, with the same settings; what is printed is the mean over the seeds.
+The first three are those of Hochreiter and Schmidhuber, "Long short-term memory", 1997 (temporal order at
+half the length), the last is made after Gers and Schmidhuber, "Recurrent nets that time and count", 2000. All
+cells train on the same data, with the same settings; what is printed is the mean over the seeds.
 
 ``--quick`` only shows that it runs.
 """
@@ -86,7 +86,7 @@ def sums_right(model, X, y):
 
 
 def foretold(model, X, y):
-    """The part of strings in which the last symbol but one was held for likelier than the other of T and P."""
+    """The part of strings in which the last symbol but one was held for the likelier of T and P."""
     place = {symbol: np.flatnonzero(model.classes_ == symbol)[0] for symbol in "TP"}
     right = 0
     for p, row in zip(model.predict_proba(X), y, strict=True):
@@ -98,7 +98,7 @@ def foretold(model, X, y):
 # Data, model, how many sequences, hidden units, options of fit, measure, chance.
 TASKS = {
     "adding": (adding, SequenceRegressor, 6000, 32, {"epochs": 12}, sums_right, "8%"),
-    "temporal order": (temporal_order, SequenceClassifier, 6000, 32, {"epochs": 12}, None, "25%"),
+    "temporal order": (temporal_order, SequenceClassifier, 6000, 32, {"epochs": 8}, None, "25%"),
     "Reber grammar": (reber, SequenceTagger, 4000, 16, {"epochs": 15}, foretold, "50%"),
     "timing": (timing, SequenceTagger, 600, 8, {"epochs": 40, "batch_size": 16, "lr": 0.02}, None, "55%"),
 }
