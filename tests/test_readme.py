@@ -73,9 +73,10 @@ TEXTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 @pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)
 def test_names_of_the_package_are_there(path):
     text = path.read_text(encoding="utf-8")
-    if "fastrnn.torch" in text:
-        pytest.importorskip("torch")
-        importlib.import_module("fastrnn.torch")
+    for bridge in ("torch", "sklearn"):
+        if f"fastrnn.{bridge}" in text:
+            pytest.importorskip(bridge)
+            importlib.import_module(f"fastrnn.{bridge}")
     for name in set(re.findall(r"\bfastrnn((?:\.[A-Za-z]\w*)+)", text)) - {".h"}:  # the header
         operator.attrgetter(name[1:])(fastrnn)
     for name in set(re.findall(r"\bcells\.([A-Z]\w*)", text)):
