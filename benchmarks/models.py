@@ -185,10 +185,9 @@ MODELS = {
 def compared(name: str, contest: Contest) -> None:
     """Refuse to time what does not compute the same."""
     ours = contest.ours(np.inf)[1]
+    alike = 1 if name == "LanguageModel" else len(ours)  # its rate falls along a cosine
     for way, epoch in contest.theirs.items():
-        rtol = 1e-3 if name != "LanguageModel" else np.inf  # its rate falls along a cosine
-        np.testing.assert_allclose(ours[0], epoch()[0], rtol=1e-4, err_msg=f"{name}, {way}")
-        np.testing.assert_allclose(ours, epoch(), rtol=rtol, err_msg=f"{name}, {way}")
+        np.testing.assert_allclose(ours[:alike], epoch()[:alike], rtol=1e-3, err_msg=f"{name}, {way}")
 
 
 def main() -> None:
