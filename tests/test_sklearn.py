@@ -30,7 +30,8 @@ def walks(n, seed=0):
     return X, np.array([("left", "right")[int(x[-1, 0] > 0)] for x in X]), np.array([x[-1, 0] for x in X])
 
 
-# With the defaults too, which take four times as long.
+# They pass with the defaults too, which take longer.
+@pytest.mark.peers
 @parametrize_with_checks(
     [RNNClassifier(hidden_size=8, epochs=10, lr=0.03), RNNRegressor(hidden_size=16, epochs=40, lr=0.03)]
 )
