@@ -135,9 +135,9 @@ def tagger() -> Contest:
 
 
 def regressor() -> Contest:
-    """Series of 8 features, 50 to 150 steps."""
+    """Series of 8 features, 20 to 80 steps."""
     rng = np.random.default_rng(0)
-    X = [rng.standard_normal((n, 8)) for n in rng.integers(50, 151, SEQUENCES)]
+    X = [rng.standard_normal((n, 8)) for n in rng.integers(20, 81, SEQUENCES)]
     return labelled(SequenceRegressor(), X, np.array([x.mean() for x in X]))
 
 
