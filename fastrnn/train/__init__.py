@@ -4,8 +4,9 @@
 batches of sequences, validates after each, and goes on exactly where a stopped run ended.
 """
 
+from ._carry import Carry
 from ._progress import Progress
-from .batches import Buckets, chunks
+from .batches import Buckets, Place, Streams, chunks
 from .epochs import fit
 from .history import History
 from .loop import run
@@ -13,10 +14,13 @@ from .schedules import Plateau, Step, constant, cosine
 
 __all__ = [
     "Buckets",
+    "Carry",
     "History",
+    "Place",
     "Plateau",
     "Progress",
     "Step",
+    "Streams",
     "chunks",
     "constant",
     "cosine",

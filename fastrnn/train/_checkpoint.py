@@ -12,6 +12,7 @@ import numpy as np
 from .. import io
 from ..nn import Module
 from ..optim import Optimizer
+from ._carry import Carry
 from ._draws import Draws
 from .history import History
 
@@ -33,12 +34,17 @@ class Training:
         Written to by `load`.
     about : mapping
         What must be the same in a run that goes on from a checkpoint, for JSON.
+    carry : Carry
+        What the next step begins with, besides weights.
     """
 
-    def __init__(self, network: Module, optimizer: Optimizer, about: Mapping[str, Any]) -> None:
+    def __init__(
+        self, network: Module, optimizer: Optimizer, about: Mapping[str, Any], carry: Carry | None = None
+    ) -> None:
         self.network = network
         self.optimizer = optimizer
         self.about = json.loads(json.dumps({"lr": optimizer.lr, **about}))
+        self.carry = Carry() if carry is None else carry
         self.draws = Draws(network)
         self.history = History()
         self.best: dict[str, np.ndarray] = {}
@@ -55,6 +61,7 @@ class Training:
             **_prefixed("network.", self.network.state_dict()),
             **_prefixed("optimizer.", {**self.optimizer.state_dict(), "lr": np.array(self._lr)}),
             **_prefixed("best.", self.best),
+            **_prefixed("carry.", self.carry.before(history.steps)),
             **{f"history.{name}": np.array(getattr(history, name), np.float64) for name in _BY_STEP},
             "history.validation": np.array(history.validation, np.float64).reshape(-1, 2),
         }
@@ -91,6 +98,7 @@ class Training:
             self.optimizer.load_state_dict(_part(arrays, "optimizer."))
             self.best = _part(arrays, "best.")
             self.draws.state = meta["generators"]
+            self.carry.load(history.steps, _part(arrays, "carry."))
         except (KeyError, TypeError, AttributeError) as error:
             raise io.FileFormatError(f"{given}: not a whole checkpoint: {error!r}") from error
         self.history = history

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from .. import _checks
 
-__all__ = ["Buckets", "chunks"]
+__all__ = ["Batches", "Buckets", "Place", "Streams", "chunks"]
+
+
+class Batches(Protocol):
+    """The batches of each epoch, as `fit` asks for them: what one is, its `gradient` knows."""
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, k: int) -> Sequence[Any]:
+        """Return the batches of epoch `k`, found anew from its number alone."""
+        ...
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What must be the same in a run that goes on from a checkpoint, for JSON."""
+        ...
 
 
 class Buckets:
@@ -52,6 +69,16 @@ class Buckets:
         parts = [order[at : at + self.batch_size] for at in range(0, len(order), self.batch_size)]
         return [parts[i] for i in rng.permutation(len(parts))]
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What must be the same in a run that goes on from a checkpoint."""
+        return {
+            "sequences": len(self.lengths),
+            "lengths": zlib.crc32(self.lengths.tobytes()),
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+        }
+
 
 def _edges(longest: int) -> list[int]:
     """The greatest length in each bucket, each a quarter more than the one before."""
@@ -59,6 +86,80 @@ def _edges(longest: int) -> list[int]:
     while edges[-1] < longest:
         edges.append(max(edges[-1] + 1, edges[-1] * 5 // 4))
     return edges
+
+
+class Place(NamedTuple):
+    """Where in a run of `Streams` a batch stands."""
+
+    epoch: int
+    chunk: int
+
+
+class Streams:
+    """The batches of truncated back-propagation through time, over epochs of one long sequence.
+
+    In each epoch the sequence is laid out as `chunks` does it, from an offset that is drawn from `seed` and
+    the epoch's number alone. A batch is a `Place`, which `cut` makes arrays of: of one sequence, or of several
+    of the same length, such as a text and its reverse.
+
+    Parameters
+    ----------
+    count : int
+        The length of the sequence.
+    batch_size, chunk_size : int
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        The sequence has less than two ids a stream.
+
+    Examples
+    --------
+    >>> streams = Streams(9, batch_size=2, chunk_size=3)
+    >>> first, second = streams.epoch(0)
+    >>> inputs, targets = streams.cut(np.arange(9), second)
+    >>> inputs.shape, bool((targets == (inputs + 1) % 9).all()), streams.step(second)
+    ((1, 2), True, 1)
+    """
+
+    def __init__(self, count: int, batch_size: int, chunk_size: int, seed: int = 0) -> None:
+        self.count = count
+        self.batch_size = _checks.size("Streams", "batch_size", batch_size)
+        self.chunk_size = _checks.size("Streams", "chunk_size", chunk_size)
+        self.seed = _checks.size("Streams", "seed", seed, least=0)
+        self.length = (count - 1) // batch_size
+        if self.length < 1:
+            raise ValueError(
+                f"Streams: {count} ids are too few for batch_size={batch_size}; expected at least "
+                f"{batch_size + 1}"
+            )
+
+    def __len__(self) -> int:
+        """How many batches an epoch has."""
+        return -(-self.length // self.chunk_size)
+
+    def epoch(self, k: int) -> list[Place]:
+        """Return the places of epoch `k`; at its first the states are zero."""
+        return [Place(k, chunk) for chunk in range(len(self))]
+
+    def step(self, place: Place) -> int:
+        """Return how many batches stand before this one in the whole run."""
+        return place.epoch * len(self) + place.chunk
+
+    def cut(self, ids: np.ndarray, place: Place) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs and targets, (T, B), of the sequence at a place; its ends are joined."""
+        offset = int(np.random.default_rng([self.seed, place.epoch]).integers(self.count))
+        start = place.chunk * self.chunk_size
+        steps = np.arange(start, min(start + self.chunk_size, self.length))[:, None]
+        at = (offset + steps + self.length * np.arange(self.batch_size)) % self.count
+        return ids[at], ids[(at + 1) % self.count]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What must be the same in a run that goes on from a checkpoint."""
+        names = ("count", "batch_size", "chunk_size", "seed")
+        return {name: getattr(self, name) for name in names}
 
 
 def chunks(

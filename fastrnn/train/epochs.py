@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,9 @@ import numpy as np
 from .. import _checks
 from ..nn import Module
 from ..optim import Optimizer
+from ._carry import Carry
 from ._checkpoint import Training
-from .batches import Buckets
+from .batches import Batches
 from .history import History
 from .loop import run
 from .schedules import Plateau, Schedule, named
@@ -27,8 +27,8 @@ _WHO = "train.fit"
 def fit(
     network: Module,
     optimizer: Optimizer,
-    batches: Buckets,
-    gradient: Callable[[np.ndarray], tuple[float, Mapping[str, np.ndarray], int]],
+    batches: Batches,
+    gradient: Callable[[Any], tuple[float, Mapping[str, np.ndarray], int]],
     *,
     epochs: int,
     validate: Callable[[], tuple[float, float]] | None = None,
@@ -41,6 +41,7 @@ def fit(
     checkpoint_steps: int | None = None,
     resume: bool | str | os.PathLike[str] = False,
     about: Mapping[str, Any] | None = None,
+    carry: Carry | None = None,
 ) -> History:
     """Train for some epochs, or until the validation loss no longer falls, the time is over, or Ctrl-C.
 
@@ -52,9 +53,10 @@ def fit(
     network : Module
     optimizer : Optimizer
         Of this network.
-    batches : Buckets
+    batches : Buckets or Streams
         The batches of each epoch.
-    gradient : function of a batch, an array of places, to (loss, gradients, number of targets)
+    gradient : function of a batch to (loss, gradients, number of targets)
+        A batch of `Buckets` is an array of places, one of `Streams` a `Place`.
     epochs : int
     validate : function to (loss, score), optional
         Called after each epoch.
@@ -73,6 +75,8 @@ def fit(
         Go on from this file; True: from `checkpoint`, where that is there, else from the beginning.
     about : mapping, optional
         What must be the same for a run to go on, besides the batches and the options here; for JSON.
+    carry : Carry, optional
+        What `gradient` hands on from step to step; the checkpoint has it too.
 
     Returns
     -------
@@ -122,15 +126,13 @@ def fit(
         network,
         optimizer,
         {
-            "sequences": len(batches.lengths),
-            "lengths": zlib.crc32(batches.lengths.tobytes()),
-            "batch_size": batches.batch_size,
-            "seed": batches.seed,
+            **batches.about,
             "schedule": getattr(schedule, "__qualname__", repr(schedule)),
             "max_norm": max_norm,
             "patience": patience,
             **(about or {}),
         },
+        carry,
     )
     training.history.steps_per_epoch = len(batches)
     if resume is not False:
@@ -141,9 +143,9 @@ def fit(
     history = training.history
     due = checkpoint_steps or len(batches)
 
-    def plan() -> Iterator[np.ndarray]:
+    def plan() -> Iterator[Any]:
         """The batches from here on; between them, what is due after a step or an epoch."""
-        order: list[np.ndarray] = []
+        order: Sequence[Any] = []
         while True:
             epoch, place = divmod(history.steps, len(batches))
             if validate is not None and len(history.validation) < epoch:
