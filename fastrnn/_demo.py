@@ -57,7 +57,7 @@ def run(
     layers = f"{model.num_layers} LSTM layers of {hidden_size}"
     print(f"Model   {len(model.vocab)} characters, {layers}: {size:,} parameters")
 
-    bigram = bigram_bits(model.vocab.encode(training), model.vocab.encode(held_out), len(model.vocab))
+    bigram = bigram_bits(model.encode(training), model.encode(held_out), len(model.vocab))
     print("\nHeld-out bits per character (less is better)")
     print(f"  before training  {model.bits_per_character(held_out):.2f}")
     print(f"  bigram model     {bigram:.2f}", flush=True)
@@ -65,9 +65,10 @@ def run(
     limit = f", at most {seconds:.0f} seconds" if seconds < math.inf else ""
     print(f"  training{limit}; Ctrl-C stops it and keeps the model", flush=True)
     with num_threads(threads):
-        history = model.fit(
+        model.fit(
             training, epochs=epochs, batch_size=batch, chunk_size=_CHUNK, seconds=seconds, progress=True
         )
+    history = model.history_
     if threads < get_num_threads():
         print("  on one thread: other work holds the cores, and threads would wait for each other")
     if history.stopped:
@@ -189,7 +190,7 @@ def _threads(model: LanguageModel, text: str, batch: int) -> int:
 
 def _step(model: LanguageModel, text: str, batch: int, gradient: Callable) -> Callable[[], None]:
     """A training step on a copy of the model."""
-    ids = model.vocab.encode(text[: batch * (_CHUNK + 1)]).reshape(batch, _CHUNK + 1).T
+    ids = model.encode(text)[: batch * (_CHUNK + 1)].reshape(batch, _CHUNK + 1).T
     network = copy.deepcopy(model.network).thaw()
     optimizer = Adam(network, lr=1e-6)
 

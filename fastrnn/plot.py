@@ -200,8 +200,8 @@ def history(
     >>> from fastrnn import plot
     >>> from fastrnn.models import LanguageModel
     >>> model = LanguageModel(hidden_size=16, num_layers=1)
-    >>> run = model.fit("the cat sat on the mat. " * 50, epochs=2, batch_size=4)
-    >>> [ax.get_ylabel() for ax in plot.history(run)]
+    >>> model = model.fit("the cat sat on the mat. " * 50, epochs=2, batch_size=4)
+    >>> [ax.get_ylabel() for ax in plot.history(model.history_)]
     ['loss', 'gradient norm', 'learning rate']
     """
     named = _histories(runs)

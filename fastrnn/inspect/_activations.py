@@ -142,18 +142,18 @@ def activations(
 
 
 def text_activations(model: Any, text: str) -> Activations:
-    """Run a language model over a text and return the gates and states at every character.
+    """Run a language model over a text and return the gates and states at every character or word.
 
     Parameters
     ----------
     model : fastrnn.models.LanguageModel
     text : str
-        At least one character.
+        At least one character or word.
 
     Returns
     -------
     Activations
-        With the characters as its tokens.
+        With the characters or words as its tokens.
 
     Raises
     ------
@@ -182,7 +182,9 @@ def text_activations(model: Any, text: str) -> Activations:
     if not text:
         raise ValueError("text_activations: text is empty; give at least one character")
     network = model.network
-    return activations(network.rnn, network.embedding(model.vocab.encode(text)), tokens=text)
+    ids = model.encode(text)
+    tokens = [model.units.token(int(i)) for i in ids]
+    return activations(network.rnn, network.embedding(ids), tokens=tokens)
 
 
 def _tokens(tokens: Iterable[str] | None, steps: int, unbatched: bool) -> tuple[str, ...] | None:

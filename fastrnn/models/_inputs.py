@@ -6,8 +6,6 @@ sequence, (T_i, F) float32 or (T_i,) int64, and is kept in the model's file.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -15,13 +13,12 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from ..vocab import Vocabulary
+from ._words import composed, words
 
 __all__ = ["KINDS", "Ids", "Inputs", "Text", "Vectors", "learn", "listed", "moments", "series_of"]
 
 #: What `inputs` may be; "auto" looks at the first sequence.
 KINDS = ("auto", "vectors", "ids", "words", "characters", "tokens")
-
-_WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class Inputs(Protocol):
@@ -220,11 +217,11 @@ class Text:
         if self.split == "tokens":
             if isinstance(x, str) or not all(isinstance(token, str) for token in x):
                 raise TypeError(f"{who}: {argument} is {x!r:.60}; expected a list of strings, the tokens")
-            return [_composed(token) for token in x]
+            return [composed(token) for token in x]
         if not isinstance(x, str):
             raise TypeError(f"{who}: {argument} is a {type(x).__name__}; expected a str")
-        text = _composed(x.lower() if self.lowercase else x)
-        return _WORD.findall(text) if self.split == "words" else list(text)
+        text = composed(x.lower() if self.lowercase else x)
+        return words(text) if self.split == "words" else list(text)
 
     def meta(self) -> dict[str, Any]:
         return {
@@ -299,7 +296,3 @@ def _ids(who: str, argument: str, x: Any) -> np.ndarray:
     if x.min() < 0:
         raise ValueError(f"{who}: {argument} has the id {x.min()}; expected ids of at least 0")
     return x.astype(np.int64)
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)

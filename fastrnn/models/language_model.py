@@ -1,99 +1,75 @@
-"""Language models: which character comes next."""
+"""Language models: which character, or word, comes next."""
 
 from __future__ import annotations
 
 import math
 import os
 import warnings
+import zlib
 from collections import Counter
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self, overload
 
 import numpy as np
 
 from .. import _checks, cells, io
-from ..losses import cross_entropy, softmax
-from ..nn import Embedding, Linear, Module, Recurrent, join_grads
+from ..losses import log_softmax, softmax
 from ..optim import Adam
-from ..train import History, chunks, cosine, run
+from ..train import Carry, History, Plateau, Step, fit
 from ..vocab import Vocabulary
-from . import _files
+from . import _files, _lm_data
+from ._conversation import Conversation
+from ._lm_network import Directions, Network
+from ._score import LN2, Score, log_probabilities, perplexity, total
+from ._units import UNITS, Pieces, Tokens, Units, from_file
+from ._words import composed
 
 __all__ = ["LanguageModel", "Network"]
 
-#: Steps of a text that are run at once where no gradient is wanted.
-_WINDOW = 1024
-
-#: A warning is given where a greater part of a text's characters is unknown. (What stands only once in the
-#: text that a model is made of is unknown too, but less.)
+#: A warning is given where a greater part of a text's tokens is unknown. (What stands only once in the text
+#: that a model is made of is unknown too, but less.)
 _NOTICEABLE = 0.2
+
+#: How many tokens `fill` tries in a gap.
+_SHORTLIST = 100
 
 _NOT_TRAINED = "LanguageModel: not trained yet; call fit(text), or LanguageModel.load(path)"
 
-
-class Network(Module):
-    """Embedding, recurrent layers, Linear: ids (T, B) to the logits (T, B, V) of the id that comes next."""
-
-    def __init__(
-        self,
-        size: int,
-        cell: cells.Cell,
-        embedding_size: int,
-        hidden_size: int,
-        num_layers: int,
-        dropout: float,
-        rng: np.random.Generator | int | None,
-    ) -> None:
-        rng = np.random.default_rng(rng)
-        self.embedding = Embedding(size, embedding_size, rng=rng)
-        self.rnn = Recurrent(cell, embedding_size, hidden_size, num_layers, dropout=dropout, rng=rng)
-        self.out = Linear(cell.output_size(hidden_size), size, rng=rng)
-
-    def __call__(self, ids: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
-        """Return logits and state."""
-        y, state = self.rnn(self.embedding(ids), state)
-        return self.out(y), state
-
-    def step(self, ids: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
-        """Return the logits (B, V) and the state after one more id a row, (B,)."""
-        y, state = self.rnn.step(self.embedding(ids), state)
-        return self.out(y), state
-
-    def forward(self, ids: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any, tuple]:
-        """Return logits, state and tape."""
-        x, embedding = self.embedding.forward(ids)
-        y, state, rnn = self.rnn.forward(x, state)
-        logits, out = self.out.forward(y)
-        return logits, state, (embedding, rnn, out)
-
-    def backward(self, tape: tuple, dlogits: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the gradients of the parameters; the tape is spent."""
-        embedding, rnn, out = tape
-        dy, dout = self.out.backward(out, dlogits)
-        dx, _, drnn = self.rnn.backward(rnn, dy, consume=True)
-        _, dembedding = self.embedding.backward(embedding, dx)
-        return join_grads(embedding=dembedding, rnn=drnn, out=dout)
-
-    def gradient(self, inputs: np.ndarray, targets: np.ndarray, state: Any = None) -> tuple[float, dict, Any]:
-        """Return the mean cross-entropy in nats, its gradients, and the state after the inputs."""
-        logits, state, tape = self.forward(inputs, state)
-        loss, dlogits = cross_entropy(logits, targets)
-        return float(loss), self.backward(tape, dlogits), state
+Texts = str | Sequence[str]
 
 
 class LanguageModel:
-    """A character language model: it learns from a text which character follows, scores texts, and writes.
+    r"""A language model: it learns from texts which token follows, scores texts, fills gaps, and writes.
 
-    Characters that occur only once in the training text, and those that do not occur at all, count as one
-    "unknown" character. Everything is the same in every run with the same seed, bit for bit, whatever the
-    number of threads.
+    A token is a character or a word. Those that occur less than `min_count` times in the training text, and
+    those that do not occur at all, count as one "unknown" token. Everything is the same in every run with
+    the same seed, bit for bit, whatever the number of threads; a score does not depend on what else is
+    scored with it.
+
+    It is fitted to *one text*, a str, which it reads as one long stream; or to *sentences*, a list of str,
+    each of which it reads from a start to an end mark: then it also learns how sentences begin and end.
 
     Parameters
     ----------
     cell : fastrnn.cells.Cell, optional
         Any cell, with any options, such as ``cells.LSTM.variant("CIFG")``; ``cells.LSTM()`` if not given.
+    unit : {"characters", "words"}
+        What a token is. Texts are brought to Unicode's composed form (NFC) first.
+    tokenizer : optional
+        What splits texts instead of `unit`: anything with ``encode(text).ids``, ``decode(ids)`` and
+        ``get_vocab_size()`` or ``vocab_size``, as the tokenizers of the library tokenizers
+        (``pip install fastrnn[tokenizers]``), which the model's file holds as well.
     embedding_size, hidden_size, num_layers : int
     dropout : float
         Between the layers, in training.
+    tied : bool
+        The weight of the last layer is the embedding's table, one parameter; `embedding_size` is then the
+        layers' output size.
+    bidirectional : bool
+        Learn a second network that reads from right to left, for `fill`; the rest is the first one's.
+    min_count : int
+    lowercase : bool
+        Whether texts are brought to lower case first.
     seed : int
         Of the initial weights, the training's offsets and dropout.
 
@@ -101,276 +77,601 @@ class LanguageModel:
     ----------
     vocab : Vocabulary
         Made of the text of the first `fit` (or `build`).
+    units : object
+        How texts become ids and back.
     network : Network
-        Made then as well; frozen except while it is trained.
+        The network that reads from left to right; frozen except while it is trained.
+    history_ : fastrnn.train.History
+        Of the last `fit`.
 
     References
     ----------
     Mikolov et al., "Recurrent neural network based language model", 2010; Graves, "Generating sequences with
-    recurrent neural networks", 2013.
+    recurrent neural networks", 2013; Peters et al., "Deep contextualized word representations", 2018 (two
+    directions trained together).
 
     Examples
     --------
     >>> from fastrnn.models import LanguageModel
     >>> model = LanguageModel(hidden_size=32, num_layers=1)
-    >>> history = model.fit("the cat sat on the mat. " * 50, epochs=20, batch_size=4, chunk_size=16)
+    >>> model = model.fit("the cat sat on the mat. " * 50, epochs=20, batch_size=4, chunk_size=16)
     >>> model.bits_per_character("the cat sat on the mat. the mat") < 1
     True
     >>> model.generate("the cat sat", 5, temperature=0)
     ' on t'
+
+    Words of sentences:
+
+    >>> sentences = ["the sun is in the sky", "the fish is in the sea", "a sun and a sky"] * 20
+    >>> model = LanguageModel(unit="words", bidirectional=True, hidden_size=24, num_layers=1)
+    >>> model = model.fit(sentences, epochs=15, batch_size=8)
+    >>> model.next("the fish is in the", k=1)[0][0]
+    'sea'
+    >>> model.fill("the ... is in the sky", k=1)[0][0]
+    'sun'
+    >>> [sentence for sentence, score in model.rank(["sky the in sun", "the sun is in the sky"])]
+    ['the sun is in the sky', 'sky the in sun']
     """
+
+    history_: History
 
     def __init__(
         self,
         cell: cells.Cell | None = None,
         *,
+        unit: str = "characters",
+        tokenizer: Any = None,
         embedding_size: int = 64,
         hidden_size: int = 256,
         num_layers: int = 2,
         dropout: float = 0.0,
+        tied: bool = False,
+        bidirectional: bool = False,
+        min_count: int = 2,
+        lowercase: bool = False,
         seed: int = 0,
     ) -> None:
         self.cell = cells.LSTM() if cell is None else cell
+        self.unit = unit
+        self.tokenizer = tokenizer
         self.embedding_size = embedding_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
         self.dropout = dropout
+        self.tied = tied
+        self.bidirectional = bidirectional
+        self.min_count = min_count
+        self.lowercase = lowercase
         self.seed = seed
-        self._vocab: Vocabulary | None = None
-        self._network: Network | None = None
+        self._units: Units | None = None
+        self._directions: Directions | None = None
+
+    @property
+    def units(self) -> Units:
+        """How texts become ids and back."""
+        if self._units is None:
+            raise RuntimeError(_NOT_TRAINED)
+        return self._units
 
     @property
     def vocab(self) -> Vocabulary:
-        """The characters that the model knows."""
-        if self._vocab is None:
-            raise RuntimeError(_NOT_TRAINED)
-        return self._vocab
+        """The tokens that the model knows."""
+        units = self.units
+        if not isinstance(units, Tokens):
+            raise AttributeError("LanguageModel: the model has a tokenizer, and no vocabulary of its own")
+        return units.vocab
 
     @property
     def network(self) -> Network:
         """The module with the parameters."""
-        if self._network is None:
-            raise RuntimeError(_NOT_TRAINED)
-        return self._network
+        return self._trained().ahead
 
-    def build(self, text: str) -> None:
-        """Make vocabulary and network for a text, untrained; `fit` does it where it was not done.
+    def _trained(self) -> Directions:
+        if self._directions is None:
+            raise RuntimeError(_NOT_TRAINED)
+        return self._directions
+
+    # ---- making ----
+
+    def build(self, text: Texts) -> None:
+        """Make vocabulary and network for a text or sentences, untrained; `fit` does so if needed.
 
         Raises
         ------
         ValueError
-            No character occurs twice, so that none would be known.
+            No token occurs often enough, so that none would be known.
         """
-        self._vocab, self._network = self._made(Vocabulary.of(_text("LanguageModel.build", "text", text)))
+        who = "LanguageModel.build"
+        self._check_settings(who)
+        units = self._learned(_texts(who, "text", text), isinstance(text, str))
+        self._units, self._directions = units, self._made(units)
 
-    def _made(self, vocab: Vocabulary) -> tuple[Vocabulary, Network]:
-        """Return a vocabulary with its network, untrained."""
-        if len(vocab) == 1:
-            raise ValueError(
-                "LanguageModel: no character of text occurs twice, so none would be known; give a longer text"
+    def _learned(self, texts: Sequence[str], one: bool) -> Units:
+        if self.tokenizer is not None:
+            return Pieces(self.tokenizer, sentences=not one)
+        return Tokens.of(self.unit, self.lowercase, texts, not one, self.min_count)
+
+    def _made(self, units: Units) -> Directions:
+        """The networks, untrained."""
+        made = [
+            Network(
+                units.size,
+                self.cell,
+                self.embedding_size,
+                self.hidden_size,
+                self.num_layers,
+                self.dropout,
+                seed,
+                self.tied,
             )
-        network = Network(
-            len(vocab),
-            self.cell,
-            self.embedding_size,
-            self.hidden_size,
-            self.num_layers,
-            self.dropout,
-            self.seed,
-        )
-        return vocab, network.freeze()
+            for seed in ([self.seed, [self.seed, 2]] if self.bidirectional else [self.seed])
+        ]
+        return Directions(*made).freeze()
+
+    def _check_settings(self, who: str) -> None:
+        _checks.a_cell(self.cell)
+        if self.unit not in UNITS:
+            raise ValueError(f"{who}: unit is {self.unit!r}; expected one of {', '.join(UNITS)}")
+        for name in ("embedding_size", "hidden_size", "num_layers", "min_count"):
+            _checks.size(who, name, getattr(self, name))
+        for name in ("tied", "bidirectional", "lowercase"):
+            _checks.flag(who, name, getattr(self, name))
+        _checks.probability(who, "dropout", self.dropout)
+        _checks.size(who, "seed", self.seed, least=0)
+
+    # ---- training ----
 
     def fit(
         self,
-        text: str,
+        text: Texts,
         *,
         epochs: int = 5,
         batch_size: int = 16,
         chunk_size: int = 64,
         lr: float = 4e-3,
+        schedule: str | Callable[[float], float] | Step | Plateau = "cosine",
         max_norm: float = 1.0,
+        validation: float | Texts | None = None,
+        patience: int | None = None,
         seconds: float = math.inf,
         progress: bool = False,
-    ) -> History:
-        """Train on a text by truncated back-propagation through time; a second call goes on from the first.
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_steps: int | None = None,
+        resume: bool | str | os.PathLike[str] = False,
+    ) -> Self:
+        """Train on a text or on sentences, with Adam; a second call goes on from the first.
 
-        The text is read as `batch_size` streams side by side, `chunk_size` characters at a time; states are
-        carried from chunk to chunk, gradients are not. Adam; the learning rate falls along half a cosine.
+        A text is read as `batch_size` streams side by side, `chunk_size` tokens at a time (truncated
+        back-propagation through time); states are carried from chunk to chunk, gradients are not. Sentences
+        are read whole, `batch_size` of about the same length at a time. Ctrl-C ends the training early, with
+        the model trained so far; ``history_.stopped`` says so.
 
         Parameters
         ----------
-        text : str
+        text : str, or list of str
         epochs : int
             How often the text is read, each time cut at other places.
         batch_size, chunk_size : int
         lr, max_norm : float
             Learning rate at the start, and the norm to which gradients are clipped.
+        schedule : {"cosine", "constant", "step", "plateau"}, function, train.Step or train.Plateau
+            The factor of the learning rate for the done part of the training, 0 to 1.
+        validation : float, str or list of str, optional
+            Which part to hold out, the end of a text or some of the sentences, or other data of the same
+            kind: for a loss in nats and a perplexity after each epoch.
+        patience : int, optional
+            Stop when the validation loss was not the least for so many epochs; the weights are then those of
+            the best epoch.
         seconds : float
             Stop when so much time is over.
         progress : bool
             Show a progress bar.
+        checkpoint : path-like, optional
+            Write the training to this file after each epoch and when it stops, so that it can go on.
+        checkpoint_steps : int, optional
+            Write it after every so many steps instead.
+        resume : bool or path-like
+            Go on from this file; True: from `checkpoint`, where that is there. With the same data and
+            options the end is the same, bit for bit, as without the stop.
 
         Returns
         -------
-        History
-            Ctrl-C ends the training early, with the model trained so far; ``history.stopped`` says so.
+        self
 
         Raises
         ------
         FloatingPointError
-            The loss is not finite.
-        ValueError
+            The loss is not finite; the model is that of the last step before.
+        ValueError, TypeError
             An argument out of its range, or a text that is too short for the streams; the model is as before.
 
         Warns
         -----
         UserWarning
-            Many of the text's characters are unknown to a model that was made of another text.
+            Many of the text's tokens are unknown to a model that was made of another text.
         """
         who = "LanguageModel.fit"
-        text = _text(who, "text", text)
-        epochs = _checks.size(who, "epochs", epochs)
+        self._check_settings(who)
+        texts, one = _texts(who, "text", text), isinstance(text, str)
         batch_size = _checks.size(who, "batch_size", batch_size)
         chunk_size = _checks.size(who, "chunk_size", chunk_size)
-        max_norm = _checks.not_negative(who, "max_norm", max_norm)
-        if len(text) <= batch_size:
-            raise ValueError(
-                f"{who}: text has {len(text)} characters; expected at least {batch_size + 1} for "
-                f"batch_size={batch_size} streams; give a longer text or a smaller batch_size"
-            )
-        if self._vocab is None or self._network is None:
-            vocab, network = self._made(Vocabulary.of(text))
+        texts, held = self._split(who, texts, one, validation)
+        if one:
+            _check_length(who, len(texts[0]), "characters", batch_size)
+        if self._units is None or self._directions is None:
+            units = self._learned(texts, one)
+            directions = None
         else:
-            vocab, network = self._vocab, self._network
-            _warn_of_unknown(who, "text", text, vocab)
-        ids, optimizer = vocab.encode(text), Adam(network, lr=lr)
-        self._vocab, self._network = vocab, network  # all was checked
-        rng = np.random.default_rng([self.seed, 1])
-        per_epoch = math.ceil((len(ids) - 1) // batch_size / chunk_size)
-        batches = (
-            batch
-            for _ in range(epochs)
-            for batch in chunks(ids, batch_size, chunk_size, int(rng.integers(len(ids))))
+            units, directions = self._units, self._directions
+            if one != (units.start is None):
+                made, came = ("sentences", "one text") if one else ("one text", "sentences")
+                raise ValueError(
+                    f"{who}: text is {came}, and the model was made of {made}; give it the same, or make a "
+                    "new LanguageModel"
+                )
+            self._warn_of_unknown(who, "text", texts, units)
+        rows = [_lm_data.marked(units, units.encode(t)) for t in texts]
+        corpus = _corpus(who, rows, one, units, batch_size, chunk_size, self.seed)
+        others = [_lm_data.marked(units, units.encode(t)) for t in held]
+        if directions is None:
+            directions = self._made(units)
+        self._train(
+            units,
+            directions,
+            corpus,
+            others,
+            lr=lr,
+            options={
+                "epochs": epochs,
+                "patience": patience,
+                "schedule": schedule,
+                "max_norm": max_norm,
+                "seconds": seconds,
+                "progress": progress,
+                "checkpoint": checkpoint,
+                "checkpoint_steps": checkpoint_steps,
+                "resume": resume,
+                "about": {"model": "LanguageModel", **self._meta(), "data": _fingerprint([*rows, *others])},
+            },
         )
-        state = None
+        return self
 
-        def gradient(batch):
-            nonlocal state
-            inputs, targets, first = batch
-            loss, grads, state = network.gradient(inputs, targets, None if first else state)
-            return loss, grads, targets.size
-
-        network.thaw()
-        try:
-            return run(
-                network,
-                optimizer,
-                batches,
-                gradient,
-                total=epochs * per_epoch,
-                schedule=cosine,
-                max_norm=max_norm,
-                seconds=seconds,
-                progress=progress,
+    def _split(
+        self, who: str, texts: Sequence[str], one: bool, validation: Any
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        """The texts to train on, and those to validate on."""
+        if validation is None:
+            return texts, []
+        if isinstance(validation, float):
+            count = len(texts[0]) if one else len(texts)
+            if not 0 < validation < 1 or count < 4:
+                raise ValueError(
+                    f"{who}: validation is {validation} of {count} {'characters' if one else 'sentences'}; "
+                    "expected a part, more than 0.0 and less than 1.0, of at least 4; or other data"
+                )
+            out = min(max(2, round(validation * count)), count - 2)
+            if one:
+                return [texts[0][:-out]], [texts[0][-out:]]
+            order = np.random.default_rng([self.seed, 1]).permutation(count)
+            return [texts[i] for i in np.sort(order[out:])], [texts[i] for i in np.sort(order[:out])]
+        held = _texts(who, "validation", validation)
+        if isinstance(validation, str) != one:
+            raise TypeError(
+                f"{who}: validation is a {type(validation).__name__}; expected "
+                f"{'a str' if one else 'a list of str'}, as text is, or a part of it"
             )
-        finally:
-            network.freeze()
+        return texts, held
 
-    def bits_per_character(self, text: str) -> float:
-        """Return the mean of -log2 p(character | all before it) over a text, its first character left out.
+    def _train(
+        self,
+        units: Units,
+        directions: Directions,
+        corpus: _lm_data.Corpus,
+        held: list[np.ndarray],
+        lr: float,
+        options: dict[str, Any],
+    ) -> None:
+        carry = Carry()
+
+        def gradient(batch: Any) -> tuple[float, Mapping[str, np.ndarray], int]:
+            chunks, step = corpus.chunks(batch), corpus.number(batch)
+            before = {} if step is None or batch.chunk == 0 else carry.before(step)
+            loss, grads, after = directions.gradient(chunks, before)
+            if step is not None:
+                carry.after(step, after)
+            ahead = chunks["ahead"]
+            return loss, grads, int(ahead.targets.size if ahead.lengths is None else ahead.lengths.sum())
+
+        def validate() -> tuple[float, float]:
+            loss = _mean_nats(directions, held)
+            return loss, perplexity(loss)
+
+        history = None
+        directions.thaw()
+        try:
+            history = fit(
+                directions,
+                Adam(directions, lr=lr),
+                corpus.batches,
+                gradient,
+                validate=validate if held else None,
+                carry=carry,
+                **options,
+            )
+        except FloatingPointError:
+            history = History()
+            raise
+        finally:
+            directions.freeze()
+            if history is not None:
+                self._units, self._directions, self.history_ = units, directions, history
+
+    # ---- texts and ids ----
+
+    def encode(self, text: str) -> np.ndarray:
+        """Return the ids (N,), int64, of a text, without marks of its start and end."""
+        return self.units.encode(_text("LanguageModel.encode", "text", text))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids; of words, one that reads well."""
+        return self.units.decode([int(i) for i in ids])
+
+    # ---- scoring ----
+
+    @overload
+    def score(self, text: str) -> Score: ...  # type: ignore[overload-overlap]
+    @overload
+    def score(self, text: Sequence[str]) -> list[Score]: ...
+    def score(self, text: Texts) -> Score | list[Score]:
+        r"""Return how likely a text is, or each text of a list; a score's bits do not depend on the others.
+
+        .. math::  \log p = \sum_t \log p(x_t \mid x_1, \ldots, x_{t-1})
+
+        Of a model of sentences every token counts, and the end; of a model of one text all but the first
+        token, which nothing comes before.
+
+        Returns
+        -------
+        Score, or list of Score
+            ``log_probability`` in nats, ``tokens``, ``bits``, ``bits_per_token``, ``perplexity``.
 
         Raises
         ------
         ValueError
-            The text has less than two characters.
+            A text has less than two tokens, and the model is one of one text.
         """
-        who = "LanguageModel.bits_per_character"
-        ids = self.vocab.encode(_text(who, "text", text))
-        if len(ids) < 2:
-            raise ValueError(f"{who}: text has {len(ids)} characters; expected at least 2")
-        state, nats = None, 0.0
-        for start in range(0, len(ids) - 1, _WINDOW):
-            part = ids[start : start + _WINDOW + 1]
-            logits, state = self.network(part[:-1, None], state)
-            nats += float(cross_entropy(logits, part[1:, None], reduction="sum")[0])
-        return nats / (len(ids) - 1) / math.log(2)
+        who = "LanguageModel.score"
+        texts = _texts(who, "text", text)
+        values = _both_ends(self.network, [self._ids(who, t) for t in texts])
+        scores = [Score(total(v), len(v)) for v in values]
+        return scores[0] if isinstance(text, str) else scores
 
-    def generate(
-        self,
-        prompt: str = "\n",
-        length: int = 200,
-        *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        seed: int | None = None,
-    ) -> str:
-        """Write on from a prompt.
+    def rank(self, texts: Sequence[str], by: str = "log_probability") -> list[tuple[str, Score]]:
+        """Return texts with their scores, the likeliest first.
 
         Parameters
         ----------
-        prompt : str
-            At least one character.
+        texts : list of str
+        by : {"log_probability", "perplexity"}
+            The second is for texts of different lengths: of the longer one the probability is less.
+        """
+        who = "LanguageModel.rank"
+        if by not in ("log_probability", "perplexity"):
+            raise ValueError(f"{who}: by is {by!r}; expected log_probability or perplexity")
+        if isinstance(texts, str):
+            raise TypeError(f"{who}: texts is a str; expected a list of them")
+        scored = list(zip(texts, self.score(texts), strict=True))
+        return sorted(scored, key=lambda pair: pair[1].perplexity if by == "perplexity" else pair[1].bits)
+
+    def bits_per_character(self, text: str) -> float:
+        """Return the mean of -log2 p(character | all before it) over a text, its first token left out.
+
+        Of words, it is the bits of the words for each character of the text.
+
+        Raises
+        ------
+        ValueError
+            The text has less than two tokens.
+        """
+        who = "LanguageModel.bits_per_character"
+        ids = self._ids(who, _text(who, "text", text))
+        (values,) = _both_ends(self.network, [ids])
+        characters = len(values)
+        units = self.units
+        if not (isinstance(units, Tokens) and units.unit == "characters"):
+            characters = len(composed(text))
+        return -total(values) / LN2 / characters
+
+    def _ids(self, who: str, text: str) -> np.ndarray:
+        """The ids of a text with its marks, at least two."""
+        units = self.units
+        ids = _lm_data.marked(units, units.encode(text))
+        if len(ids) < 2:
+            raise ValueError(f"{who}: text has {len(ids)} {units.name}; expected at least 2")
+        return ids
+
+    # ---- what comes next ----
+
+    def next(self, prompt: str = "", k: int = 10) -> list[tuple[str, float]]:
+        """Return the `k` likeliest tokens after a prompt with their probabilities, the likeliest first.
+
+        The unknown token is left out; the probabilities are those among all. "</s>" is the end of a sentence.
+
+        >>> model = LanguageModel(hidden_size=8, num_layers=1)
+        >>> model = model.fit("ab" * 200, epochs=10)
+        >>> [token for token, p in model.next("a", k=2)]
+        ['b', 'a']
+        """
+        return self._read("LanguageModel.next", prompt, None).next(k)
+
+    def generate(
+        self,
+        prompt: str | None = None,
+        length: int = 200,
+        *,
+        until: str | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+    ) -> str:
+        """Write on from a prompt; a model of sentences to the end of the sentence at most.
+
+        Parameters
+        ----------
+        prompt : str, optional
+            At least one token, a new line if not given; of a model of sentences nothing if not given.
         length : int
-            How many characters to write.
+            How many tokens to write at most.
+        until : str, optional
+            Stop as soon as this was written, such as ``"\\n"``.
         temperature : float
             Below 1 the likely become likelier; 0 always takes the likeliest.
         top_k : int, optional
-            Choose among the k likeliest characters only.
+            Choose among the k likeliest tokens only.
+        top_p : float, optional
+            Choose among the likeliest tokens only that together have at least this probability (Holtzman et
+            al., "The curious case of neural text degeneration", 2020).
         seed : int, optional
             The same seed writes the same text.
 
         Returns
         -------
         str
-            What was written, without the prompt.
+            What was written, without the prompt; it goes on right after it.
 
         Raises
         ------
         ValueError
-            An empty prompt, a negative temperature or length, top_k less than 1.
+            An empty prompt, a negative temperature or length, top_k less than 1, top_p not in (0, 1].
 
         Warns
         -----
         UserWarning
-            Many of the prompt's characters are unknown to the model.
+            Many of the prompt's tokens are unknown to the model.
         """
         who = "LanguageModel.generate"
-        ids = self.vocab.encode(_text(who, "prompt", prompt))
-        if len(ids) == 0:
-            raise ValueError(f'{who}: prompt is empty; give at least one character, for example "\\n"')
-        if not 0 <= temperature < math.inf:
-            raise ValueError(f"{who}: temperature is {temperature}; expected 0 or more")
-        if top_k is not None:
-            top_k = _checks.size(who, "top_k", top_k)
-        length = _checks.size(who, "length", length, least=0)
-        _warn_of_unknown(who, "prompt", prompt, self.vocab)
-        rng = np.random.default_rng(seed)
-        logits, state = self.network(ids[:, None])
-        logits = logits[-1]
-        written = []
-        for _ in range(length):
-            chosen = _choose(logits[0], temperature, top_k, rng)
-            written.append(chosen)
-            logits, state = self.network.step(np.array([chosen]), state)
-        return "".join(self.vocab.decode(written))
+        if prompt is None:
+            prompt = "\n" if self.units.start is None else ""
+        chat = self._read(who, prompt, seed)
+        return chat._write(who, length, until, temperature, top_k, top_p)
+
+    def _read(self, who: str, prompt: str, seed: int | None) -> Conversation:
+        """A conversation that has read the prompt."""
+        units = self.units
+        prompt = _text(who, "prompt", prompt)
+        if units.start is None and not len(units.encode(prompt)):
+            raise ValueError(f'{who}: prompt is empty; give at least one token, for example "\\n"')
+        self._warn_of_unknown(who, "prompt", [prompt], units, depth=4)
+        return Conversation(self, seed).read(prompt)
+
+    def conversation(
+        self, path: str | os.PathLike[str] | None = None, *, seed: int | None = None
+    ) -> Conversation:
+        """Return a conversation, whose state goes on from call to call: a new one, or one that was saved.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            What `Conversation.save` wrote, with this model.
+        seed : int, optional
+            Of what a new one draws.
+        """
+        self._trained()
+        if path is None:
+            return Conversation(self, seed)
+        if seed is not None:
+            raise TypeError("LanguageModel.conversation: seed is given; a saved conversation has its own")
+        return Conversation.load(path, self)
+
+    # ---- gaps ----
+
+    def fill(
+        self,
+        text: str,
+        k: int = 5,
+        *,
+        gap: str = "...",
+        candidates: Sequence[str] | None = None,
+    ) -> list[tuple[str, float]]:
+        r"""Return what fits best into a gap, with its probability among what was tried, the best first.
+
+        The whole text s(x), with x in the gap, is scored by both networks, from left to right and from right
+        to left, and
+
+        .. math::  p(x \mid s) \propto \sqrt{p_\rightarrow(s(x)) \, p_\leftarrow(s(x))}
+
+        which is Bayes's rule for the geometric mean of the two models; exact, if they agreed, for any x. If
+        no candidates are given, x is one of the 100 tokens for which
+        :math:`p_\rightarrow(x \mid left) \, p_\leftarrow(x \mid right)` is greatest.
+
+        Parameters
+        ----------
+        text : str
+            With one gap.
+        k : int
+            How many to return.
+        gap : str
+            What stands for it.
+        candidates : list of str, optional
+            Texts to try, of any number of tokens: such as words, for a model of characters.
+
+        Raises
+        ------
+        ValueError
+            The model is not ``bidirectional``; the text has no gap or several.
+        """
+        who = "LanguageModel.fill"
+        directions, units = self._trained(), self.units
+        if directions.back is None:
+            raise ValueError(f"{who}: the model reads in one direction; make it with bidirectional=True")
+        k = _checks.size(who, "k", k)
+        left, *right = _text(who, "text", text).split(_text(who, "gap", gap) or "...")
+        if len(right) != 1:
+            raise ValueError(f"{who}: text has {len(right)} gaps {gap!r}; expected one")
+        before, after = units.encode(left), units.encode(right[0])
+        if candidates is None:
+            ids = _shortlist(directions, units, before, after)
+            names, fillings = [units.token(int(i)) for i in ids], [ids[i : i + 1] for i in range(len(ids))]
+        else:
+            names = list(_texts(who, "candidates", candidates))
+            fillings = [units.encode(name) for name in names]
+        rows = [_lm_data.marked(units, np.concatenate([before, x, after])) for x in fillings]
+        if min(map(len, rows)) < 2:
+            raise ValueError(f"{who}: text has less than 2 {units.name}, the gap counted; give more of it")
+        ahead = _both_ends(directions.ahead, rows)
+        back = _both_ends(directions.back, [row[::-1] for row in rows])
+        p = softmax(np.array([(total(a) + total(b)) / 2 for a, b in zip(ahead, back, strict=True)]))
+        return [(names[i], float(p[i])) for i in np.argsort(-p, kind="stable")[:k]]
 
     # ---- files ----
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to a ``.npz`` file, atomically; see `fastrnn.io.save`."""
-        io.save(
-            path,
-            self.network,
-            kind="LanguageModel",
-            version=1,
-            cell=_files.cell_meta(self.cell),
-            vocab=list(self.vocab.tokens[1:]),
+    def _meta(self) -> dict[str, Any]:
+        return {
+            "cell": _files.cell_meta(self.cell),
             **{name: getattr(self, name) for name in _SETTINGS},
-        )
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a ``.npz`` file, atomically; see `fastrnn.io.save`.
+
+        A tokenizer is written where it has ``to_str``, as those of the library tokenizers have.
+        """
+        directions = self._trained()
+        arrays = directions.ahead.state_dict()
+        if directions.back is not None:
+            arrays |= directions.back.state_dict("back.")
+        io.save(path, arrays, kind="LanguageModel", version=1, units=self.units.meta(), **self._meta())
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> LanguageModel:
+    def load(cls, path: str | os.PathLike[str], *, tokenizer: Any = None) -> LanguageModel:
         """Read a model that `save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+        tokenizer : optional
+            That of the model, where the file could not hold it.
 
         Raises
         ------
@@ -381,33 +682,65 @@ class LanguageModel:
         """
         arrays, meta = _files.read(path, "LanguageModel")
         try:
-            model = cls(_files.cell_from(meta["cell"]), **{name: meta[name] for name in _SETTINGS})
-            vocab = Vocabulary(meta["vocab"])
-            model._check_sizes(vocab, arrays)
-            model._vocab, model._network = model._made(vocab)
-            model.network.thaw().load_state_dict(arrays)
-            model.network.freeze()
-        except (KeyError, TypeError, ValueError) as error:
+            settings = {name: meta[name] for name in _SETTINGS}
+            model = cls(_files.cell_from(meta["cell"]), tokenizer=tokenizer, **settings)
+            model._check_settings("LanguageModel")
+            units = from_file(model.unit, model.lowercase, meta["units"], tokenizer)
+            parts = [{name: a for name, a in arrays.items() if not name.startswith("back.")}]
+            if model.bidirectional:
+                parts.append({n.removeprefix("back."): a for n, a in arrays.items() if n.startswith("back.")})
+            elif len(parts[0]) < len(arrays):
+                raise ValueError("it has the weights of two directions, and bidirectional is False")
+            for part in parts:
+                model._check_sizes(units, part)
+            directions = model._made(units).thaw()
+            for (_, network), part in zip(directions.each(), parts, strict=True):
+                network.load_state_dict(part)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise io.FileFormatError(f"{os.fspath(path)}: not a whole language model: {error}") from error
+        if isinstance(units, Pieces):
+            model.tokenizer = units.tokenizer
+        model._units, model._directions, model.history_ = units, directions.freeze(), History()
         return model
 
-    def _check_sizes(self, vocab: Vocabulary, arrays: dict[str, np.ndarray]) -> None:
+    def _check_sizes(self, units: Units, arrays: dict[str, np.ndarray]) -> None:
         """Compare the settings of a file with its arrays, before memory of that size is taken."""
+        others = {"embedding.weight": (units.size, self.embedding_size), "out.bias": (units.size,)}
+        if not self.tied:
+            others["out.weight"] = units.size, self.cell.output_size(self.hidden_size)
         _files.check_shapes(
-            arrays,
-            self.cell,
-            self.embedding_size,
-            self.hidden_size,
-            self.num_layers,
-            False,
-            {
-                "embedding.weight": (len(vocab), self.embedding_size),
-                "out.weight": (len(vocab), self.cell.output_size(self.hidden_size)),
-            },
+            arrays, self.cell, self.embedding_size, self.hidden_size, self.num_layers, False, others
         )
 
+    def _warn_of_unknown(
+        self, who: str, argument: str, texts: Sequence[str], units: Units, depth: int = 3
+    ) -> None:
+        """Warn the caller's caller of texts of which a noticeable part, white space aside, is unknown."""
+        found = [units.unknown(text) for text in texts]
+        unknown = [token for tokens, _ in found for token in tokens]
+        share = len(unknown) / max(1, sum(count for _, count in found))
+        if share > _NOTICEABLE:
+            first = [token for token, _ in Counter(unknown).most_common()]
+            warnings.warn(
+                f"{who}: {share:.0%} of the {units.name} of {argument} are unknown to the model "
+                f"({', '.join(_checks.first_few(first))}), which knows those of the text it was made of; "
+                "for another alphabet make a new LanguageModel",
+                stacklevel=depth,
+            )
 
-_SETTINGS = ("embedding_size", "hidden_size", "num_layers", "dropout", "seed")
+
+_SETTINGS = (
+    "unit",
+    "embedding_size",
+    "hidden_size",
+    "num_layers",
+    "dropout",
+    "tied",
+    "bidirectional",
+    "min_count",
+    "lowercase",
+    "seed",
+)
 
 
 def _text(who: str, argument: str, value: Any) -> str:
@@ -417,24 +750,73 @@ def _text(who: str, argument: str, value: Any) -> str:
     return value
 
 
-def _warn_of_unknown(who: str, argument: str, text: str, vocab: Vocabulary) -> None:
-    """Warn the caller's caller of a text of which a noticeable part, white space aside, is unknown."""
-    unknown = {c: n for c, n in Counter(text).most_common() if c not in vocab and not c.isspace()}
-    share = sum(unknown.values()) / len(text)
-    if share > _NOTICEABLE:
-        warnings.warn(
-            f"{who}: {share:.0%} of the characters of {argument} are unknown to the model "
-            f"({', '.join(_checks.first_few(list(unknown)))}), which knows those of the text it was made of; "
-            "for another alphabet make a new LanguageModel",
-            stacklevel=3,
+def _texts(who: str, argument: str, value: Any) -> Sequence[str]:
+    """The value, a str or several, as a list."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"{who}: {argument} is a {type(value).__name__}; expected a str, or a list of them")
+    if not value:
+        raise ValueError(f"{who}: {argument} is an empty list; expected at least one str")
+    for i, item in enumerate(value):
+        _text(who, f"{argument}[{i}]", item)
+    return value
+
+
+def _corpus(
+    who: str, rows: list[np.ndarray], one: bool, units: Units, batch_size: int, chunk_size: int, seed: int
+) -> _lm_data.Corpus:
+    if not one:
+        return _lm_data.Sentences(rows, batch_size, seed)
+    _check_length(who, len(rows[0]), units.name, batch_size)
+    return _lm_data.Stream(rows[0], batch_size, chunk_size, seed)
+
+
+def _check_length(who: str, count: int, name: str, batch_size: int) -> None:
+    if count <= batch_size:
+        raise ValueError(
+            f"{who}: text has {count} {name}; expected at least {batch_size + 1} for batch_size={batch_size} "
+            "streams; give a longer text or a smaller batch_size"
         )
 
 
-def _choose(logits: np.ndarray, temperature: float, top_k: int | None, rng: np.random.Generator) -> int:
-    """Draw the next id from its logits (V,); never the unknown one."""
-    order = np.argsort(-logits, kind="stable")
-    order = order[order != Vocabulary.unknown_id][:top_k]
-    if temperature == 0:
-        return int(order[0])
-    ends = np.cumsum(softmax(logits[order].astype(np.float64) / temperature))
-    return int(order[np.searchsorted(ends, rng.random() * ends[-1], side="right")])
+def _both_ends(network: Network, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The log-probability of every id of each row but the first, given those before it."""
+    return log_probabilities(network, [row[:-1] for row in rows], [row[1:] for row in rows])
+
+
+def _mean_nats(directions: Directions, rows: Sequence[np.ndarray]) -> float:
+    """The mean cross-entropy of all directions."""
+    values = list(_both_ends(directions.ahead, rows))
+    if directions.back is not None:
+        values += _both_ends(directions.back, [row[::-1] for row in rows])
+    together = np.concatenate(values)
+    return -total(together) / len(together)
+
+
+def _shortlist(directions: Directions, units: Units, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """The ids that are likeliest in a gap, by what stands right and left of it."""
+    assert directions.back is not None
+    sides = []
+    for network, ids, mark in (
+        (directions.ahead, before, units.start),
+        (directions.back, after[::-1], units.end),
+    ):
+        ids = ids if mark is None else np.concatenate([[mark], ids])
+        if len(ids):
+            sides.append(log_softmax(network(ids[:, None])[0][-1, 0]))
+    if not sides:
+        raise ValueError("LanguageModel.fill: text is nothing but the gap; give what stands beside it")
+    order = np.argsort(-sum(sides), kind="stable")
+    never = [*units.never_written, *([] if units.end is None else [units.end])]
+    return order[~np.isin(order, never)][:_SHORTLIST]
+
+
+def _fingerprint(rows: Sequence[np.ndarray]) -> int:
+    """A number that other data would hardly have."""
+    value = 0
+    for row in rows:
+        value = zlib.crc32(row.tobytes(), value)
+    return value

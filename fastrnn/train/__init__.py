@@ -6,13 +6,14 @@ batches of sequences, validates after each, and goes on exactly where a stopped 
 
 from ._carry import Carry
 from ._progress import Progress
-from .batches import Buckets, Place, Streams, chunks
+from .batches import Batches, Buckets, Place, Streams, chunks
 from .epochs import fit
 from .history import History
 from .loop import run
 from .schedules import Plateau, Step, constant, cosine
 
 __all__ = [
+    "Batches",
     "Buckets",
     "Carry",
     "History",

@@ -99,8 +99,8 @@ class Streams:
     """The batches of truncated back-propagation through time, over epochs of one long sequence.
 
     In each epoch the sequence is laid out as `chunks` does it, from an offset that is drawn from `seed` and
-    the epoch's number alone. A batch is a `Place`, which `cut` makes arrays of: of one sequence, or of several
-    of the same length, such as a text and its reverse.
+    the epoch's number alone. A batch is a `Place`, which `cut` makes arrays of: of one sequence, or of
+    several of the same length, such as a text and its reverse.
 
     Parameters
     ----------
