@@ -1,0 +1,270 @@
+"""Files in: rows of inputs and targets, each with the line that it came from; files out.
+
+The ending says what a file is: .csv and .tsv with a header, .jsonl (.ndjson) an object a line, .npz arrays X
+and y (and lengths), .npy an array X; all others are text, an input a line. "-" is the standard input, as text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..io._file import write_atomically
+
+__all__ = ["Data", "lines_of", "numbers", "read", "read_text", "write"]
+
+#: How the columns are called if nothing else is said.
+_INPUTS, _TARGETS = ("text", "source", "tokens"), ("label", "target", "tags")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Inputs, targets where there are such, and where each stood."""
+
+    path: str
+    X: Sequence[Any]
+    y: Sequence[Any] | None = None
+    lines: Sequence[int] | None = None  # from 1
+
+    def place(self, i: int) -> str:
+        """Where an input stood, for messages."""
+        return f"{self.path}: X[{i}]" if self.lines is None else f"{self.path}:{self.lines[i]}"
+
+    @contextlib.contextmanager
+    def places(self) -> Iterator[None]:
+        """Let errors that name an input by its number name its place instead."""
+        try:
+            yield
+        except (ValueError, TypeError) as error:
+            found = re.search(r"\b(?:X|y|text|texts)\[(\d+)\]", str(error))
+            if not found or int(found[1]) >= len(self.X):
+                raise ValueError(f"{self.path}: {error}") from error
+            raise ValueError(f"{self.place(int(found[1]))}: {error}") from error
+
+
+def read(path: str, *, input: str | None, target: str | None, header: bool, labelled: bool) -> Data:
+    """Read a file; `labelled`: with its targets.
+
+    Parameters
+    ----------
+    path : str
+    input, target : str, optional
+        The columns; by default those named as is usual here.
+    header : bool
+        Whether the first line of .csv and .tsv names the columns.
+    labelled : bool
+
+    Raises
+    ------
+    ValueError
+        Something in it is not as it should be: named by file and line.
+    """
+    ending = os.path.splitext(path)[1].lower()
+    if ending in (".npz", ".npy"):
+        return _arrays(path, ending, labelled)
+    if ending in (".csv", ".tsv"):
+        columns, rows = _separated(path, "," if ending == ".csv" else "\t", header)
+    elif ending in (".jsonl", ".ndjson"):
+        columns, rows = _objects(path)
+    else:
+        if labelled:
+            raise ValueError(f"{path}: a text has no targets; give a .csv, .tsv, .jsonl or .npz file")
+        rows = [(at, {"text": line}) for at, line in enumerate(lines_of(path), 1) if line.strip()]
+        columns, input = ["text"], None
+    if not rows:
+        raise ValueError(f"{path}: it has no rows; expected at least one")
+    x = _column(path, columns, input, _INPUTS, "--input", 0, header)
+    name = _column(path, columns, target, _TARGETS, "--target", 1, header) if labelled else None
+    for at, row in rows:
+        for column in [x, *([] if name is None else [name])]:
+            if row.get(column) in (None, "", []):
+                raise ValueError(
+                    f"{path}:{at}: {column!r} is empty or missing; fill it, or leave the line out"
+                )
+    return Data(
+        path,
+        [row[x] for _, row in rows],
+        None if name is None else [row[name] for _, row in rows],
+        [at for at, _ in rows],
+    )
+
+
+def numbers(path: str, columns: Sequence[str] | None, *, header: bool) -> np.ndarray:
+    """A series (T, F) from a .csv or .tsv of numbers, a line a step; of some columns, or of all."""
+    separator = "\t" if path.lower().endswith(".tsv") else ","
+    there, rows = _separated(path, separator, header)
+    wanted = there if columns is None else columns
+    for name in wanted:
+        _column(path, there, name, (), "--input", 0, header)
+    series = np.empty((len(rows), len(wanted)))
+    for i, (at, row) in enumerate(rows):
+        for j, name in enumerate(wanted):
+            try:
+                series[i, j] = float(row[name])
+            except ValueError:
+                raise ValueError(
+                    f"{path}:{at}: {name!r} is {row[name]!r:.40}; expected a number (other columns are left "
+                    "out by --input A,B)"
+                ) from None
+    return series
+
+
+def read_text(path: str) -> str:
+    """A whole file of text, UTF-8."""
+    if path == "-":
+        return sys.stdin.read()
+    with open(path, "rb") as file:
+        raw = file.read()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path}:{line}: not UTF-8 (byte {error.start} is {raw[error.start]:#04x}); convert it: "
+            f"iconv -f ENCODING -t UTF-8 {path}"
+        ) from None
+    if "\0" in text:
+        raise ValueError(f"{path}:{text.count(chr(10), 0, text.index(chr(0))) + 1}: binary, not text")
+    return text.replace("\r\n", "\n")
+
+
+def lines_of(path: str) -> list[str]:
+    """The lines of a text."""
+    return read_text(path).split("\n")
+
+
+def write(path: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a table by the ending of the file; with none the last column, to the standard output."""
+    if path is None:
+        for row in rows:
+            print(_cell(row[-1]))
+        return
+    ending = os.path.splitext(path)[1].lower()
+    if ending == ".npy":
+        with write_atomically(path) as binary:
+            np.save(binary, np.array([row[-1] for row in rows]), allow_pickle=False)
+        return
+    if ending == ".npz":
+        with write_atomically(path) as binary:
+            np.savez(binary, allow_pickle=False, **{columns[-1]: np.array([row[-1] for row in rows])})
+        return
+    out = io.StringIO()
+    if ending in (".jsonl", ".ndjson"):
+        for row in rows:
+            out.write(
+                json.dumps(dict(zip(columns, map(_plain, row), strict=True)), ensure_ascii=False) + "\n"
+            )
+    elif ending in (".csv", ".tsv"):
+        writer = csv.writer(out, delimiter="," if ending == ".csv" else "\t", lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([[_cell(value) for value in row] for row in rows])
+    else:
+        out.writelines(_cell(row[-1]) + "\n" for row in rows)
+    with write_atomically(path) as binary:
+        binary.write(out.getvalue().encode())
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it."""
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def _cell(value: Any) -> str:
+    """A value as one cell: several with spaces between them."""
+    value = _plain(value)
+    return " ".join(map(_cell, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _separated(path: str, separator: str, header: bool) -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
+    quoting: Any = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
+    text = io.StringIO(read_text(path), newline="")
+    reader = csv.reader(text, delimiter=separator, quoting=quoting, strict=True)
+    columns: list[str] = []
+    rows = []
+    start = 1
+    try:
+        for cells in reader:
+            at, start = start, reader.line_num + 1
+            if not any(cell.strip() for cell in cells):
+                continue
+            if not columns:
+                columns = [c.strip() for c in cells] if header else [str(i + 1) for i in range(len(cells))]
+                if header:
+                    continue
+            if len(cells) != len(columns):
+                raise ValueError(
+                    f"{path}:{at}: {len(cells)} columns; expected {len(columns)}, as the first line has"
+                    + (': put text with commas in quotation marks, "like, this"' if separator == "," else "")
+                )
+            rows.append((at, dict(zip(columns, cells, strict=True))))
+    except csv.Error as error:
+        raise ValueError(f"{path}:{start}: not CSV: {error}") from None
+    return columns, rows
+
+
+def _objects(path: str) -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
+    rows = []
+    for at, line in enumerate(lines_of(path), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{path}:{at}: not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise ValueError(f'{path}:{at}: a {type(row).__name__}; expected an object, {{"text": ...}}')
+        rows.append((at, row))
+    return list(rows[0][1]) if rows else [], rows
+
+
+def _column(
+    path: str,
+    columns: Sequence[str],
+    name: str | None,
+    usual: Sequence[str],
+    option: str,
+    place: int,
+    header: bool,
+) -> str:
+    """The column of this name, or the one that is usual."""
+    if name is None and not header and place < len(columns):
+        return columns[place]
+    for one in usual if name is None else (name,):
+        if one in columns:
+            return one
+    wanted = name if name is not None else " or ".join(usual[:2])
+    raise ValueError(
+        f"{path}:1: no column {wanted!r}; its columns are {', '.join(columns)}; say which with "
+        f"{option} COLUMN" + ("; if the first line is data: --no-header" if header else "")
+    )
+
+
+def _arrays(path: str, ending: str, labelled: bool) -> Data:
+    try:
+        found = np.load(path, allow_pickle=False)
+        arrays = {"X": found} if ending == ".npy" else {name: found[name] for name in found.files}
+    except (ValueError, EOFError, KeyError) as error:
+        raise ValueError(f"{path}: not a whole {ending} file of numbers: {error}") from None
+    if "X" not in arrays or (labelled and "y" not in arrays):
+        needed = "X and y" if labelled else "X"
+        raise ValueError(f"{path}: it has the arrays {', '.join(arrays)}; expected {needed} (and lengths)")
+    X, y = arrays["X"], arrays.get("y")
+    if ending == ".npy" and X.ndim == 1:
+        X = X[None]
+    if "lengths" in arrays:
+        if arrays["lengths"].shape != X.shape[:1] or (arrays["lengths"] > X.shape[1]).any():
+            raise ValueError(f"{path}: lengths do not fit X, which has shape {X.shape}")
+        X = [x[:length] for x, length in zip(X, arrays["lengths"].tolist(), strict=True)]
+    if y is not None and len(y) != len(X):
+        raise ValueError(f"{path}: X has {len(X)} sequences, and y has {len(y)}")
+    return Data(path, X, y if labelled else None)

@@ -1,0 +1,55 @@
+"""Models from files, and data as a model that is there reads it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ._data import Data, numbers, read
+from ._values import for_model, sequences
+
+__all__ = ["read_for", "series", "task_of"]
+
+_TASKS = {
+    "SequenceClassifier": "classifier",
+    "SequenceTagger": "tagger",
+    "SequenceRegressor": "regressor",
+    "LanguageModel": "language-model",
+    "Seq2Seq": "translator",
+}
+
+
+def task_of(model: Any, path: str, *expected: str) -> str:
+    """What a model is for; one of those expected."""
+    name = type(model).__name__
+    task = _TASKS.get(name, name)
+    if task not in expected:
+        raise ValueError(f"{path}: it holds a {name}, a {task}; expected a {' or a '.join(expected)}")
+    return task
+
+
+def read_for(
+    model: Any, task: str, path: str, input: str | None, target: str | None, header: bool, labelled: bool
+) -> Data:
+    """The inputs of a file, with `labelled` the targets too, as this model takes them."""
+    if task == "regressor" and model.horizon is not None:
+        return series(path, input, header)
+    data = read(path, input=input, target=target, header=header, labelled=labelled)
+    data = sequences(data, _kind(model) if task in ("classifier", "tagger", "regressor") else "auto")
+    return for_model(data, task)
+
+
+def series(path: str, input: str | None, header: bool) -> Data:
+    """Series to forecast: one from a table of numbers, a line a step, or those of an array."""
+    if path.lower().endswith((".npz", ".npy")):
+        data = read(path, input=None, target=None, header=True, labelled=False)
+        one = path.lower().endswith(".npy") and getattr(data.X, "ndim", 0) == 2 and len(data.X) > 1
+        return replace(data, X=[data.X]) if one else data  # (T, F)
+    columns = None if input is None else input.split(",")
+    return Data(path, [numbers(path, columns, header=header)])
+
+
+def _kind(model: Any) -> str:
+    """How the model reads a sequence: what it found where ``inputs`` is "auto"."""
+    reads = model._reader
+    return reads.split if reads.kind == "text" else reads.kind

@@ -1,0 +1,144 @@
+"""``fastrnn inspect``: what goes on inside a model that reads a text."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from ._arguments import command, natural
+from ._data import read_text
+from ._models import task_of
+
+__all__ = ["add", "run"]
+
+_DESCRIPTION = """\
+Run a model over a text and show what goes on inside: as a picture with --output (which needs matplotlib: pip
+install "fastrnn[plot]"), else as a table.
+
+  fastrnn inspect intents.npz "turn on the light"                       which words matter in the end
+  fastrnn inspect intents.npz "turn on the light" -o words.png
+  fastrnn inspect book.npz page.txt --show activations --name f -o gates.png
+  fastrnn inspect book.npz page.txt --show gradients                    how far back the gradient reaches
+
+  influence    how much each input matters to the final state
+  activations  a gate or state of every unit at every step; as a table, how often the gates are shut or open
+  gradients    the norm of the gradient, step by step back from the end
+"""
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Add the command."""
+    parser = command(
+        commands.add_parser, "inspect", help="show what goes on inside a model", description=_DESCRIPTION
+    )
+    parser.add_argument("model", metavar="MODEL", help="the .npz file of a model")
+    parser.add_argument("text", metavar="FILE|TEXT", help="a file, or a text")
+    parser.add_argument("-o", "--output", metavar="PICTURE", help="a .png, .svg or .pdf file")
+    parser.add_argument(
+        "--show",
+        choices=("influence", "activations", "gradients"),
+        default="influence",
+        help="(default: %(default)s)",
+    )
+    parser.add_argument("--layer", type=natural, default=0, metavar="K", help="(default: %(default)s)")
+    parser.add_argument("--name", help="gate or state of --show activations, such as f, c or h (default: h)")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run it."""
+    from .. import inspect, models
+
+    model = models.load(arguments.model)
+    task = task_of(model, arguments.model, "classifier", "tagger", "regressor", "language-model")
+    if arguments.name is not None and arguments.show != "activations":
+        raise ValueError(f"--name is of --show activations; this is --show {arguments.show}")
+    rnn, x, tokens = _steps(model, task, arguments.text)
+    if arguments.layer >= rnn.num_layers:
+        raise ValueError(f"--layer is {arguments.layer}; the model has layers 0 to {rnn.num_layers - 1}")
+    if arguments.show == "influence":
+        values = inspect.input_influence(rnn, x)
+        _show_influence(values, tokens, arguments.output)
+    elif arguments.show == "gradients":
+        norms = inspect.gradient_norms(rnn, x)
+        print(norms)
+        if arguments.output is not None:
+            from .. import plot
+
+            _save(plot.gradient_norms(norms), arguments.output)
+    else:
+        _show_activations(inspect.activations(rnn, x, tokens=tokens), arguments)
+
+
+def _steps(model: Any, task: str, given: str) -> tuple[Any, Any, list[str]]:
+    """The layers of a model, what they read of a text, and what each step is called."""
+    if os.path.exists(given) and given.lower().endswith(".npy"):
+        import numpy as np
+
+        text: Any = np.load(given, allow_pickle=False)
+    else:
+        text = read_text(given).rstrip("\n") if given == "-" or os.path.exists(given) else given
+    if task == "language-model":
+        ids = model.encode(text)
+        if not len(ids):
+            raise ValueError(f"the text is empty; give at least one of the {model.units.name}")
+        return model.network.rnn, model.network.embedding(ids), [model.units.token(int(i)) for i in ids]
+    network = model.network_
+    (x,) = model._reader.read("fastrnn inspect", [_parsed(model, text)], "text")
+    if not network.embedded:
+        return network.rnn, x, [str(step) for step in range(len(x))]
+    names = model._reader.tokens(text) if hasattr(model._reader, "tokens") else [str(i) for i in x]
+    return network.rnn, network.embedding(x), names
+
+
+def _parsed(model: Any, text: Any) -> Any:
+    """A text as the model takes it: tokens and numbers have spaces between them."""
+    import numpy as np
+
+    reads = model._reader
+    if not isinstance(text, str):
+        return text
+    if reads.kind == "text":
+        return text.split() if reads.split == "tokens" else text
+    try:
+        return np.array(text.split(), np.int64 if reads.kind == "ids" else np.float64)
+    except ValueError as error:
+        raise ValueError(f"text: expected {reads.kind}, numbers with spaces between them: {error}") from None
+
+
+def _show_influence(values: Any, tokens: list[str], output: str | None) -> None:
+    if output is not None:
+        from .. import plot
+
+        _save(plot.influence(values, tokens), output)
+        return
+    most = float(values.max()) or 1.0
+    width = min(24, max(map(len, tokens)))
+    for token, value in zip(tokens, values.tolist(), strict=True):
+        print(f"{token.encode('unicode_escape').decode() if token.isspace() else token:<{width}} "
+              f"{value:10.3e} {'#' * round(40 * value / most)}")  # fmt: skip
+
+
+def _show_activations(found: Any, arguments: argparse.Namespace) -> None:
+    from .. import inspect
+
+    layer = found.layer(arguments.layer)
+    name = "h" if arguments.name is None else arguments.name
+    if name not in layer:
+        raise ValueError(f"--name is {name!r}; this layer has {', '.join(layer)}")
+    if arguments.output is not None:
+        from .. import plot
+
+        _save(plot.activations(layer[name], found.tokens, title=name), arguments.output)
+        return
+    if arguments.name is None:
+        print(inspect.saturation(found))
+        return
+    for token, row in zip(found.tokens, layer[name], strict=True):
+        print(f"{token!r:<16} mean {row.mean():+.3f}  least {row.min():+.3f}  most {row.max():+.3f}")
+
+
+def _save(ax: Any, output: str) -> None:
+    ax.figure.savefig(output, dpi=150, bbox_inches="tight")
+    print(f"Drawn to {output}")

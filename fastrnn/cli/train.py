@@ -1,0 +1,214 @@
+"""``fastrnn train``: a model from a file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from ._arguments import add_data, command, natural, number, part, positive
+from ._data import Data, read, read_text
+from ._models import series
+from ._values import for_model, sequences
+
+__all__ = ["add", "run"]
+
+_DESCRIPTION = """\
+Train a model from a file, and save it.
+
+  fastrnn train --task classifier messages.csv -o intents.npz        columns: text,label
+  fastrnn train --task classifier mail.csv --input body --target folder --validation 0.1 --patience 5
+  fastrnn train --task tagger names.jsonl                            {"tokens": [...], "tags": [...]} a line
+  fastrnn train --task regressor reviews.csv --target stars
+  fastrnn train --task regressor power.csv --horizon 24 --window 96  forecasts: each column is a number a step
+  fastrnn train --task classifier moves.npz                          arrays X (n, T, F), y (n,), maybe lengths
+  fastrnn train --task language-model book.txt --epochs 10 -o book.npz
+  fastrnn train --task language-model lines.txt --sentences --unit words
+  fastrnn train --task translator pairs.tsv --no-header              source TAB target
+
+Files: .csv and .tsv with a header, .jsonl, .npz, .npy, text (UTF-8). In a column, the tags, tokens
+(--inputs tokens) or numbers (--inputs vectors) of one sequence have spaces between them.
+
+Ctrl-C ends the training and keeps the model. With --checkpoint FILE a run that was stopped, even killed, goes
+on when the same command is given again, to the same bits. The same seed gives the same model.
+"""
+
+#: The class of each task.
+_CLASSES = {
+    "classifier": "SequenceClassifier",
+    "tagger": "SequenceTagger",
+    "regressor": "SequenceRegressor",
+    "language-model": "LanguageModel",
+    "translator": "Seq2Seq",
+}
+_SEQUENCES = ("classifier", "tagger", "regressor")
+#: Options of the models: the argument's name -> the model's, and the tasks that have it.
+_MODEL = {
+    "hidden": ("hidden_size", tuple(_CLASSES)),
+    "layers": ("num_layers", tuple(_CLASSES)),
+    "embedding": ("embedding_size", tuple(_CLASSES)),
+    "dropout": ("dropout", tuple(_CLASSES)),
+    "seed": ("seed", tuple(_CLASSES)),
+    "min_count": ("min_count", tuple(_CLASSES)),
+    "lowercase": ("lowercase", tuple(_CLASSES)),
+    "bidirectional": ("bidirectional", (*_SEQUENCES, "language-model")),
+    "inputs": ("inputs", _SEQUENCES),
+    "pool": ("pool", ("classifier", "regressor")),
+    "horizon": ("horizon", ("regressor",)),
+    "window": ("window", ("regressor",)),
+    "unit": ("unit", ("language-model",)),
+    "tied": ("tied", ("language-model",)),
+}
+#: Options of ``fit``.
+_FIT = {
+    "epochs": "epochs",
+    "batch": "batch_size",
+    "lr": "lr",
+    "schedule": "schedule",
+    "max_norm": "max_norm",
+    "patience": "patience",
+    "seconds": "seconds",
+    "checkpoint": "checkpoint",
+}
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Add the command."""
+    parser = command(commands.add_parser, "train", help="train a model from a file", description=_DESCRIPTION)
+    parser.add_argument("file", metavar="FILE", help="what to learn from")
+    parser.add_argument("--task", required=True, choices=tuple(_CLASSES), help="what to learn")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", default="model.npz", help="the model (default: %(default)s)"
+    )
+    add_data(parser, target=True)
+    parser.add_argument(
+        "--sentences", action="store_true", help="of a text every line is a sentence (language-model)"
+    )
+    model = parser.add_argument_group("the model (defaults: those of its class in fastrnn.models)")
+    model.add_argument("--cell", metavar="NAME", help="lstm, gru, rnn, mgu, ...: a cell of fastrnn.cells")
+    model.add_argument("--hidden", type=positive, metavar="N", help="hidden units")
+    model.add_argument("--layers", type=positive, metavar="N", help="recurrent layers")
+    model.add_argument("--embedding", type=positive, metavar="N", help="size of the vectors of tokens")
+    model.add_argument("--dropout", type=number, metavar="P", help="in training")
+    model.add_argument("--bidirectional", action="store_true", default=None, help="read both ways")
+    model.add_argument("--min-count", type=positive, metavar="N", help="rarer tokens are unknown")
+    model.add_argument("--lowercase", action=argparse.BooleanOptionalAction, help="ignore upper case")
+    model.add_argument(
+        "--inputs",
+        choices=("auto", "vectors", "ids", "words", "characters", "tokens"),
+        help="what an input is (classifier, tagger, regressor)",
+    )
+    model.add_argument("--pool", choices=("last", "mean", "max"), help="(classifier, regressor)")
+    model.add_argument("--horizon", type=positive, metavar="K", help="forecast K steps (regressor)")
+    model.add_argument("--window", type=positive, metavar="N", help="steps a forecast looks back (regressor)")
+    model.add_argument("--unit", choices=("characters", "words"), help="(language-model)")
+    model.add_argument(
+        "--tied", action="store_true", default=None, help="one table for input and output (language-model)"
+    )
+    model.add_argument("--seed", type=natural, help="of all that is random")
+    training = parser.add_argument_group("the training")
+    training.add_argument("--epochs", type=positive, metavar="N", help="how often to go through the data")
+    training.add_argument("--batch", type=positive, metavar="N", help="sequences, or streams, at a time")
+    training.add_argument("--lr", type=number, metavar="RATE", help="learning rate at the start")
+    training.add_argument("--schedule", choices=("cosine", "constant", "step", "plateau"))
+    training.add_argument("--max-norm", type=number, metavar="NORM", help="gradients are clipped to it")
+    training.add_argument("--validation", type=part, metavar="PART", help="hold out a part, such as 0.1")
+    training.add_argument("--validation-file", metavar="FILE", help="validate on this file")
+    training.add_argument("--patience", type=positive, metavar="N", help="epochs without a better validation")
+    training.add_argument("--seconds", type=number, metavar="S", help="stop after so much time")
+    training.add_argument("--checkpoint", metavar="FILE", help="write the run here, and go on from it")
+    training.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run it."""
+    from .. import models
+
+    task = arguments.task
+    folder = os.path.dirname(os.path.realpath(arguments.output))
+    if os.path.isdir(arguments.output) or not os.access(folder, os.W_OK):
+        raise OSError(f"cannot write {arguments.output}; give another file with --output")
+    model = getattr(models, _CLASSES[task])(**_model_options(arguments))
+    data = _read(arguments.file, arguments)
+    options = {name: getattr(arguments, given) for given, name in _FIT.items()}
+    options = {name: value for name, value in options.items() if value is not None}
+    if arguments.validation is not None and arguments.validation_file is not None:
+        raise ValueError("--validation and --validation-file are given; expected one of them")
+    validation = arguments.validation
+    if arguments.validation_file is not None:
+        held = _read(arguments.validation_file, arguments)
+        validation = held.X if task == "language-model" else (held.X, held.y)
+    with data.places():
+        model.fit(
+            *([data.X] if data.y is None else [data.X, data.y]),
+            validation=validation,
+            progress=not arguments.quiet,
+            resume=arguments.checkpoint is not None,
+            **options,
+        )
+    model.save(arguments.output)
+    _tell(arguments, data, model)
+
+
+def _model_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the constructor of the model takes, of what was given."""
+    options: dict[str, Any] = {}
+    for given, (name, tasks) in _MODEL.items():
+        value = getattr(arguments, given)
+        if value is None:
+            continue
+        if arguments.task not in tasks:
+            raise ValueError(
+                f"--{given.replace('_', '-')} is for --task {', '.join(tasks)}; this one is {arguments.task}"
+            )
+        options[name] = value
+    if arguments.sentences and arguments.task != "language-model":
+        raise ValueError(f"--sentences is for --task language-model; this one is {arguments.task}")
+    if arguments.cell is not None:
+        options["cell"] = _cell(arguments.cell)
+    return options
+
+
+def _cell(name: str) -> Any:
+    from .. import cells
+
+    found = {kind.lower(): make for kind, make in cells.kinds().items()}
+    if name.lower() not in found:
+        raise ValueError(f"--cell is {name!r}; expected one of {', '.join(found)}")
+    return found[name.lower()]()
+
+
+def _read(path: str, arguments: argparse.Namespace) -> Data:
+    """The data of a file, as the model takes it."""
+    task = arguments.task
+    if task == "regressor" and arguments.horizon is not None:
+        return series(path, arguments.input, not arguments.no_header)
+    table = os.path.splitext(path)[1].lower() in (".csv", ".tsv", ".jsonl", ".ndjson")
+    if task == "language-model" and not table and not arguments.sentences:
+        return Data(path, read_text(path))
+    data = read(
+        path,
+        input=arguments.input,
+        target=arguments.target,
+        header=not arguments.no_header,
+        labelled=task != "language-model",
+    )
+    kind = arguments.inputs or ("tokens" if task == "tagger" else "auto")
+    return for_model(sequences(data, kind), task)
+
+
+def _tell(arguments: argparse.Namespace, data: Data, model: Any) -> None:
+    """What came out, and how to go on."""
+    history = model.history_
+    if history.stopped:
+        print(f"Stopped: {history.stopped}")
+    if history.epoch_loss:
+        print(f"Loss {history.epoch_loss[-1]:.4f} after {history.epochs} epochs, {history.seconds[-1]:.0f} s")
+    if history.validation:
+        loss, score = history.validation[history.best_epoch if arguments.patience else -1]
+        what = {"language-model": "perplexity", "regressor": "R^2"}.get(arguments.task, "accuracy")
+        print(f"Validation loss {loss:.4f}, {what} {score:.4f}")
+    print(f"Saved to {arguments.output}")
+    use = {"language-model": "generate", "translator": "translate"}.get(arguments.task, "predict")
+    print(f"Next: fastrnn {use} {arguments.output}" + (" FILE" if use != "generate" else ""))
