@@ -189,3 +189,22 @@ def test_binary_cross_entropy_keeps_small_losses():
     for dtype in (np.float32, np.float64):
         value, _ = losses.binary_cross_entropy(np.array([40, -40], dtype), [1, 0], reduction="sum")
         np.testing.assert_allclose(value, 2 * np.exp(-40.0), rtol=1e-6)
+
+
+def test_logarithms_are_near_and_the_same_whatever_the_shape():
+    x = np.concatenate(
+        [[1, 2, 1 + 2**-52, 1e300, np.inf], np.exp(np.random.default_rng(0).uniform(0, 30, 5000))]
+    )
+    with np.errstate(invalid="ignore"):
+        found = losses._log(x)
+        assert [float(losses._log(x[i : i + 1])[0]) for i in range(4)] == found[:4].tolist()
+    exact = np.log(x.astype(np.longdouble))
+    finite = np.isfinite(x)
+    assert (np.abs(found - exact)[finite] <= 2 * np.spacing(np.abs(exact[finite]).astype(np.float64))).all()
+    assert found[0] == 0
+
+
+def test_log_softmax_is_the_logarithm_of_softmax():
+    z = np.random.default_rng(0).standard_normal((4, 5, 9)) * 10
+    np.testing.assert_allclose(losses.log_softmax(z), np.log(losses.softmax(z)), atol=1e-14)
+    assert losses.log_softmax(z.astype(np.float32)).dtype == np.float64

@@ -330,3 +330,270 @@ def test_bigram_knows_pairs():
 def test_settings_are_plain_data(cell):
     settings = json.loads(json.dumps(dataclasses.asdict(cell)))
     assert cells.kinds()[type(cell).__name__](**settings) == cell
+
+
+# ---- sentences, words, both directions ----
+
+SENTENCES = ["the sun is in the sky", "the fish is in the sea", "a sun, and a sky", "fish"] * 8
+TINY = {"embedding_size": 8, "hidden_size": 12, "num_layers": 1}
+
+
+@pytest.fixture(scope="module")
+def reader():
+    """Of words, in both directions."""
+    model = LanguageModel(unit="words", bidirectional=True, **{**TINY, "hidden_size": 32})
+    return model.fit(SENTENCES, epochs=25, batch_size=8, lr=0.01)
+
+
+def test_sentences_begin_and_end(reader):
+    assert {token for token, _ in reader.next("", 3)} <= {"the", "a", "fish"}
+    assert reader.next("the sun is in the sky", 1)[0][0] == "</s>"
+    assert reader.generate("the fish", temperature=0) == " is in the sea"
+    assert reader.vocab.tokens[:3] == ("\ufffd", "<s>", "</s>")
+
+
+def test_next_is_a_distribution(reader):
+    pairs = reader.next("the", k=100)
+    assert len(pairs) == len(reader.vocab) - 2  # unknown and <s> are never written
+    assert [p for _, p in pairs] == sorted((p for _, p in pairs), reverse=True)
+    assert 0.9 < sum(p for _, p in pairs) <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("isa", fastrnn._native.SUPPORTED_ISAS)
+def test_a_score_is_the_same_alone_and_beside_others(reader, isa, threads):
+    sentences = [*SENTENCES[:4], "sky " * 40, "", "unknown words are here"]
+    alone = [reader.score(s) for s in sentences]
+    with fastrnn.isa(isa), fastrnn.num_threads(threads):
+        assert reader.score(sentences) == alone
+        assert reader.score(sentences[::-1]) == alone[::-1]
+
+
+def test_a_score_is_the_sum_of_its_steps(reader):
+    chat, total = reader.conversation(), 0.0
+    for token in ["the", "sun", "is", "in", "the", "sky"]:
+        total += np.log(dict(chat.next(100))[token])
+        chat.read(token)
+    total += np.log(dict(chat.next(100))["</s>"])
+    score = reader.score("the sun is in the sky")
+    assert score.tokens == 7
+    assert score.log_probability == pytest.approx(total, rel=1e-5)
+    assert score.perplexity == pytest.approx(np.exp(-total / 7), rel=1e-5)
+    assert score.bits_per_token == pytest.approx(np.log2(score.perplexity))
+
+
+def test_ranking_puts_what_was_learned_first(reader):
+    shuffled = ["sky the in is sun the", "the sun is in the sky", "the in sun sky is the"]
+    assert reader.rank(shuffled)[0][0] == shuffled[1]
+    ranked = reader.rank([*shuffled, "fish"], by="perplexity")
+    assert [s.perplexity for _, s in ranked] == sorted(s.perplexity for _, s in ranked)
+    assert ranked != reader.rank([*shuffled, "fish"])
+    with pytest.raises(ValueError, match="by is 'luck'"):
+        reader.rank(shuffled, by="luck")
+    with pytest.raises(TypeError, match="texts is a str"):
+        reader.rank("abc")
+
+
+def test_a_gap_is_filled_from_both_sides(reader):
+    """The same words before the gap, others after it."""
+    assert reader.fill("the ... is in the sky")[0][0] == "sun"
+    assert reader.fill("the ___ is in the sea", gap="___")[0][0] == "fish"
+    assert reader.fill("the fish is in the ...")[0][0] == "sea"
+    found = reader.fill("... is in the sky", candidates=["the sun", "the fish", "sky"])
+    assert found[0][0] == "the sun"
+    assert sum(p for _, p in found) == pytest.approx(1)
+
+
+def test_fill_is_its_equation(reader):
+    from fastrnn.models._score import log_probabilities
+
+    candidates, ids = ["sun", "fish", "a"], []
+    for word in candidates:
+        ids.append(np.array([1, *reader.encode(f"the {word} is"), 2]))
+    ahead, back = (
+        [v.sum() for v in log_probabilities(network, [r[:-1] for r in rows], [r[1:] for r in rows])]
+        for network, rows in (
+            (reader._directions.ahead, ids),
+            (reader._directions.back, [r[::-1] for r in ids]),
+        )
+    )
+    p = np.exp((np.array(ahead) + back) / 2)
+    for word, found in reader.fill("the ... is", candidates=candidates):
+        assert found == pytest.approx(p[candidates.index(word)] / p.sum())
+
+
+def test_gaps_that_cannot_be_filled_are_refused(reader, trained):
+    for text, message in (("no gap", "0 gaps"), ("a ... b ...", "2 gaps")):
+        with pytest.raises(ValueError, match=message):
+            reader.fill(text)
+    with pytest.raises(ValueError, match="bidirectional=True"):
+        trained.fill("the ... sat")
+
+
+def test_characters_of_one_text_are_filled_in_too():
+    model = LanguageModel(bidirectional=True, **TINY).fit(TEXT, epochs=6, **QUICK, lr=0.02)
+    assert model.fill("the cat s...t on the", k=1)[0][0] == "a"
+    with pytest.raises(ValueError, match="nothing but the gap"):
+        model.fill("...")
+
+
+def test_words_of_a_text_are_written_as_they_are_spelt():
+    text = "Trời đẹp quá, phải không?\nVâng, trời đẹp.\n" * 30
+    model = LanguageModel(unit="words", **{**TINY, "hidden_size": 24}).fit(text, epochs=15, **QUICK, lr=0.02)
+    assert model.generate("Trời đẹp quá", until="\n", temperature=0) == ", phải không?\n"
+    assert model.generate("Vâng, trời ", 2, temperature=0) == "đẹp."
+    assert model.decode(model.encode(text[:42])) == text[:42]
+    score = model.score(text[:42])
+    assert model.bits_per_character(text[:42]) == pytest.approx(score.bits / 42)
+
+
+def test_decomposed_text_is_the_same_text():
+    import unicodedata
+
+    for unit in ("characters", "words"):
+        model = LanguageModel(unit=unit, **TINY)
+        model.build(VIETNAMESE)
+        apart = unicodedata.normalize("NFD", VIETNAMESE[:60])
+        np.testing.assert_array_equal(model.encode(apart), model.encode(VIETNAMESE[:60]))
+        assert (model.encode(apart)[:40] > 0).sum() > 10
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"unit": "words", "bidirectional": True},
+        {"tied": True, "embedding_size": 12},
+        {"tied": True, "bidirectional": True, "embedding_size": 12, "lowercase": True},
+    ],
+    ids=str,
+)
+def test_every_kind_is_saved_and_loaded(options, tmp_path):
+    model = LanguageModel(**{**TINY, **options}).fit(SENTENCES, epochs=2)
+    model.save(tmp_path / "m.npz")
+    again = fastrnn.models.load(tmp_path / "m.npz")
+    assert again.score(SENTENCES[:3]) == model.score(SENTENCES[:3])
+    assert {name: getattr(again, name) for name in options} == options
+    again.save(tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "m.npz").read_bytes()
+
+
+def test_tied_weights_are_one_parameter_with_one_gradient():
+    network = Network(7, cells.GRU(), 5, 5, 1, 0.0, rng=0, tied=True)
+    assert "out.weight" not in network.params
+    ids = np.random.default_rng(0).integers(0, 7, (6, 3))
+    _, grads, _ = network.gradient(ids[:-1], ids[1:])
+    table = network.params["embedding.weight"]
+    for place in [(int(ids[0, 0]), 1), (6, 4)]:
+        losses = []
+        for step in (1e-2, -1e-2):
+            kept = table[place]
+            table[place] += step
+            losses.append(network.gradient(ids[:-1], ids[1:])[0])
+            table[place] = kept
+        assert grads["embedding.weight"][place] == pytest.approx((losses[0] - losses[1]) / 2e-2, abs=2e-4)
+    with pytest.raises(ValueError, match="tied=True makes one array of both: embedding_size=12"):
+        LanguageModel(tied=True, **TINY).build(TEXT)
+
+
+@pytest.mark.parametrize("data", [TEXT[:400], SENTENCES], ids=["text", "sentences"])
+@pytest.mark.parametrize("steps", [1, 5])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(data, steps, tmp_path):
+    """Stopped in the middle of an epoch, where states are carried."""
+    from fastrnn.models import language_model
+
+    options = {"epochs": 2, **QUICK, "validation": 0.2, "patience": 5}
+    made = {"bidirectional": True, "num_layers": 2, "dropout": 0.2}
+    whole = LanguageModel(**{**TINY, **made}).fit(data, **options)
+
+    class Stopped(Exception):
+        pass
+
+    def stop_after(corpus):
+        count, chunks = itertools.count(), corpus.chunks
+
+        def limited(batch):
+            if next(count) == steps:
+                raise Stopped
+            return chunks(batch)
+
+        corpus.chunks = limited
+        return corpus
+
+    path = tmp_path / "run.npz"
+    make = language_model._corpus
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(language_model, "_corpus", lambda *a: stop_after(make(*a)))
+        with pytest.raises(Stopped):
+            LanguageModel(**{**TINY, **made}).fit(data, **options, checkpoint=path, checkpoint_steps=1)
+    again = LanguageModel(**{**TINY, **made}).fit(data, **options, checkpoint=path, resume=True)
+    assert again.history_.steps == whole.history_.steps > steps
+    assert again.history_.loss == whole.history_.loss
+    assert again.history_.validation == whole.history_.validation
+    assert bits(again) == bits(whole)
+
+
+def test_validation_stops_early_with_the_best_weights():
+    # Lines with nothing in common with what is held out: the loss on it only rises.
+    model = LanguageModel(**TINY).fit(
+        "ab" * 100 + "b" * 20 + "a" * 20, validation="aabb" * 20, epochs=30, patience=2, **QUICK, lr=0.05
+    )
+    history = model.history_
+    assert "was not the least" in history.stopped
+    loss, perplexity = history.validation[history.best_epoch]
+    assert perplexity == pytest.approx(np.exp(loss))
+    assert model.score("aabb" * 20).perplexity == pytest.approx(perplexity)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: LanguageModel(unit="pages").fit(TEXT), "unit is 'pages'; expected one of characters, words"),
+        (lambda: LanguageModel(**TINY).fit(SENTENCES).fit(TEXT), "text is one text, and the model was made"),
+        (lambda: LanguageModel().fit(TEXT, validation=2.0), r"validation is 2\.0"),
+        (lambda: LanguageModel().fit(TEXT, validation=["a"]), "validation is a list; expected a str"),
+        (lambda: LanguageModel().fit([]), "text is an empty list"),
+        (lambda: LanguageModel().fit(7), "text is a int; expected a str, or a list"),
+        (lambda: LanguageModel(tokenizer=3).fit(TEXT), "tokenizer is a int without encode"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
+
+
+class Pairs:
+    """A tokenizer of two characters at a time."""
+
+    vocab_size = 26 * 26
+
+    class Encoding:
+        def __init__(self, ids):
+            self.ids = ids
+
+    def encode(self, text):
+        places = [ord(c) - ord("a") for c in text if c.isalpha()]
+        return self.Encoding([a * 26 + b for a, b in zip(places[::2], places[1::2], strict=False)])
+
+    def decode(self, ids):
+        return "".join(chr(ord("a") + part) for i in ids for part in divmod(i, 26))
+
+
+def test_any_tokenizer_will_do(tmp_path):
+    model = LanguageModel(tokenizer=Pairs(), **TINY).fit(["abcd", "cdab"] * 8, epochs=20, lr=0.02)
+    assert model.generate("ab", temperature=0) == "cd"
+    with pytest.raises(AttributeError, match="has a tokenizer"):
+        _ = model.vocab
+    model.save(tmp_path / "m.npz")
+    with pytest.raises(io.FileFormatError, match=r"LanguageModel\.load\(path, tokenizer=\.\.\.\)"):
+        LanguageModel.load(tmp_path / "m.npz")
+    again = LanguageModel.load(tmp_path / "m.npz", tokenizer=Pairs())
+    assert again.score("abcd") == model.score("abcd")
+
+
+def test_a_tokenizer_of_the_library_is_in_the_file(tmp_path):
+    tokenizers = pytest.importorskip("tokenizers")
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0, "the": 1, "cat": 2}, "[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    model = LanguageModel(tokenizer=tokenizer, **TINY).fit(["the cat", "cat the"] * 4, epochs=2)
+    model.save(tmp_path / "m.npz")
+    assert LanguageModel.load(tmp_path / "m.npz").score("the cat") == model.score("the cat")

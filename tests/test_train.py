@@ -389,3 +389,31 @@ def test_a_damaged_checkpoint_is_refused(damage, tmp_path):
     io.save(path, arrays, **meta)
     with pytest.raises(ValueError, match=r"weight|missing|history"):
         fitted(Line(), 2, checkpoint=path, resume=True)
+
+
+def test_streams_are_chunks_from_another_place_in_each_epoch():
+    ids = np.arange(1000)
+    streams = train.Streams(len(ids), 7, 16, seed=3)
+    firsts = set()
+    for epoch in range(4):
+        places = streams.epoch(epoch)
+        offset = int(streams.cut(ids, places[0])[0][0, 0])
+        firsts.add(offset)
+        whole = list(train.chunks(ids, 7, 16, offset))
+        assert len(whole) == len(streams) == len(places)
+        for (inputs, targets, _), place in zip(whole, places, strict=True):
+            for expected, found in zip((inputs, targets), streams.cut(ids, place), strict=True):
+                np.testing.assert_array_equal(found, expected)
+    assert len(firsts) == 4
+    with pytest.raises(ValueError, match="7 ids are too few for batch_size=7"):
+        train.Streams(7, 7, 16)
+
+
+def test_a_step_made_again_begins_with_what_it_began_with():
+    carry = train.Carry()
+    carry.after(0, {"h": np.zeros(2)})
+    carry.after(1, {"h": np.ones(2)})
+    np.testing.assert_array_equal(carry.before(1)["h"], np.zeros(2))
+    carry.after(1, {"h": np.full(2, 2.0)})
+    np.testing.assert_array_equal(carry.before(2)["h"], np.full(2, 2.0))
+    assert carry.before(0) == {}

@@ -59,3 +59,13 @@ def test_bad_ids_are_refused(i):
 def test_equality_is_by_value():
     assert Vocabulary("ab") == Vocabulary(["a", "b"]) != Vocabulary("ba")
     assert hash(Vocabulary("ab")) == hash(Vocabulary(["a", "b"]))
+
+
+def test_special_tokens_have_the_ids_after_the_unknown_one_and_are_in_no_text():
+    vocab = Vocabulary.of(["b", "<s>", "<s>", "b", "a", "a"], specials=["<s>", "</s>"])
+    assert vocab.tokens == (UNKNOWN, "<s>", "</s>", "a", "b")
+    assert vocab.encode(["<s>", "a", "</s>"]).tolist() == [0, 3, 0]
+    assert "<s>" not in vocab
+    assert vocab == Vocabulary(vocab.known, vocab.specials) != Vocabulary(vocab.tokens[1:])
+    with pytest.raises(ValueError, match="twice"):
+        Vocabulary(["<s>"], specials=["<s>"])

@@ -1,7 +1,7 @@
 """Files in: rows of inputs and targets, each with the line that it came from; files out.
 
 The ending says what a file is: .csv and .tsv with a header, .jsonl (.ndjson) an object a line, .npz arrays X
-and y (and lengths), .npy an array X; all others are text, an input a line. "-" is the standard input, as text.
+and y (and lengths), .npy an array X; all others are text, an input a line. "-" is the standard input, text.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Data:
             yield
         except (ValueError, TypeError) as error:
             found = re.search(r"\b(?:X|y|text|texts)\[(\d+)\]", str(error))
-            if not found or int(found[1]) >= len(self.X):
+            if self.lines is None or not found or int(found[1]) >= len(self.X):
                 raise ValueError(f"{self.path}: {error}") from error
             raise ValueError(f"{self.place(int(found[1]))}: {error}") from error
 

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastrnn
+from fastrnn import io
+from fastrnn.models import Conversation, LanguageModel
+from fastrnn.models._conversation import choose
+
+TEXT = "the cat sat on the mat. the dog sat on the log. " * 30
+SENTENCES = ["hello there", "how are you", "you are here", "hello you"] * 10
+
+
+@pytest.fixture(scope="module")
+def model():
+    return LanguageModel(hidden_size=24, num_layers=2).fit(TEXT, epochs=6, batch_size=4, chunk_size=16)
+
+
+@pytest.fixture(scope="module")
+def speaker():
+    sizes = {"embedding_size": 8, "hidden_size": 16, "num_layers": 1}
+    return LanguageModel(unit="words", **sizes).fit(SENTENCES, epochs=20, batch_size=8, lr=0.02)
+
+
+def test_reading_in_pieces_is_reading_at_once(model):
+    once = model.conversation(seed=3).read("the cat sat on")
+    pieces = model.conversation(seed=3).read("the c").read("").read("at sat ").read("on")
+    assert pieces.next(5) == once.next(5)
+    assert pieces.write(40, temperature=0.8) == once.write(40, temperature=0.8)
+    assert pieces.text == once.text
+
+
+def test_writing_in_pieces_is_writing_at_once(model):
+    once = model.generate("the ", 30, seed=5)
+    chat = model.conversation(seed=5).read("the ")
+    assert "".join(chat.write(n) for n in (7, 0, 13, 10)) == once
+
+
+@pytest.mark.parametrize("cell", [fastrnn.cells.LSTM(), fastrnn.cells.GRU()], ids=str)
+def test_a_saved_conversation_goes_on_as_if_never_stopped(cell, tmp_path):
+    model = LanguageModel(cell, hidden_size=8, num_layers=2)
+    model.build(TEXT)
+    model.save(tmp_path / "m.npz")
+    chat = model.conversation(seed=1).read("the cat")
+    before = chat.write(10)
+    chat.save(tmp_path / "chat.npz")
+    after = chat.write(20)
+    again = LanguageModel.load(tmp_path / "m.npz").conversation(tmp_path / "chat.npz")
+    assert again.text == "the cat" + before
+    assert again.write(20) == after
+
+
+def test_what_was_said_matters(model):
+    first, second = (model.conversation(seed=0).read(said) for said in ("the cat sat", "the dog ate"))
+    assert first.read(" on").next(3) != second.read(" on").next(3)
+
+
+def test_sentences_end_and_new_ones_begin(speaker):
+    chat = speaker.conversation(seed=0)
+    said = [chat.write(50, temperature=0.3) for _ in range(4)]
+    assert said[0]
+    assert all(len(words.split()) < 50 for words in said)
+    chat.read("how are")
+    assert chat.write(temperature=0).strip() == "you"
+
+
+def test_conversations_of_others_and_damaged_ones_are_refused(model, speaker, tmp_path):
+    path = tmp_path / "chat.npz"
+    model.conversation(seed=0).read("the").save(path)
+    with pytest.raises(ValueError, match="another model"):
+        speaker.conversation(path)
+    with pytest.raises(TypeError, match="seed is given"):
+        model.conversation(path, seed=1)
+    arrays, meta = io.load(path)
+    for changed, told in (
+        ({**arrays, "logits": arrays["logits"][1:]}, meta),
+        ({name: a for name, a in arrays.items() if name != "state.1"}, meta),
+        (arrays, {**meta, "generator": {"bit_generator": "none"}}),
+        (arrays, {**meta, "kind": "other"}),
+    ):
+        io.save(path, changed, **told)
+        with pytest.raises(io.FileFormatError, match=r"chat\.npz"):
+            Conversation.load(path, model)
+
+
+def test_nothing_read_and_bad_options_are_refused(model):
+    chat = model.conversation()
+    for call in (chat.write, chat.next):
+        with pytest.raises(ValueError, match="nothing was read"):
+            call()
+    chat.read("the")
+    with pytest.raises(ValueError, match="until is ''"):
+        chat.write(until="")
+    with pytest.raises(ValueError, match="top_p is 0; expected more than 0, up to 1"):
+        chat.write(top_p=0)
+    with pytest.raises(ValueError, match="k is 0"):
+        chat.next(0)
+    assert chat.text == "the"
+
+
+def test_until_stops_right_after_it(model):
+    written = model.generate("the ", 200, until=". ", seed=0)
+    assert written.endswith(". ")
+    assert written.count(". ") == 1
+
+
+logits = st.lists(st.floats(-5, 5, width=32), min_size=2, max_size=12)
+
+
+@settings(max_examples=80, deadline=None)
+@given(logits, st.floats(0.05, 1), st.integers(1, 12), st.floats(0.2, 3), st.integers(0, 2**32))
+def test_choices_stay_inside_the_nucleus(values, top_p, top_k, temperature, seed):
+    z = np.array(values, np.float32)
+    p = np.exp((z.astype(np.float64) - z.max()) / temperature)
+    order = [i for i in np.argsort(-z, kind="stable") if i != 1][:top_k]
+    kept = p[order] / p[order].sum()
+    inside = [i for i, before in zip(order, np.cumsum(kept) - kept, strict=True) if before < top_p + 1e-9]
+    chosen = choose(z, temperature, top_k, top_p, np.random.default_rng(seed), [1])
+    assert chosen in inside
+    assert choose(z, 0, None, top_p, np.random.default_rng(seed), [1]) == order[0]
