@@ -1,0 +1,359 @@
+"""train, predict, score, translate and inspect: files in, files out, errors that name the line."""
+
+import csv
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from fastrnn import cli, io, models
+
+MESSAGES = [
+    ("turn on the light", "light"),
+    ("light on, please", "light"),
+    ("bật đèn lên", "light"),
+    ("is it raining", "weather"),
+    ("rain today?", "weather"),
+    ("có mưa không", "weather"),
+] * 3
+TINY = ["--hidden", 12, "--embedding", 8, "--quiet"]
+
+
+def run(*arguments):
+    return cli.main([str(a) for a in arguments])
+
+
+def wrong(capsys, *arguments):
+    """The one line that a command ends with."""
+    assert run(*arguments) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    return line.removeprefix("fastrnn: ")
+
+
+def write_table(path, rows, header=("text", "label"), delimiter=","):
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows([header, *rows] if header else rows)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture(scope="module")
+def messages(folder):
+    return write_table(folder / "messages.csv", MESSAGES)
+
+
+@pytest.fixture(scope="module")
+def intents(folder, messages):
+    path = folder / "intents.npz"
+    assert run("train", "--task", "classifier", messages, "-o", path, *TINY, "--min-count", 1) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def speaker(folder):
+    (folder / "lines.txt").write_text("the sun is up\nthe moon is up\n\n" * 12, encoding="utf-8")
+    path = folder / "speaker.npz"
+    kind = ["--task", "language-model", "--sentences", "--unit", "words", "--layers", 1]
+    assert run("train", *kind, folder / "lines.txt", "-o", path, *TINY, "--epochs", 30, "--lr", 0.02) == 0
+    return path
+
+
+def test_a_table_becomes_a_classifier(messages, intents, tmp_path, capsys):
+    assert run("predict", intents, messages) == 0
+    assert capsys.readouterr().out.split() == [label for _, label in MESSAGES]
+    assert run("score", intents, messages) == 0
+    assert capsys.readouterr().out == f"accuracy 1.0000 of {len(MESSAGES)} inputs\n"
+    assert models.load(intents).hidden_size == 12
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "txt", "npz", "npy"])
+def test_predictions_are_written_as_the_ending_says(intents, messages, tmp_path, ending):
+    path = tmp_path / f"out.{ending}"
+    odds = ["--probabilities"] if ending in ("csv", "tsv", "jsonl") else []
+    assert run("predict", intents, messages, "-o", path, *odds) == 0
+    expected = [label for _, label in MESSAGES]
+    if ending in ("npz", "npy"):
+        found = np.load(path)
+        assert (found if ending == "npy" else found["prediction"]).tolist() == expected
+        return
+    text = path.read_text(encoding="utf-8")
+    if ending == "txt":
+        assert text.splitlines() == expected
+        return
+    if ending == "jsonl":
+        rows = [json.loads(line) for line in text.splitlines()]
+    else:
+        rows = list(csv.DictReader(text.splitlines(), delimiter="," if ending == "csv" else "\t"))
+    assert [row["prediction"] for row in rows] == expected
+    assert [row["input"] for row in rows] == [message for message, _ in MESSAGES]
+    assert float(rows[0]["p(light)"]) + float(rows[0]["p(weather)"]) == pytest.approx(1, abs=1e-6)
+
+
+def test_lines_of_the_standard_input_are_predicted(intents, capsys, monkeypatch):
+    import io as streams
+
+    monkeypatch.setattr(sys, "stdin", streams.StringIO("light please\n\nis rain coming\n"))
+    assert run("predict", intents, "-") == 0
+    assert capsys.readouterr().out.split() == ["light", "weather"]
+
+
+def test_columns_are_named_or_counted(folder, tmp_path, capsys):
+    model = tmp_path / "m.npz"
+    train = ["train", "--task", "classifier", "-o", model, *TINY, "--epochs", 2, "--min-count", 1]
+    named = write_table(tmp_path / "a.tsv", MESSAGES, ("body", "folder"), "\t")
+    assert "no column 'text or source'; its columns are body, folder; say which with --input" in wrong(
+        capsys, *train, named
+    )
+    assert run(*train, named, "--input", "body", "--target", "folder") == 0
+    bare = write_table(tmp_path / "b.tsv", MESSAGES, None, "\t")
+    capsys.readouterr()
+    assert wrong(capsys, *train, bare).endswith("if the first line is data: --no-header")
+    assert run(*train, bare, "--no-header") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "text,label\na,x\nb,y,z\n", "a.csv:3: 3 columns; expected 2"),
+        ("a.csv", 'text,label\n"a\nb",x\n,y\n', "a.csv:4: 'text' is empty"),
+        ("a.csv", 'text,label\na,"x\n', "a.csv:2: not CSV"),
+        ("a.csv", "text,label\n", "a.csv: it has no rows"),
+        ("a.csv", "text,label\na,x\n,\n\na,b,c\n", "a.csv:5: 3 columns"),
+        ("a.csv", "text,label\nb,x\n \u200b\n", "a.csv:3: 1 columns; expected 2"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', "a.jsonl:2: not JSON"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n3\n', "a.jsonl:2: a int; expected an object"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b"}\n', "a.jsonl:2: 'label' is empty"),
+        ("a.jsonl", '{"text": "a", "label": 1.5}\n' * 2, "a.jsonl:1: SequenceClassifier.fit: y[0] is 1.5"),
+        ("a.csv", b"text,label\nab,x\n\xff,y\n", "a.csv:3: not UTF-8 (byte 16 is 0xff)"),
+        ("a.csv", b"text,label\n\0,y\n", "a.csv:2: binary"),
+        ("a.txt", "one\ntwo\n", "a.txt: a text has no targets"),
+        ("a.npz", b"nonsense", "a.npz: not a whole .npz file"),
+        ("none.csv", None, "none.csv: No such file"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named_with_its_line(name, content, message, tmp_path, capsys):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    out = tmp_path / "m.npz"
+    said = wrong(capsys, "train", "--task", "classifier", path, "-o", out, *TINY, "--min-count", 1)
+    assert message in said
+    assert not out.exists()
+
+
+def test_tags(tmp_path, capsys):
+    rows = [("the cat sleeps", "D N V"), ("a dog barks", "D N V")] * 5
+    table = write_table(tmp_path / "t.csv", rows, ("tokens", "tags"))
+    lines = tmp_path / "t.jsonl"
+    lines.write_text("".join(json.dumps({"tokens": a.split(), "tags": b.split()}) + "\n" for a, b in rows))
+    out = []
+    for path in (table, lines):
+        model = tmp_path / "m.npz"
+        assert run("train", "--task", "tagger", path, "-o", model, *TINY, "--bidirectional") == 0
+        capsys.readouterr()
+        assert run("predict", model, path) == 0
+        out.append(capsys.readouterr().out)
+    assert out[0] == out[1] == "D N V\n" * 10
+    uneven = write_table(tmp_path / "u.csv", [*rows, ("a dog", "D")], ("tokens", "tags"))
+    assert wrong(capsys, "train", "--task", "tagger", uneven).startswith(f"{uneven}:12: 1 tags for 2 tokens")
+
+
+def test_numbers_and_arrays(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((24, 6, 2))
+    lengths = rng.integers(3, 7, 24)
+    y = np.array([x[:n].mean() for x, n in zip(X, lengths, strict=True)])
+    path, model = tmp_path / "a.npz", tmp_path / "m.npz"
+    np.savez(path, X=X, y=y, lengths=lengths)
+    assert run("train", "--task", "regressor", path, "-o", model, *TINY, "--pool", "mean") == 0
+    capsys.readouterr()
+    assert run("score", model, path) == 0
+    found = float(capsys.readouterr().out.split()[1])
+    sequences = [x[:n] for x, n in zip(X, lengths, strict=True)]
+    assert found == pytest.approx(models.SequenceRegressor.load(model).score(sequences, y), abs=1e-4)
+    table = write_table(tmp_path / "a.csv", [("1 2 3", "0.5"), ("2 x 1", "1")], ("text", "label"))
+    said = wrong(capsys, "train", "--task", "regressor", table, "--inputs", "vectors")
+    assert said == f"{table}:3: '2 x 1'; expected a sequence (vectors)"
+    table = write_table(tmp_path / "a.csv", [("a", "0.5"), ("b", "good")])
+    assert wrong(capsys, "train", "--task", "regressor", table) == f"{table}:3: 'good'; expected a number"
+
+
+def test_forecasts_of_a_table(tmp_path, capsys):
+    rows = [(day, (day % 7) / 7) for day in range(90)]
+    path, model = write_table(tmp_path / "p.csv", rows, ("day", "load")), tmp_path / "m.npz"
+    options = ["--horizon", 3, "--window", 10, "--epochs", 40, "--input", "load"]
+    assert run("train", "--task", "regressor", path, "-o", model, *TINY, *options) == 0
+    capsys.readouterr()
+    assert run("predict", model, path, "--input", "load") == 0
+    forecast = [float(v) for v in capsys.readouterr().out.split()]
+    assert np.abs(np.array(forecast) - [6 / 7, 0, 1 / 7]).max() < 0.35
+    bad = write_table(tmp_path / "q.csv", [(1, 2), (2, "?")], ("day", "load"))
+    assert f"{bad}:3: 'load' is '?'; expected a number" in wrong(capsys, "predict", model, bad)
+
+
+def test_a_language_model_of_lines_scores_ranks_and_remembers(speaker, tmp_path, capsys):
+    candidates = tmp_path / "c.txt"
+    candidates.write_text("up is the sun\nthe moon is up\n", encoding="utf-8")
+    assert run("score", speaker, candidates, "--rank") == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [row[-1] for row in rows[:3]] == ["text", "the moon is up", "up is the sun"]
+    model = models.load(speaker)
+    assert float(rows[1][0]) == pytest.approx(model.score("the moon is up").log_probability, abs=1e-4)
+    assert rows[3][0].startswith("All: log_probability")
+    assert run("score", speaker, candidates, "-o", tmp_path / "s.csv") == 0
+    (first, _) = csv.DictReader((tmp_path / "s.csv").read_text(encoding="utf-8").splitlines())
+    assert float(first["log_probability"]) == model.score("up is the sun").log_probability
+
+    capsys.readouterr()
+    talk = ["generate", speaker, "--remember", tmp_path / "talk.npz", "--temperature", 0]
+    assert run(*talk, "--prompt", "the moon", "--length", 1, "--seed", 1) == 0
+    assert run(*talk) == 0
+    assert capsys.readouterr().out == " is\n up\n"
+    assert "leave --seed out" in wrong(capsys, *talk, "--seed", 1)
+
+
+def test_a_text_of_one_piece_is_read_as_one(tmp_path, capsys):
+    path, model = tmp_path / "book.txt", tmp_path / "book.npz"
+    path.write_text("ab\nba\n" * 60, encoding="utf-8")
+    options = ["--layers", 1, "--epochs", 12, "--batch", 4, "--lr", 0.02, "--validation", 0.1]
+    assert run("train", "--task", "language-model", path, "-o", model, *TINY, *options) == 0
+    assert "perplexity" in capsys.readouterr().out
+    assert run("generate", model, "--prompt", "b", "--until", "\\n", "--temperature", 0) == 0
+    assert capsys.readouterr().out == "ba\n\n"
+    lines = tmp_path / "lines.txt"
+    lines.write_text("ab\n\nb\n", encoding="utf-8")
+    assert wrong(capsys, "score", model, lines).startswith(f"{lines}:3: less than 2 characters")
+
+
+def test_a_run_goes_on_from_its_checkpoint(messages, tmp_path, capsys):
+    def train(name, *options):
+        options = ["--task", "classifier", messages, "-o", tmp_path / name, *TINY, "--epochs", 6, *options]
+        assert run("train", *options) == 0
+        return (tmp_path / name).read_bytes()
+
+    path = tmp_path / "run.npz"
+    train("short", "--checkpoint", path, "--seconds", 0)
+    assert "Stopped: the time limit" in capsys.readouterr().out
+    assert train("long", "--checkpoint", path) == train("whole")
+
+
+class Reversing:
+    """What the commands ask of a model that translates."""
+
+    def __init__(self, hidden_size=0):
+        self.hidden_size = hidden_size
+
+    def fit(self, X, y, **options):
+        from fastrnn.train import History
+
+        assert len(X) == len(y)
+        self.history_ = History()
+        return self
+
+    def translate(self, X, beam_size=1):
+        return [f"{x[::-1]} {beam_size}" for x in X]
+
+    def score(self, X, y):
+        return float(np.mean([a[::-1] == b for a, b in zip(X, y, strict=True)]))
+
+    def save(self, path):
+        io.save(path, {}, kind="Seq2Seq", version=1)
+
+    @classmethod
+    def load(cls, path):
+        return cls()
+
+
+Reversing.__name__ = "Seq2Seq"
+
+
+def test_translating_against_the_interface(tmp_path, capsys, monkeypatch):
+    """The arguments arrive, the results are written."""
+    monkeypatch.setattr(models, "Seq2Seq", Reversing, raising=False)
+    monkeypatch.setattr(models, "__all__", [*{*models.__all__, "Seq2Seq"}])
+    pairs = write_table(tmp_path / "p.tsv", [("abc", "cba"), ("de", "x")], ("source", "target"), "\t")
+    model = tmp_path / "m.npz"
+    assert run("train", "--task", "translator", pairs, "-o", model, "--hidden", 3, "--quiet") == 0
+    assert f"Next: fastrnn translate {model}" in capsys.readouterr().out
+    assert run("translate", model, "xyz", "--beam", 4) == 0
+    assert run("translate", model, pairs) == 0
+    assert capsys.readouterr().out == "zyx 4\ncba 1\ned 1\n"
+    assert run("translate", model, pairs, "-o", tmp_path / "o.csv") == 0
+    assert (tmp_path / "o.csv").read_text() == "source,translation\nabc,cba 1\nde,ed 1\n"
+    assert run("score", model, pairs) == 0
+    assert capsys.readouterr().out == "score 0.5000 of 2 inputs\n"
+
+
+@pytest.mark.parametrize("show", ["influence", "activations", "gradients"])
+def test_inside_as_a_table_and_as_a_picture(intents, speaker, show, tmp_path, capsys):
+    for model, text in ((intents, "turn on the light"), (speaker, "the sun is")):
+        assert run("inspect", model, text, "--show", show) == 0
+        out = capsys.readouterr().out
+        assert all(word in out for word in text.split()) or show != "influence"
+        assert len(out.splitlines()) > 2
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "p.png"
+    assert run("inspect", intents, "light on", "--show", show, "-o", picture) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_inspect_says_what_there_is(intents, speaker, capsys):
+    assert "--name is 'x'; this layer has" in wrong(
+        capsys, "inspect", speaker, "the sun", "--show", "activations", "--name", "x"
+    )
+    assert "--layer is 3; the model has layers 0 to 0" in wrong(capsys, "inspect", speaker, "a", "--layer", 3)
+    assert "--name is of --show activations" in wrong(capsys, "inspect", intents, "a", "--name", "f")
+
+
+def test_a_picture_without_matplotlib_names_the_extra(intents, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    assert "fastrnn[plot]" in wrong(capsys, "inspect", intents, "light", "-o", tmp_path / "p.png")
+
+
+def test_options_of_other_tasks_and_models_of_other_kinds_are_refused(intents, speaker, messages, capsys):
+    for arguments, message in (
+        (
+            ["train", "--task", "tagger", messages, "--pool", "max"],
+            "--pool is for --task classifier, regressor",
+        ),
+        (["train", "--task", "tagger", messages, "--sentences"], "--sentences is for --task language-model"),
+        (
+            ["train", "--task", "classifier", messages, "--cell", "qrnn"],
+            "--cell is 'qrnn'; expected one of",
+        ),
+        (["train", "--task", "classifier", messages, "-o", "/no/m.npz"], "cannot write /no/m.npz"),
+        (["predict", speaker, messages], "it holds a LanguageModel, a language-model; expected"),
+        (
+            ["translate", intents, messages],
+            "a classifier; expected a translator",
+        ),
+        (["score", intents, messages, "--rank"], "--rank is of a language model"),
+        (["generate", intents], "not a LanguageModel"),
+        (["predict", messages, messages], "messages.csv: not a whole .npz file"),
+    ):
+        assert message in wrong(capsys, *arguments)
+
+
+def test_models_load_refuses_other_files(tmp_path):
+    io.save(tmp_path / "a.npz", {"a": np.zeros(2)})
+    with pytest.raises(io.FileFormatError, match="it holds 'arrays'; expected a model: "):
+        models.load(tmp_path / "a.npz")
+
+
+def test_info_shows_a_file(intents, capsys):
+    assert run("info", intents) == 0
+    assert "SequenceClassifier" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "score", "translate", "inspect"])
+def test_help_teaches_by_examples(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(command, "--help")
+    assert stop.value.code == 0
+    assert f"\n  fastrnn {command} " in capsys.readouterr().out
