@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from kit import CELLS
 
 import fastrnn
@@ -367,6 +369,18 @@ def test_a_score_is_the_same_alone_and_beside_others(reader, isa, threads):
     with fastrnn.isa(isa), fastrnn.num_threads(threads):
         assert reader.score(sentences) == alone
         assert reader.score(sentences[::-1]) == alone[::-1]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.text(alphabet="the sunfih.", max_size=60), min_size=1, max_size=8), st.integers(1, 9))
+def test_scores_do_not_depend_on_batches_or_cuts(reader, texts, steps):
+    from fastrnn.models import _score
+
+    alone = [reader.score(text) for text in texts]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_score, "_STEPS", steps)
+        patch.setattr(_score, "_ROWS", 3)
+        assert reader.score(texts) == alone
 
 
 def test_a_score_is_the_sum_of_its_steps(reader):

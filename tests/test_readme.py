@@ -4,6 +4,7 @@ import importlib.util
 import operator
 import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -40,9 +41,18 @@ def test_blocks_with_pytorch_run():
 
 
 def test_the_language_model_writes_what_the_comment_says(capsys):
-    (program,) = (program for program in programs() if "LanguageModel" in program)
+    (program,) = (program for program in programs() if "model.generate(" in program)
     exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
     assert capsys.readouterr().out.splitlines()[-1].rstrip() == re.search(r"seed=0\)\)  # (.*)", program)[1]
+
+
+def test_commands_on_a_table_print_what_the_comments_say(tmp_path):
+    (commands,) = (block for block in blocks("bash") if "messages.csv" in block)
+    command = f'fastrnn() {{ {sys.executable} -m fastrnn "$@"; }}\n'
+    done = subprocess.run(["sh", "-ec", command + commands], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = re.findall(r"(?:predict|score) .* # (.*)", commands)
+    assert done.stdout.splitlines()[-2:] == said
 
 
 def test_first_two_commands_install_and_run():

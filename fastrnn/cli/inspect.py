@@ -83,7 +83,7 @@ def _steps(model: Any, task: str, given: str) -> tuple[Any, Any, list[str]]:
         ids = model.encode(text)
         if not len(ids):
             raise ValueError(f"the text is empty; give at least one of the {model.units.name}")
-        return model.network.rnn, model.network.embedding(ids), [model.units.token(int(i)) for i in ids]
+        return model.network.rnn, model.network.embedding(ids), model.units.tokens(text)
     network = model.network_
     (x,) = model._reader.read("fastrnn inspect", [_parsed(model, text)], "text")
     if not network.embedded:

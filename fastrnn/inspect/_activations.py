@@ -183,8 +183,7 @@ def text_activations(model: Any, text: str) -> Activations:
         raise ValueError("text_activations: text is empty; give at least one character")
     network = model.network
     ids = model.encode(text)
-    tokens = [model.units.token(int(i)) for i in ids]
-    return activations(network.rnn, network.embedding(ids), tokens=tokens)
+    return activations(network.rnn, network.embedding(ids), tokens=model.units.tokens(text))
 
 
 def _tokens(tokens: Iterable[str] | None, steps: int, unbatched: bool) -> tuple[str, ...] | None:

@@ -49,8 +49,12 @@ class Units(Protocol):
         """Ids that stand for no text."""
         ...
 
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of a text, known or not, without marks."""
+        ...
+
     def encode(self, text: str) -> np.ndarray:
-        """The ids (N,) of a text, without marks."""
+        """Their ids (N,)."""
         ...
 
     def decode(self, ids: Sequence[int], before: str = "") -> str:
@@ -88,7 +92,7 @@ class Tokens:
             None would be known.
         """
         itself = cls(unit, lowercase, Vocabulary([]))
-        tokens = (token for text in texts for token in itself.split(text))
+        tokens = (token for text in texts for token in itself.tokens(text))
         vocab = Vocabulary.of(tokens, min_count, (START, END) if sentences else ())
         if not vocab.known:
             times = "twice" if min_count == 2 else f"min_count={min_count} times"
@@ -118,13 +122,12 @@ class Tokens:
     def never_written(self) -> tuple[int, ...]:
         return (self.vocab.unknown_id, *([] if self.start is None else [self.start]))
 
-    def split(self, text: str) -> list[str]:
-        """The tokens of a text."""
+    def tokens(self, text: str) -> list[str]:
         text = composed(text.lower() if self.lowercase else text)
         return words(text, lines=True) if self.unit == "words" else list(text)
 
     def encode(self, text: str) -> np.ndarray:
-        return self.vocab.encode(self.split(text))
+        return self.vocab.encode(self.tokens(text))
 
     def decode(self, ids: Sequence[int], before: str = "") -> str:
         tokens = self.vocab.decode(ids)
@@ -134,7 +137,7 @@ class Tokens:
         return self.vocab.tokens[i]
 
     def unknown(self, text: str) -> tuple[list[str], int]:
-        tokens = self.split(text)
+        tokens = self.tokens(text)
         return [t for t in tokens if t not in self.vocab and not t.isspace()], len(tokens)
 
     def meta(self) -> dict[str, Any]:
@@ -167,6 +170,9 @@ class Pieces:
     @property
     def never_written(self) -> tuple[int, ...]:
         return () if self.start is None else (self.start,)
+
+    def tokens(self, text: str) -> list[str]:
+        return [self.decode([i]) for i in self.encode(text)]
 
     def encode(self, text: str) -> np.ndarray:
         ids = np.array(self.tokenizer.encode(text).ids, np.int64).reshape(-1)
