@@ -11,10 +11,11 @@ from kit import CELLS
 import fastrnn
 from fastrnn import cells, io
 from fastrnn._bench import naive_gradient
+from fastrnn.losses import cross_entropy
 from fastrnn.models import LanguageModel
 from fastrnn.models.bigram import bigram_bits
 from fastrnn.models.language_model import Network
-from fastrnn.train import chunks
+from fastrnn.train import Streams, chunks
 
 TEXT = "the cat sat on the mat. the dog sat on the log. " * 30
 VIETNAMESE = "Trăm năm trong cõi người ta, chữ tài chữ mệnh khéo là ghét nhau.\n" * 30
@@ -418,6 +419,17 @@ def test_a_gap_is_filled_from_both_sides(reader):
     assert sum(p for _, p in found) == pytest.approx(1)
 
 
+def test_the_second_network_reads_from_right_to_left(reader):
+    from fastrnn.models._score import log_probabilities
+
+    row = np.array([1, *reader.encode("the sun is in the sky"), 2])
+    ahead, back = reader._directions.ahead, reader._directions.back
+    for network, right in ((ahead, row), (back, row[::-1])):
+        wrong = right[::-1]
+        as_trained, other = log_probabilities(network, [right[:-1], wrong[:-1]], [right[1:], wrong[1:]])
+        assert as_trained.mean() > -1 > -3 > other.mean()
+
+
 def test_fill_is_its_equation(reader):
     from fastrnn.models._score import log_probabilities
 
@@ -544,6 +556,25 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(data, steps, tmp_path):
     assert again.history_.loss == whole.history_.loss
     assert again.history_.validation == whole.history_.validation
     assert bits(again) == bits(whole)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_states_are_carried_from_chunk_to_chunk(bidirectional):
+    """At a rate of 0, the losses are those of the whole streams, to each side."""
+    model = LanguageModel(bidirectional=bidirectional, **TINY)
+    model.fit(TEXT[:200], epochs=2, batch_size=3, chunk_size=16, lr=0.0)
+    ids = model.encode(TEXT[:200])
+    streams = Streams(len(ids), 3, 10**6)
+    losses = []
+    for epoch in range(2):
+        (whole,) = streams.epoch(epoch)
+        each = []
+        for name, network in model._directions.each():
+            inputs, targets = streams.cut(ids if name == "ahead" else ids[::-1], whole)
+            each.append(cross_entropy(network(inputs)[0], targets, reduction="none")[0])
+        mean = np.mean(each, axis=0)
+        losses += [mean[at : at + 16].mean() for at in range(0, len(mean), 16)]
+    np.testing.assert_allclose(model.history_.loss, losses, rtol=1e-5)
 
 
 def test_validation_stops_early_with_the_best_weights():

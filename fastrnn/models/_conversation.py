@@ -23,7 +23,8 @@ _VERSION = 1
 class Conversation:
     """A language model with a state that goes on from call to call: `LanguageModel.conversation` makes it.
 
-    Reading and writing piece by piece is the same, bit for bit, as reading all of it at once.
+    Reading and writing piece by piece, cut between tokens, is the same, bit for bit, as reading all of it at
+    once.
 
     Parameters
     ----------
