@@ -153,7 +153,7 @@ def forward_arguments(
     steps, batch, _ = x.shape
     states = _states(cell, params, "state", state, batch)
     if lengths is not None:
-        lengths = _lengths(who, lengths, steps, batch)
+        lengths = row_lengths(who, lengths, steps, batch)
     if mask is not None:
         mask = step_mask(who, mask, (steps, batch), "(T, B)")
     if out is not None:
@@ -551,7 +551,8 @@ def _states(cell: Cell, params: Parameters, argument: str, value: Any, batch: in
     return tuple(result)
 
 
-def _lengths(who: str, value: Any, steps: int, batch: int) -> np.ndarray:
+def row_lengths(who: str, value: Any, steps: int, batch: int) -> np.ndarray:
+    """The lengths of the rows (B,), int64, each 0 to `steps`."""
     lengths = _array(who, "lengths", value)
     if lengths.size == 0 and not isinstance(value, np.ndarray):
         lengths = lengths.astype(np.int64)  # [] is float64 to NumPy
