@@ -55,12 +55,13 @@ def check_shapes(
     num_layers: int,
     bidirectional: bool,
     others: Mapping[str, tuple[int, ...]],
+    layer_name: str = "rnn",
 ) -> None:
     """Compare what the settings of a file say with its arrays, before memory of that size is taken.
 
-    Every weight of the layers ``rnn``, and what stands in `others`.
+    Every weight of the layers `layer_name`, and what stands in `others`.
     """
-    layers = sum(name.startswith("rnn.weight_ih_l") and not name.endswith("_reverse") for name in arrays)
+    layers = sum(name.startswith(f"{layer_name}.weight_ih_l") and not name.endswith("_reverse") for name in arrays)
     if num_layers != layers:
         raise ValueError(f"num_layers is {num_layers!r}, and there are weights for {layers}")
     expected = dict(others)
@@ -68,7 +69,7 @@ def check_shapes(
         for name, shape in cell.parameter_shapes(input_size, hidden_size).items():
             if name.startswith("w_"):
                 for direction in ("", "_reverse")[: 1 + bidirectional]:
-                    expected[f"rnn.weight_{name[2:]}_l{layer}{direction}"] = shape
+                    expected[f"{layer_name}.weight_{name[2:]}_l{layer}{direction}"] = shape
         input_size = cell.output_size(hidden_size) * (1 + bidirectional)
     for name, shape in expected.items():
         if arrays[name].shape != shape:

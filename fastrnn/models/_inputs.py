@@ -190,22 +190,31 @@ class Text:
 
     @classmethod
     def learn(
-        cls, who: str, X: Sequence[Any], split: str, lowercase: bool, min_count: int
+        cls,
+        who: str,
+        X: Sequence[Any],
+        split: str,
+        lowercase: bool,
+        min_count: int,
+        *,
+        argument: str = "X",
+        specials: Sequence[str] = (),
     ) -> tuple[Text, list[np.ndarray]]:
-        itself = cls(split, lowercase, Vocabulary([]))
-        tokens = itself._tokens(who, X, "X")
-        vocab = Vocabulary.of((token for row in tokens for token in row), min_count)
-        if len(vocab) == 1:
+        itself = cls(split, lowercase, Vocabulary([], specials))
+        tokens = itself.tokens(who, X, argument)
+        vocab = Vocabulary.of((token for row in tokens for token in row), min_count, specials)
+        if len(vocab) == 1 + len(specials):
             raise ValueError(
-                f"{who}: none of the {split} of X occurs min_count={min_count} times; give more data or a "
+                f"{who}: none of the {split} of {argument} occurs min_count={min_count} times; give more data or a "
                 "smaller min_count"
             )
         return cls(split, lowercase, vocab), [vocab.encode(row) for row in tokens]
 
     def read(self, who: str, X: Any, argument: str = "X") -> list[np.ndarray]:
-        return [self.vocab.encode(row) for row in self._tokens(who, listed(who, X, argument), argument)]
+        return [self.vocab.encode(row) for row in self.tokens(who, listed(who, X, argument), argument)]
 
-    def _tokens(self, who: str, X: Iterable[Any], argument: str) -> list[list[str]]:
+    def tokens(self, who: str, X: Iterable[Any], argument: str) -> list[list[str]]:
+        """The tokens of each string, known and unknown."""
         rows = []
         for i, x in enumerate(X):
             rows.append(self._row(who, f"{argument}[{i}]", x))
@@ -232,7 +241,8 @@ class Text:
             "kind": self.kind,
             "split": self.split,
             "lowercase": self.lowercase,
-            "vocab": list(self.vocab.tokens[1:]),
+            "vocab": list(self.vocab.tokens[1 + len(self.vocab.specials) :]),
+            "specials": list(self.vocab.specials),
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -250,7 +260,9 @@ def from_file(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Inputs:
     if kind == "ids":
         return Ids(int(meta["size"]))
     if kind == "text" and meta["split"] in KINDS[3:]:
-        return Text(meta["split"], bool(meta["lowercase"]), Vocabulary(meta["vocab"]))
+        return Text(
+            meta["split"], bool(meta["lowercase"]), Vocabulary(meta["vocab"], meta.get("specials", ()))
+        )
     raise ValueError(f"unknown kind of inputs {meta!r:.80}")
 
 

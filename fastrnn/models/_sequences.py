@@ -11,13 +11,14 @@ from typing import Any, ClassVar, Self, TypedDict
 import numpy as np
 
 from .. import _checks, cells, io
+from ..nn import Module
 from ..optim import Adam
 from ..train import Buckets, History, Plateau, Step, fit
 from . import _files, _inputs
 from ._network import SequenceNetwork
 from ._pool import POOLS
 
-__all__ = ["Options", "SequenceModel"]
+__all__ = ["Options", "SequenceModel", "padded"]
 
 #: Sequences that are run at once where no gradient is wanted; the bits do not depend on it.
 _BATCH = 128
@@ -86,7 +87,7 @@ class SequenceModel:
     pool: str | None
 
     _reader: _inputs.Inputs
-    network_: SequenceNetwork
+    network_: Any
     history_: History
 
     def __init__(
@@ -260,15 +261,11 @@ class SequenceModel:
         optimizer = Adam(network, lr=lr)
 
         def gradient(places: np.ndarray) -> tuple[float, Mapping[str, np.ndarray], int]:
-            x, lengths = _padded([sequences[i] for i in places])
-            outputs, tape = network.forward(x, lengths)
-            loss, doutputs, count = fresh._loss(outputs, [targets[i] for i in places], lengths)
-            return loss, network.backward(tape, doutputs), count
+            return fresh._gradient(network, [sequences[i] for i in places], [targets[i] for i in places])
 
         def validate() -> tuple[float, float]:
             assert held is not None
-            outputs, wanted = fresh._joined(fresh._run(network, held[0])), fresh._joined(held[1])
-            return float(type(fresh)._criterion(outputs, wanted)[0]), fresh._metric(outputs, wanted)
+            return fresh._validate(network, *held)
 
         try:
             history = fit(
@@ -302,7 +299,7 @@ class SequenceModel:
         """A model of the same settings that was not fitted."""
         return type(self)(self.cell, **{name: getattr(self, name) for name in self._settings})
 
-    def _take(self, fitted: Self, network: SequenceNetwork, history: History) -> None:
+    def _take(self, fitted: Self, network: Module, history: History) -> None:
         self.__dict__.update(vars(fitted), network_=network.freeze(), history_=history)
 
     def _check_settings(self, who: str) -> None:
@@ -316,7 +313,7 @@ class SequenceModel:
         if self.pool is not None and self.pool not in POOLS:
             raise ValueError(f"{who}: pool is {self.pool!r}; expected one of {', '.join(POOLS)}")
 
-    def _make(self) -> SequenceNetwork:
+    def _make(self) -> Any:
         """The network, with its initial weights."""
         return SequenceNetwork(
             self._reader.size,
@@ -331,6 +328,22 @@ class SequenceModel:
             rng=self.seed,
         )
 
+    def _gradient(
+        self, network: Any, sequences: list[np.ndarray], targets: list[np.ndarray]
+    ) -> tuple[float, Mapping[str, np.ndarray], int]:
+        """Return the mean loss of a batch, the gradients of the parameters, and the number of targets."""
+        x, lengths = padded(sequences)
+        outputs, tape = network.forward(x, lengths)
+        loss, doutputs, count = self._loss(outputs, targets, lengths)
+        return loss, network.backward(tape, doutputs), count
+
+    def _validate(
+        self, network: Any, sequences: list[np.ndarray], targets: list[np.ndarray]
+    ) -> tuple[float, float]:
+        """Return the loss and the score of other data."""
+        outputs, wanted = self._joined(self._run(network, sequences)), self._joined(targets)
+        return float(type(self)._criterion(outputs, wanted)[0]), self._metric(outputs, wanted)
+
     def _loss(
         self, outputs: np.ndarray, targets: list[np.ndarray], lengths: np.ndarray
     ) -> tuple[float, np.ndarray, int]:
@@ -339,25 +352,25 @@ class SequenceModel:
             loss, gradient = type(self)._criterion(outputs, np.stack(targets))
             return float(loss), gradient, len(targets)
         mask = np.arange(len(outputs))[:, None] < lengths
-        loss, gradient = type(self)._criterion(outputs, _padded(targets)[0], mask=mask)
+        loss, gradient = type(self)._criterion(outputs, padded(targets)[0], mask=mask)
         return float(loss), gradient, int(lengths.sum())
 
     # ---- running ----
 
-    def _fitted(self) -> SequenceNetwork:
+    def _fitted(self) -> Any:
         """The network, or an error that says that there is none yet."""
         if not hasattr(self, "network_"):
             name = type(self).__name__
             raise RuntimeError(f"{name}: not fitted yet; call fit(X, y), or {name}.load(path)")
         return self.network_
 
-    def _run(self, network: SequenceNetwork, sequences: list[np.ndarray]) -> list[np.ndarray]:
+    def _run(self, network: Any, sequences: list[np.ndarray]) -> list[np.ndarray]:
         """Return the outputs of each sequence, (O,) or without a pool (T_i, O)."""
         results: list[np.ndarray] = [np.empty(0)] * len(sequences)
         order = np.argsort([len(x) for x in sequences], kind="stable")
         for start in range(0, len(order), _BATCH):
             places = order[start : start + _BATCH]
-            x, lengths = _padded([sequences[i] for i in places])
+            x, lengths = padded([sequences[i] for i in places])
             outputs = network(x, lengths)
             for row, (i, length) in enumerate(zip(places, lengths, strict=True)):
                 results[i] = outputs[row] if self.pool is not None else outputs[:length, row]
@@ -437,7 +450,7 @@ class SequenceModel:
         )
 
 
-def _padded(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def padded(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Sequences (T_i, ...) as one array (T, B, ...), and their lengths."""
     lengths = np.array([len(x) for x in sequences], np.int64)
     first = sequences[0]

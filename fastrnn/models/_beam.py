@@ -1,0 +1,195 @@
+"""Beam search over many sequences at once.
+
+What is kept of a hypothesis is its last state, the sum of its log-probabilities, and for every step the token
+and where it came from. Of equal candidates the one of the better hypothesis comes first, then that of the
+lesser id, so that nothing is left to chance; and no sum depends on the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import functional
+from ._translator import Start, TranslationNetwork
+
+__all__ = ["Found", "Marks", "search"]
+
+
+class Marks(NamedTuple):
+    """The ids that are no tokens of a translation."""
+
+    unknown: int
+    start: int
+    end: int
+
+
+class Found(NamedTuple):
+    """The best translation of a sequence."""
+
+    ids: list[int]  # without the mark of the end
+    score: float  # log-probability / (tokens, and the end) ** length_penalty
+    weights: np.ndarray | None  # of attention, (len(ids), S)
+
+
+def search(
+    network: TranslationNetwork,
+    x: np.ndarray,
+    lengths: np.ndarray,
+    marks: Marks,
+    *,
+    beam_size: int,
+    length_penalty: float,
+    max_length: int,
+    weights: bool,
+) -> list[Found]:
+    """Return the best translation of each row of x (S, B, ...).
+
+    A step takes the 2 k best of all ways in which the k hypotheses of a row may go on: those among the first
+    k that end are complete, the first k of the others go on. A row is done when k are complete, or when none
+    of those that go on could still be better than the best that is: log-probabilities only fall, and divided
+    by the largest number they are greatest. At `max_length` tokens the rest is taken as it is.
+    """
+    rows = len(lengths)
+    divide = functional.exp(length_penalty * _log(np.arange(1.0, max_length + 2)))  # by tokens, less 1
+    start = network.encode(x, lengths)
+    state = [np.tile(array, (1, beam_size, 1)) for array in _each(start.state)]
+    beams = _Beams(rows, beam_size)
+    memory, ids = start.memory, np.full((beam_size, rows), marks.start)
+    for step in range(max_length):
+        logits, looked, after = network.step(ids, Start(memory, _like(start.state, state)))
+        total = beams.live[..., None] + _log_softmax(logits)  # (K, B, V)
+        total[..., [marks.unknown, marks.start]] = -np.inf
+        values, parents, tokens = _best(total, 2 * beam_size)
+        ends = tokens == marks.end
+        beams.complete(step, values / divide[step], parents, ends & (values > -np.inf))
+        going = np.argsort(ends, axis=0, kind="stable")[:beam_size]
+        values, parents, ids = (np.take_along_axis(a, going, 0) for a in (values, parents, tokens))
+        beams.go_on(values, parents, ids, looked if weights else None)
+        kept = beams.leave(values[0] / divide[-1])
+        if not len(kept):
+            break
+        places = (parents[:, kept] * ids.shape[1] + kept).reshape(-1)
+        state = [array[:, places] for array in _each(after)]
+        ids = ids[:, kept]
+        if memory is not None and len(kept) < len(memory.keys):
+            memory = memory.rows(kept)
+    beams.cut(divide[max_length - 1])
+    return [beams.found(row, lengths[row] if weights else None) for row in range(rows)]
+
+
+class _Beams:
+    """The hypotheses of all rows, and the best complete one of each."""
+
+    def __init__(self, rows: int, beam_size: int) -> None:
+        self.size = beam_size
+        self.active = np.arange(rows)  # the rows that are not done
+        self.live = np.full((beam_size, rows), -np.inf)  # log-probabilities (K, active), the best first
+        self.live[0] = 0  # they begin as one
+        self.count = np.zeros(rows, np.int64)  # of complete ones
+        self.score = np.full(rows, -np.inf)  # of the best complete one,
+        self.end = np.zeros((rows, 2), np.int64)  # the step at which it ended, and where in the beam
+        self.steps: list[_Step] = []
+
+    def complete(self, step: int, scores: np.ndarray, parents: np.ndarray, ends: np.ndarray) -> None:
+        """Take in those that end, of candidates (2 K, active) in order."""
+        for rank in range(min(self.size, len(ends))):
+            self.count[self.active[ends[rank]]] += 1
+            better = ends[rank] & (scores[rank] > self.score[self.active])
+            rows = self.active[better]
+            self.score[rows] = scores[rank, better]
+            self.end[rows, 0], self.end[rows, 1] = step, parents[rank, better]
+
+    def go_on(
+        self, live: np.ndarray, parents: np.ndarray, ids: np.ndarray, weights: np.ndarray | None
+    ) -> None:
+        self.live = live
+        self.steps.append(_Step(self.active, parents, ids, weights))
+
+    def leave(self, bound: np.ndarray) -> np.ndarray:
+        """Leave out the rows that are done, given what the others could reach; return the places kept."""
+        done = (self.count[self.active] >= self.size) | (self.score[self.active] >= bound)
+        kept = np.flatnonzero(~done)
+        self.active, self.live = self.active[kept], self.live[:, kept]
+        return kept
+
+    def cut(self, divide: float) -> None:
+        """Of the rows that are not done take the best as it is, where nothing complete is better."""
+        scores = self.live[0] / divide if len(self.active) else np.empty(0)
+        better = scores > self.score[self.active]
+        rows = self.active[better]
+        self.score[rows] = scores[better]
+        self.end[rows] = len(self.steps), 0
+
+    def found(self, row: int, length: int | None) -> Found:
+        """The best complete one of a row, followed back from its end."""
+        step, beam = (int(i) for i in self.end[row])
+        ids: list[int] = []
+        weights = []
+        for each in reversed(self.steps[:step]):
+            place = int(np.searchsorted(each.active, row))
+            ids.append(int(each.ids[beam, place]))
+            beam = int(each.parents[beam, place])
+            if each.weights is not None:
+                weights.append(each.weights[beam, place, :length])
+        looked = None
+        if length is not None:
+            looked = np.array(weights[::-1]) if weights else np.empty((0, length), np.float32)
+        return Found(ids[::-1], float(self.score[row]), looked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What a step chose, for the rows `active` then; `weights` are those before the choice."""
+
+    active: np.ndarray
+    parents: np.ndarray = field(repr=False)
+    ids: np.ndarray = field(repr=False)
+    weights: np.ndarray | None = field(repr=False)
+
+
+def _best(total: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The `count` best candidates of each row of (K, B, V), in order: values, hypotheses, tokens (count, B)."""
+    beams, rows, size = total.shape
+    flat = total.transpose(1, 0, 2).reshape(rows, beams * size)
+    every = np.arange(rows)
+    values, places = [], []
+    for _ in range(min(count, beams * size)):
+        place = flat.argmax(1)  # the first of the greatest
+        values.append(flat[every, place])
+        places.append(place)
+        flat[every, place] = -np.inf
+    parents, tokens = np.divmod(np.array(places), size)
+    return np.array(values), parents, tokens
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    """log(softmax) over the last axis, in float64."""
+    shifted = logits - logits.max(-1, keepdims=True)
+    sums = functional.exp(shifted).astype(np.float64).sum(-1, keepdims=True)
+    return shifted - _log(sums)
+
+
+def _log(x: np.ndarray) -> np.ndarray:
+    """The logarithm of positive float64 numbers, of exact steps alone, so that it is the same on any machine.
+
+    x = m 2^e with m near 1, and log m = 2 atanh(s), s = (m - 1) / (m + 1), by its series.
+    """
+    m, e = np.frexp(x)
+    low = m < np.sqrt(0.5)
+    m, e = np.where(low, 2 * m, m), e - low
+    s = (m - 1) / (m + 1)
+    square, series = s * s, np.zeros_like(s)
+    for k in range(21, 0, -2):
+        series = series * square + 1 / k
+    return e * 0.6931471805599453 + 2 * s * series
+
+
+def _each(state: Any) -> tuple[np.ndarray, ...]:
+    return state if isinstance(state, tuple) else (state,)
+
+
+def _like(state: Any, arrays: list[np.ndarray]) -> Any:
+    return tuple(arrays) if isinstance(state, tuple) else arrays[0]

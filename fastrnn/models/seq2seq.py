@@ -1,0 +1,421 @@
+"""From one sequence to another: translation, transliteration, pronunciation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, TypedDict, Unpack, overload
+
+import numpy as np
+
+from .. import _checks, cells
+from ..losses import cross_entropy
+from . import _files, _inputs
+from ._beam import Found, Marks, search
+from ._edits import edit_distance
+from ._sequences import SequenceModel, padded
+from ._translator import ATTENTIONS, TranslationNetwork
+
+__all__ = ["Seq2Seq"]
+
+_SPECIALS = ("<start>", "<end>")
+_MARKS = Marks(unknown=0, start=1, end=2)
+
+#: Hypotheses that are followed at once; the bits do not depend on it.
+_AT_ONCE = 256
+
+
+class _Others(TypedDict, total=False):
+    """What `Seq2Seq` takes by keyword besides its own: see `SequenceModel`."""
+
+    hidden_size: int
+    num_layers: int
+    dropout: float
+    inputs: str
+    embedding_size: int
+    min_count: int
+    lowercase: bool
+    standardize: bool
+    seed: int
+
+
+class Seq2Seq(SequenceModel):
+    r"""A sequence of tokens for each sequence, by an encoder and a decoder with attention.
+
+    X is what it is for all models, see `SequenceModel`. y is a list of strings, or of lists of strings, the
+    tokens; `translate` returns the same.
+
+    The encoder reads the source; its last states, of both directions through ``tanh(W (h, h') + b)`` of each
+    state and layer, are those with which the decoder begins. The decoder is a layer of its own over the
+    tokens so far, whose output :math:`h_t` looks at the encoder's outputs :math:`m_s`:
+
+    .. math::
+
+        c_t = \sum_s a_{ts} m_s, \quad \tilde h_t = \tanh(W_c (h_t, c_t) + b_c), \quad
+        p(y_t) = softmax(W \tilde h_t + b)
+
+    This is Luong et al.'s place of attention, after the recurrent layers, without input feeding: c does not
+    go into the recurrent layers, so that training runs them over all steps at once. ``attention="additive"``
+    stands in the same place with Bahdanau et al.'s scores; in their paper c feeds the cell instead.
+
+    `score` is the part of the sequences that are translated exactly as y says; `error_rate` counts edits.
+
+    Parameters
+    ----------
+    cell : fastrnn.cells.Cell, optional
+        Of encoder and decoder: any cell, with any options; ``cells.GRU()`` if not given.
+    attention : {"dot", "additive"} or None
+        How decoder and memory are compared: ``h_t W m_s`` (`fastrnn.nn.DotAttention`, "general" in its
+        paper), ``v tanh(U h_t + b + W m_s)`` (`fastrnn.nn.AdditiveAttention`), or not at all: then the last
+        states are all that the decoder has of the source.
+    outputs : {"auto", "words", "characters", "tokens"}
+        What the steps of y are. "auto": strings are split into words, lists are tokens. Words go back to
+        strings with a space between them.
+    bidirectional : bool
+        Of the encoder.
+    teacher_forcing : float
+        The part of the decoder's inputs that in training are the right tokens. The others are those that the
+        model itself puts there, found in a first run over the batch with the right ones (scheduled sampling
+        in parallel), at twice the time; 1: all are right.
+    dropout : float
+        In training: of the embeddings, between the layers, and of what the last Linear reads.
+    **options
+        As `SequenceModel`; `min_count` holds for the targets, `lowercase` does not.
+
+    Attributes
+    ----------
+    network_, history_
+        As `SequenceModel`. The validation loss is that of each token after the right ones, in nats; the
+        validation score that of greedy translations.
+
+    References
+    ----------
+    Sutskever, Vinyals and Le, "Sequence to sequence learning with neural networks", 2014; Bahdanau, Cho and
+    Bengio, "Neural machine translation by jointly learning to align and translate", 2015; Luong, Pham and
+    Manning, "Effective approaches to attention-based neural machine translation", 2015; Mihaylova and
+    Martins, "Scheduled sampling for transformers", 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn.models import Seq2Seq
+    >>> rng = np.random.default_rng(0)
+    >>> X = ["".join(rng.choice(list("abcde"), rng.integers(1, 6))) for _ in range(300)]
+    >>> model = Seq2Seq(hidden_size=32, inputs="characters", outputs="characters")
+    >>> model = model.fit(X, [x[::-1] for x in X], epochs=15)
+    >>> model.translate(["abc", "ed"])
+    ['cba', 'de']
+    """
+
+    pool = None
+    _criterion = staticmethod(cross_entropy)
+    _settings: ClassVar[tuple[str, ...]] = (
+        *SequenceModel._settings,
+        "attention",
+        "outputs",
+        "teacher_forcing",
+    )
+    _target: _inputs.Text
+    _longest: int  # target of the training data
+
+    def __init__(
+        self,
+        cell: cells.Cell | None = None,
+        *,
+        attention: str | None = "dot",
+        outputs: str = "auto",
+        teacher_forcing: float = 1.0,
+        bidirectional: bool = True,
+        **options: Unpack[_Others],
+    ) -> None:
+        super().__init__(cell, bidirectional=bidirectional, **options)
+        self.attention = attention
+        self.outputs = outputs
+        self.teacher_forcing = teacher_forcing
+
+    # ---- translating ----
+
+    @overload
+    def translate(
+        self, X: Any, beam_size: int = ..., *, length_penalty: float = ..., max_length: int | None = ...,
+        return_attention: Literal[False] = ...,
+    ) -> list[Any]: ...  # fmt: skip
+    @overload
+    def translate(
+        self, X: Any, beam_size: int = ..., *, length_penalty: float = ..., max_length: int | None = ...,
+        return_attention: Literal[True],
+    ) -> tuple[list[Any], list[np.ndarray]]: ...  # fmt: skip
+    def translate(
+        self,
+        X: Any,
+        beam_size: int = 1,
+        *,
+        length_penalty: float = 1.0,
+        max_length: int | None = None,
+        return_attention: bool = False,
+    ) -> Any:
+        """Return what each sequence becomes: strings, or lists of tokens, as y was.
+
+        The bits depend neither on the other sequences nor on the number of threads or the instruction set.
+        Of hypotheses that are equally good the one whose tokens are more frequent in the training data wins,
+        and a token that the model does not know is never put out.
+
+        Parameters
+        ----------
+        X
+            Sequences.
+        beam_size : int
+            Hypotheses that are followed; 1: always the likeliest token.
+        length_penalty : float
+            a in the score of a hypothesis, log-probability / length ** a; 0: the log-probability itself,
+            which prefers the short ones. The length counts the end.
+        max_length : int, optional
+            Tokens of a translation; as many as the longest of the training data if not given.
+        return_attention : bool
+            Return what each token looked at, too.
+
+        Returns
+        -------
+        translations : list
+        weights : list of arrays, (tokens of the translation, steps of the sequence)
+            With `return_attention` only; `fastrnn.plot.attention` draws one.
+
+        Raises
+        ------
+        ValueError, TypeError
+            An argument or a sequence that cannot be; weights of a model without attention.
+        """
+        found = self._found(
+            "translate",
+            X,
+            beam_size=beam_size,
+            length_penalty=length_penalty,
+            max_length=max_length,
+            weights=_checks.flag(f"{type(self).__name__}.translate", "return_attention", return_attention),
+        )
+        texts = [self._text(self._target.vocab.decode(each.ids)) for each in found]
+        return (texts, [each.weights for each in found]) if return_attention else texts
+
+    def score(self, X: Any, y: Any = None, *, beam_size: int = 1, length_penalty: float = 1.0) -> float:
+        """Return the part of the sequences that are translated exactly as y says.
+
+        Parameters
+        ----------
+        X, y
+            Sequences and what they should become.
+        beam_size, length_penalty
+            As for `translate`.
+        """
+        found, right = self._compared("score", X, y, beam_size, length_penalty)
+        return float(np.mean([a == b for a, b in zip(found, right, strict=True)]))
+
+    def error_rate(self, X: Any, y: Any = None, *, beam_size: int = 1, length_penalty: float = 1.0) -> float:
+        """Return how many edits make y of the translations, for each token of y.
+
+        It is the phoneme, character or word error rate, by what the tokens are; `edit_distance` says what an
+        edit is.
+
+        Parameters
+        ----------
+        X, y
+            Sequences and what they should become.
+        beam_size, length_penalty
+            As for `translate`.
+        """
+        found, right = self._compared("error_rate", X, y, beam_size, length_penalty)
+        edits = sum(edit_distance(a, b) for a, b in zip(found, right, strict=True))
+        return edits / sum(map(len, right))
+
+    def _compared(
+        self, method: str, X: Any, y: Any, beam_size: int, length_penalty: float
+    ) -> tuple[list[list[str]], list[list[str]]]:
+        """The tokens of the translations, and those of y."""
+        self._fitted()
+        who = f"{type(self).__name__}.{method}"
+        X, y = self._pairs(who, X, y)
+        right = self._target.tokens(who, _inputs.listed(who, y, "y"), "y")
+        if len(right) != len(X):
+            raise ValueError(f"{who}: X has {len(X)} sequences, and y has {len(right)} targets")
+        found = self._found(
+            method, X, beam_size=beam_size, length_penalty=length_penalty, max_length=None, weights=False
+        )
+        return [self._target.vocab.decode(each.ids) for each in found], right
+
+    def _found(
+        self,
+        method: str,
+        X: Any,
+        *,
+        beam_size: int,
+        length_penalty: float,
+        max_length: int | None,
+        weights: bool,
+    ) -> list[Found]:
+        network, who = self._fitted(), f"{type(self).__name__}.{method}"
+        beam_size = _checks.size(who, "beam_size", beam_size)
+        length_penalty = _checks.not_negative(who, "length_penalty", length_penalty)
+        longest = self._longest if max_length is None else _checks.size(who, "max_length", max_length)
+        if weights and self.attention is None:
+            raise ValueError(
+                f"{who}: return_attention is True and the model has attention=None; make it with "
+                "attention='dot'"
+            )
+        return self._search(
+            network, self._reader.read(who, X), beam_size, length_penalty, longest, weights
+        )
+
+    def _search(
+        self,
+        network: TranslationNetwork,
+        sequences: list[np.ndarray],
+        beam_size: int = 1,
+        length_penalty: float = 1.0,
+        max_length: int | None = None,
+        weights: bool = False,
+    ) -> list[Found]:
+        """Translate sequences, some of about the same length at once."""
+        results: dict[int, Found] = {}
+        for places in _together(sequences, max(1, _AT_ONCE // beam_size)):
+            x, lengths = padded([sequences[i] for i in places])
+            found = search(
+                network,
+                x,
+                lengths,
+                _MARKS,
+                beam_size=beam_size,
+                length_penalty=length_penalty,
+                max_length=max_length or self._longest,
+                weights=weights,
+            )
+            results.update(zip(places.tolist(), found, strict=True))
+        return [results[i] for i in range(len(sequences))]
+
+    def _text(self, tokens: list[str]) -> Any:
+        if self._target.split == "tokens":
+            return tokens
+        return (" " if self._target.split == "words" else "").join(tokens)
+
+    # ---- fitting ----
+
+    def _check_settings(self, who: str) -> None:
+        super()._check_settings(who)
+        if self.attention is not None and self.attention not in ATTENTIONS:
+            raise ValueError(
+                f"{who}: attention is {self.attention!r}; expected one of {', '.join(ATTENTIONS)}, or None"
+            )
+        if self.outputs not in _SPLITS:
+            raise ValueError(f"{who}: outputs is {self.outputs!r}; expected one of {', '.join(_SPLITS)}")
+        _checks.probability(who, "teacher_forcing", self.teacher_forcing)
+
+    def _make(self) -> TranslationNetwork:
+        return TranslationNetwork(
+            self._reader.size,
+            self._outputs,
+            self.cell,
+            embedding_size=self.embedding_size,
+            embedded=self._reader.embedded,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+            dropout=self.dropout,
+            attention=self.attention,
+            rng=self.seed,
+        )
+
+    @property
+    def _outputs(self) -> int:
+        return self._target.size
+
+    def _learn_targets(self, who: str, y: Any, lengths: Sequence[int]) -> list[np.ndarray]:
+        y = _inputs.listed(who, y, "y")
+        split = self.outputs
+        if split == "auto":
+            split = "words" if isinstance(y[0], str) else "tokens"
+        self._target, ids = _inputs.Text.learn(
+            who, y, split, False, self.min_count, argument="y", specials=_SPECIALS
+        )
+        self._longest = max(map(len, ids))
+        return self._unmarked(who, ids, "y")
+
+    def _read_targets(
+        self, who: str, y: Any, lengths: Sequence[int], argument: str = "y"
+    ) -> list[np.ndarray]:
+        return self._unmarked(who, self._target.read(who, y, argument), argument)
+
+    def _unmarked(self, who: str, ids: list[np.ndarray], argument: str) -> list[np.ndarray]:
+        for i, row in enumerate(ids):
+            marked = row[(row == _MARKS.start) | (row == _MARKS.end)]
+            if len(marked):
+                token = self._target.vocab.decode(marked[:1])[0]
+                raise ValueError(
+                    f"{who}: {argument}[{i}] has the token {token!r}, with which the model marks the ends of "
+                    "targets; give it another name"
+                )
+        return ids
+
+    def _gradient(
+        self, network: TranslationNetwork, sequences: list[np.ndarray], targets: list[np.ndarray]
+    ) -> tuple[float, Mapping[str, np.ndarray], int]:
+        x, lengths = padded(sequences)
+        ids, wanted, inside = _shifted(targets)
+        if self.teacher_forcing < 1:
+            guessed = network(x, lengths, ids).argmax(-1)
+            own = network.rng.random(ids[1:].shape) >= self.teacher_forcing
+            ids[1:] = np.where(own, guessed[:-1], ids[1:])
+        logits, tape = network.forward(x, lengths, ids, inside)
+        loss, dlogits = cross_entropy(logits, wanted[inside])
+        return float(loss), network.backward(tape, dlogits), len(logits)
+
+    def _validate(
+        self, network: TranslationNetwork, sequences: list[np.ndarray], targets: list[np.ndarray]
+    ) -> tuple[float, float]:
+        total = count = 0.0
+        for places in _together(sequences, _AT_ONCE):
+            x, lengths = padded([sequences[i] for i in places])
+            ids, wanted, inside = _shifted([targets[i] for i in places])
+            logits = network(x, lengths, ids)[inside]
+            total += float(cross_entropy(logits, wanted[inside], reduction="sum")[0])
+            count += len(logits)
+        found = self._search(network, sequences)
+        right = [each.ids == ids.tolist() for each, ids in zip(found, targets, strict=True)]
+        return total / count, float(np.mean(right))
+
+    # ---- files ----
+
+    def _meta(self) -> dict[str, Any]:
+        return {"longest": self._longest, **self._target.meta()}
+
+    def _from_meta(self, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        target = _inputs.from_file(dict(meta), {})
+        if not isinstance(target, _inputs.Text) or target.vocab.specials != _SPECIALS:
+            raise ValueError(f"targets are {meta['kind']!r} with marks {meta.get('specials')!r}")
+        self._target = target
+        self._longest = _checks.size("Seq2Seq", "longest", meta["longest"])
+
+    def _check_shapes(self, weights: Mapping[str, np.ndarray]) -> None:
+        size = self._reader.size
+        embedding = {"target_embedding.weight": (self._outputs, self.embedding_size)}
+        if self._reader.embedded:
+            embedding["embedding.weight"] = size, self.embedding_size
+            size = self.embedding_size
+        width = self.cell.output_size(self.hidden_size)
+        others = {"out.weight": (self._outputs, width), **embedding}
+        layers = self.hidden_size, self.num_layers
+        _files.check_shapes(weights, self.cell, size, *layers, self.bidirectional, others, "encoder")
+        _files.check_shapes(weights, self.cell, self.embedding_size, *layers, False, {}, "decoder")
+
+
+_SPLITS = ("auto", "words", "characters", "tokens")
+
+
+def _together(sequences: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
+    """The places of the sequences by their length, so many at once."""
+    order = np.argsort([len(x) for x in sequences], kind="stable")
+    return [order[at : at + count] for at in range(0, len(order), count)]
+
+
+def _shifted(targets: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the decoder reads, what it should say after each, and which are inside, (T, B) each."""
+    start, end = np.array([_MARKS.start]), np.array([_MARKS.end])
+    ids, lengths = padded([np.concatenate([start, row]) for row in targets])
+    wanted, _ = padded([np.concatenate([row, end]) for row in targets])
+    return ids, wanted, np.arange(len(ids))[:, None] < lengths
