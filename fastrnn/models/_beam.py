@@ -151,7 +151,7 @@ class _Step:
 
 
 def _best(total: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The `count` best candidates of each row of (K, B, V), in order: values, hypotheses, tokens (count, B)."""
+    """The best candidates of each row of (K, B, V), in order: values, hypotheses, tokens, (count, B) each."""
     beams, rows, size = total.shape
     flat = total.transpose(1, 0, 2).reshape(rows, beams * size)
     every = np.arange(rows)

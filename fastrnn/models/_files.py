@@ -61,7 +61,8 @@ def check_shapes(
 
     Every weight of the layers `layer_name`, and what stands in `others`.
     """
-    layers = sum(name.startswith(f"{layer_name}.weight_ih_l") and not name.endswith("_reverse") for name in arrays)
+    first = f"{layer_name}.weight_ih_l"
+    layers = sum(name.startswith(first) and not name.endswith("_reverse") for name in arrays)
     if num_layers != layers:
         raise ValueError(f"num_layers is {num_layers!r}, and there are weights for {layers}")
     expected = dict(others)

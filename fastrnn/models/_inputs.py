@@ -205,8 +205,8 @@ class Text:
         vocab = Vocabulary.of((token for row in tokens for token in row), min_count, specials)
         if len(vocab) == 1 + len(specials):
             raise ValueError(
-                f"{who}: none of the {split} of {argument} occurs min_count={min_count} times; give more data or a "
-                "smaller min_count"
+                f"{who}: none of the {split} of {argument} occurs min_count={min_count} times; give more "
+                "data or a smaller min_count"
             )
         return cls(split, lowercase, vocab), [vocab.encode(row) for row in tokens]
 

@@ -32,6 +32,28 @@ class Start(NamedTuple):
     state: Any
 
 
+class _Before(NamedTuple):
+    """What `forward` keeps of all that stands before attention."""
+
+    of_source: Any
+    encoder: Any
+    bridge: Any
+    of_target: Any
+    decoder: Any
+
+
+class _Tape(NamedTuple):
+    """What `forward` keeps."""
+
+    before: _Before
+    attention: Any
+    combine: Any
+    combined: Any  # (N, width), an array where there is attention
+    dropout: Any
+    out: Any
+    inside: np.ndarray
+
+
 class TranslationNetwork(Module):
     """Encoder (embedding of ids, recurrent layers), decoder (the same), attention, Linear.
 
@@ -108,14 +130,14 @@ class TranslationNetwork(Module):
 
     def forward(
         self, x: np.ndarray, lengths: np.ndarray, ids: np.ndarray, inside: np.ndarray
-    ) -> tuple[np.ndarray, tuple]:
-        """Return the logits (N, V) after the N tokens of `ids` (T, B) where `inside` is true, and the tape."""
-        embedding, x = self._embed(self.embedding, x)
+    ) -> tuple[np.ndarray, _Tape]:
+        """Return the logits (N, V) after those tokens of `ids` (T, B) that are `inside`, and the tape."""
+        of_source, x = self._embed(self.embedding, x)
         memory, state, encoder = self.encoder.forward(x, lengths=lengths.tolist())
         bridge = None
         if self.bridge is not None:
             state, bridge = self.bridge.forward(state)
-        target_embedding, y = self._embed(self.target_embedding, ids)
+        of_target, y = self._embed(self.target_embedding, ids)
         y, _, decoder = self.decoder.forward(y, state, lengths=inside.sum(0).tolist())
         attention = combine = combined = None
         rows = y[inside]
@@ -125,12 +147,12 @@ class TranslationNetwork(Module):
             rows = combined = functional.tanh(rows)
         rows, dropout = self._drop(rows)
         logits, out = self.out.forward(rows)
-        of_source = embedding, encoder, bridge
-        return logits, (of_source, target_embedding, decoder, attention, combine, combined, dropout, out, inside)
+        before = _Before(of_source, encoder, bridge, of_target, decoder)
+        return logits, _Tape(before, attention, combine, combined, dropout, out, inside)
 
-    def backward(self, tape: tuple, dlogits: np.ndarray) -> dict[str, np.ndarray]:
+    def backward(self, tape: _Tape, dlogits: np.ndarray) -> dict[str, np.ndarray]:
         """Return the gradients of the parameters; the tape is spent."""
-        of_source, target_embedding, decoder, attention, combine, combined, dropout, out, inside = tape
+        before, attention, combine, combined, dropout, out, inside = tape
         parts: dict[str, Any] = {}
         drows, parts["out"] = self.out.backward(out, dlogits)
         drows = self._drop_back(dropout, drows)
@@ -143,20 +165,20 @@ class TranslationNetwork(Module):
             dy += _spread(drows[:, :width], inside)
         else:
             dy = _spread(drows, inside)
-        dx, dstate, parts["decoder"] = self.decoder.backward(decoder, dy, consume=True)
-        parts["target_embedding"] = self._embed_back(self.target_embedding, target_embedding, dx)
-        parts |= self._encode_back(of_source, dmemory, dstate)
-        grads = join_grads(**parts)
+        grads = join_grads(**parts, **self._back_before(before, dy, dmemory))
         return {name: grads[name] for name in self.params}
 
-    def _encode_back(self, tape: tuple, dmemory: np.ndarray | None, dstate: Any) -> dict[str, Any]:
-        embedding, encoder, bridge = tape
+    def _back_before(self, tape: _Before, dy: np.ndarray, dmemory: np.ndarray | None) -> dict[str, Any]:
+        """Return the gradients of what stands before attention, from those of both layers' outputs."""
+        of_source, encoder, bridge, of_target, decoder = tape
         parts: dict[str, Any] = {}
+        dx, dstate, parts["decoder"] = self.decoder.backward(decoder, dy, consume=True)
+        parts["target_embedding"] = self._embed_back(self.target_embedding, of_target, dx)
         if self.bridge is not None:
             dstate, parts["bridge"] = self.bridge.backward(bridge, dstate)
         dx, _, parts["encoder"] = self.encoder.backward(encoder, dmemory, dstate, consume=True)
         if self.embedding is not None:
-            parts["embedding"] = self._embed_back(self.embedding, embedding, dx)
+            parts["embedding"] = self._embed_back(self.embedding, of_source, dx)
         return parts
 
     def _embed(self, embedding: Embedding | None, ids: np.ndarray) -> tuple[Any, np.ndarray]:
@@ -183,9 +205,7 @@ class Bridge(Module):
     Of every state and layer there is a Linear: ``linears.{state * num_layers + layer}``.
     """
 
-    def __init__(
-        self, cell: cells.Cell, hidden_size: int, num_layers: int, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, cell: cells.Cell, hidden_size: int, num_layers: int, rng: np.random.Generator) -> None:
         self.num_layers = num_layers
         widths = cell.state_shapes(hidden_size).values()
         self.linears = [Linear(2 * width, width, rng=rng) for width in widths for _ in range(num_layers)]

@@ -259,9 +259,7 @@ class Seq2Seq(SequenceModel):
                 f"{who}: return_attention is True and the model has attention=None; make it with "
                 "attention='dot'"
             )
-        return self._search(
-            network, self._reader.read(who, X), beam_size, length_penalty, longest, weights
-        )
+        return self._search(network, self._reader.read(who, X), beam_size, length_penalty, longest, weights)
 
     def _search(
         self,

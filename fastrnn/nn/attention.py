@@ -84,7 +84,7 @@ class Attention(Module):
         return self.look(queries, self.read(memory, lengths))
 
     def read(self, memory: np.ndarray, lengths: Sequence[int] | np.ndarray | None = None) -> Memory:
-        """Return the memory (S, B, memory_size) ready for `look`, which may be called for query after query."""
+        """Return the memory (S, B, memory_size) as `look` takes it, for any number of calls."""
         memory = self._checked("memory", memory, "S", self.memory_size)
         return self._read(memory, self._key(memory)[0], lengths)
 
@@ -187,8 +187,8 @@ class Attention(Module):
         queries = self._checked("queries", queries, "T", self.query_size)
         if queries.shape[1] != len(memory.keys):
             raise ValueError(
-                f"{type(self).__name__}: queries have {queries.shape[1]} rows (shape {queries.shape}), and the "
-                f"memory has {len(memory.keys)}"
+                f"{type(self).__name__}: queries have {queries.shape[1]} rows (shape {queries.shape}), and "
+                f"the memory has {len(memory.keys)}"
             )
         return queries
 
