@@ -59,11 +59,11 @@ def options():
     """Return the command line's options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few words and a small model, for seconds")
-    parser.add_argument("--epochs", type=int, help="16, with --quick 4")
+    parser.add_argument("--epochs", type=int, help="12, with --quick 4")
     parser.add_argument("--hidden", type=int, help="units of each layer and direction: 256, with --quick 48")
     parser.add_argument("--layers", type=int, default=1)
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--lr", type=float, help="0.002, with --quick 0.01")
+    parser.add_argument("--lr", type=float, help="0.003, with --quick 0.01")
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--attention", choices=["dot", "additive"], default="dot")
@@ -98,9 +98,9 @@ def main():
         X,
         y,
         validation=pairs(words, validation, every=False),
-        epochs=given.epochs or (4 if given.quick else 16),
+        epochs=given.epochs or (4 if given.quick else 12),
         batch_size=16 if given.quick else given.batch,
-        lr=given.lr or (0.01 if given.quick else 0.002),
+        lr=given.lr or (0.01 if given.quick else 0.003),
         seconds=given.seconds,
         checkpoint=given.checkpoint,
         resume=given.checkpoint is not None,

@@ -116,7 +116,11 @@ def test_large_scores_do_not_overflow():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda a, q, m: a(q[..., :3], m), ValueError, r"queries has shape \(3, 4, 3\); expected \(T, B, 4\)"),
+        (
+            lambda a, q, m: a(q[..., :3], m),
+            ValueError,
+            r"queries has shape \(3, 4, 3\); expected \(T, B, 4\)",
+        ),
         (lambda a, q, m: a(q, m[0]), ValueError, r"memory has shape \(4, 6\); expected \(S, B, 6\)"),
         (lambda a, q, m: a(q[:, :2], m), ValueError, r"queries have 2 rows .* the memory has 4"),
         (lambda a, q, m: a(q, m, [1, 2, 3, 8]), ValueError, r"lengths\[3\] is 8"),

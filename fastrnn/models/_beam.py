@@ -19,7 +19,7 @@ __all__ = ["Found", "Marks", "search"]
 
 
 class Marks(NamedTuple):
-    """The ids that are no tokens of a translation."""
+    """The ids that are no tokens of a translation: the first three."""
 
     unknown: int
     start: int
@@ -48,9 +48,9 @@ def search(
     """Return the best translation of each row of x (S, B, ...).
 
     A step takes the 2 k best of all ways in which the k hypotheses of a row may go on: those among the first
-    k that end are complete, the first k of the others go on. A row is done when k are complete, or when none
-    of those that go on could still be better than the best that is: log-probabilities only fall, and divided
-    by the largest number they are greatest. At `max_length` tokens the rest is taken as it is.
+    k that end are complete, the first k of the others go on. A row is done when k are complete and none of
+    those that go on is better now than the best that is; or when none could still become better:
+    log-probabilities only fall, and divided by the largest number they are greatest. After `max_length` tokens only the end can follow.
     """
     rows = len(lengths)
     divide = functional.exp(length_penalty * _log(np.arange(1.0, max_length + 2)))  # by tokens, less 1
@@ -58,17 +58,19 @@ def search(
     state = [np.tile(array, (1, beam_size, 1)) for array in _each(start.state)]
     beams = _Beams(rows, beam_size)
     memory, ids = start.memory, np.full((beam_size, rows), marks.start)
-    for step in range(max_length):
+    for step in range(max_length + 1):
         logits, looked, after = network.step(ids, Start(memory, _like(start.state, state)))
         total = beams.live[..., None] + _log_softmax(logits)  # (K, B, V)
         total[..., [marks.unknown, marks.start]] = -np.inf
+        if step == max_length:
+            total[..., marks.end + 1 :] = -np.inf
         values, parents, tokens = _best(total, 2 * beam_size)
         ends = tokens == marks.end
         beams.complete(step, values / divide[step], parents, ends & (values > -np.inf))
         going = np.argsort(ends, axis=0, kind="stable")[:beam_size]
         values, parents, ids = (np.take_along_axis(a, going, 0) for a in (values, parents, tokens))
         beams.go_on(values, parents, ids, looked if weights else None)
-        kept = beams.leave(values[0] / divide[-1])
+        kept = beams.leave(values[0] / divide[step], values[0] / divide[-1])
         if not len(kept):
             break
         places = (parents[:, kept] * ids.shape[1] + kept).reshape(-1)
@@ -76,7 +78,6 @@ def search(
         ids = ids[:, kept]
         if memory is not None and len(kept) < len(memory.keys):
             memory = memory.rows(kept)
-    beams.cut(divide[max_length - 1])
     return [beams.found(row, lengths[row] if weights else None) for row in range(rows)]
 
 
@@ -108,20 +109,16 @@ class _Beams:
         self.live = live
         self.steps.append(_Step(self.active, parents, ids, weights))
 
-    def leave(self, bound: np.ndarray) -> np.ndarray:
-        """Leave out the rows that are done, given what the others could reach; return the places kept."""
-        done = (self.count[self.active] >= self.size) | (self.score[self.active] >= bound)
+    def leave(self, now: np.ndarray, bound: np.ndarray) -> np.ndarray:
+        """Leave out the rows that are done; return the places of the others.
+
+        `now` is the score of the best that go on, `bound` what it could become at most.
+        """
+        score = self.score[self.active]
+        done = (score >= bound) | ((self.count[self.active] >= self.size) & (score >= now))
         kept = np.flatnonzero(~done)
         self.active, self.live = self.active[kept], self.live[:, kept]
         return kept
-
-    def cut(self, divide: float) -> None:
-        """Of the rows that are not done take the best as it is, where nothing complete is better."""
-        scores = self.live[0] / divide if len(self.active) else np.empty(0)
-        better = scores > self.score[self.active]
-        rows = self.active[better]
-        self.score[rows] = scores[better]
-        self.end[rows] = len(self.steps), 0
 
     def found(self, row: int, length: int | None) -> Found:
         """The best complete one of a row, followed back from its end."""

@@ -76,25 +76,28 @@ class TranslationNetwork(Module):
         dropout: float,
         attention: str | None,
         rng: np.random.Generator | int | None,
+        dtype: Any = np.float32,
     ) -> None:
         self.rng = rng = np.random.default_rng(rng)
+        own: dict[str, Any] = {"rng": rng, "dtype": dtype}
         width = cell.output_size(hidden_size)
-        layers: dict[str, Any] = {"dropout": dropout if num_layers > 1 else 0.0, "rng": rng}
-        self.embedding = Embedding(sources, embedding_size, rng=rng) if embedded else None
+        layers: dict[str, Any] = {"dropout": dropout if num_layers > 1 else 0.0, **own}
+        self.embedding = Embedding(sources, embedding_size, **own) if embedded else None
         size = embedding_size if embedded else sources
         self.encoder = Recurrent(cell, size, hidden_size, num_layers, bidirectional=bidirectional, **layers)
-        self.bridge = Bridge(cell, hidden_size, num_layers, rng) if bidirectional else None
-        self.target_embedding = Embedding(targets, embedding_size, rng=rng)
+        self.bridge = Bridge(cell, hidden_size, num_layers, **own) if bidirectional else None
+        self.target_embedding = Embedding(targets, embedding_size, **own)
         self.decoder = Recurrent(cell, embedding_size, hidden_size, num_layers, **layers)
         self.attention: Attention | None = None
         if attention is not None:
             wide = width * (1 + bidirectional)
-            kind: Any = DotAttention if attention == "dot" else AdditiveAttention
-            options = {"general": True} if attention == "dot" else {}
-            self.attention = kind(width, wide, rng=rng, **options)
-            self.combine = Linear(width + wide, width, rng=rng)
+            if attention == "dot":
+                self.attention = DotAttention(width, wide, general=True, **own)
+            else:
+                self.attention = AdditiveAttention(width, wide, **own)
+            self.combine = Linear(width + wide, width, **own)
         self.dropout = Dropout(dropout, rng=rng)
-        self.out = Linear(width, targets, rng=rng)
+        self.out = Linear(width, targets, **own)
 
     # ---- inference ----
 
@@ -205,10 +208,10 @@ class Bridge(Module):
     Of every state and layer there is a Linear: ``linears.{state * num_layers + layer}``.
     """
 
-    def __init__(self, cell: cells.Cell, hidden_size: int, num_layers: int, rng: np.random.Generator) -> None:
+    def __init__(self, cell: cells.Cell, hidden_size: int, num_layers: int, **own: Any) -> None:
         self.num_layers = num_layers
         widths = cell.state_shapes(hidden_size).values()
-        self.linears = [Linear(2 * width, width, rng=rng) for width in widths for _ in range(num_layers)]
+        self.linears = [Linear(2 * width, width, **own) for width in widths for _ in range(num_layers)]
 
     def __call__(self, state: Any) -> Any:
         """Return the state (L, B, width) of a state (2 L, B, width)."""
