@@ -119,6 +119,7 @@ def main():
         said = model.translate(test, beam)
         per, wer = errors(words, test, said)
         print(f"{per:.2%} phoneme errors, {wer:.2%} word errors on {len(test)} unseen words, beam {beam}")
+    assert per < 0.5
     for word, phones in list(zip(test, said, strict=True))[:10]:
         right = " or ".join(" ".join(each) for each in words[word])
         print(f"  {word}: {' '.join(phones)}" + ("" if tuple(phones) in words[word] else f" (is: {right})"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypedDict, Unpack, overload
+from typing import Any, ClassVar, Literal, Unpack, overload
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ..losses import cross_entropy
 from . import _files, _inputs
 from ._beam import Found, Marks, search
 from ._edits import edit_distance
-from ._sequences import SequenceModel, padded
+from ._sequences import Options, SequenceModel, padded
 from ._translator import ATTENTIONS, TranslationNetwork
 
 __all__ = ["Seq2Seq"]
@@ -22,20 +22,6 @@ _MARKS = Marks(unknown=0, start=1, end=2)
 
 #: Hypotheses that are followed at once; the bits do not depend on it.
 _AT_ONCE = 256
-
-
-class _Others(TypedDict, total=False):
-    """What `Seq2Seq` takes by keyword besides its own: see `SequenceModel`."""
-
-    hidden_size: int
-    num_layers: int
-    dropout: float
-    inputs: str
-    embedding_size: int
-    min_count: int
-    lowercase: bool
-    standardize: bool
-    seed: int
 
 
 class Seq2Seq(SequenceModel):
@@ -71,7 +57,7 @@ class Seq2Seq(SequenceModel):
         What the steps of y are. "auto": strings are split into words, lists are tokens. Words go back to
         strings with a space between them.
     bidirectional : bool
-        Of the encoder.
+        Of the encoder; True if not given.
     teacher_forcing : float
         The part of the decoder's inputs that in training are the right tokens. The others are those that the
         model itself puts there, found in a first run over the batch with the right ones (scheduled sampling
@@ -124,10 +110,10 @@ class Seq2Seq(SequenceModel):
         attention: str | None = "dot",
         outputs: str = "auto",
         teacher_forcing: float = 1.0,
-        bidirectional: bool = True,
-        **options: Unpack[_Others],
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(cell, bidirectional=bidirectional, **options)
+        options.setdefault("bidirectional", True)
+        super().__init__(cell, **options)
         self.attention = attention
         self.outputs = outputs
         self.teacher_forcing = teacher_forcing
