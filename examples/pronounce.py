@@ -80,7 +80,7 @@ def main():
     words = dictionary()
     train, validation, test = split(words)
     if given.quick:
-        train, validation, test = train[:2000], validation[:200], test[:200]
+        train, validation, test = train[:1500], validation[:100], test[:200]
     X, y = pairs(words, train)
     print(f"{len(train)} words to learn from ({len(X)} pronunciations), {len(validation)} to validate on, "
           f"{len(test)} unseen")  # fmt: skip

@@ -30,7 +30,7 @@ def reversed_words(n, seed=0, longest=6):
 
 def fitted(attention):
     X, y = reversed_words(400)
-    return Seq2Seq(**SMALL, attention=attention).fit(X, y, epochs=15, validation=0.1)
+    return Seq2Seq(**SMALL, attention=attention).fit(X, y, epochs=12, lr=0.015, validation=0.1)
 
 
 @pytest.fixture(scope="module")

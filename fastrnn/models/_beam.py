@@ -8,12 +8,12 @@ lesser id, so that nothing is left to chance; and no sum depends on the batch.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import functional
-from ._translator import Start, TranslationNetwork
+from ._translator import Start, TranslationNetwork, as_state, states_of
 
 __all__ = ["Found", "Marks", "search"]
 
@@ -56,11 +56,11 @@ def search(
     rows = len(lengths)
     divide = functional.exp(length_penalty * _log(np.arange(1.0, max_length + 2)))  # by tokens, less 1
     start = network.encode(x, lengths)
-    state = [np.tile(array, (1, beam_size, 1)) for array in _each(start.state)]
+    state = [np.tile(array, (1, beam_size, 1)) for array in states_of(start.state)]
     beams = _Beams(rows, beam_size)
     memory, ids = start.memory, np.full((beam_size, rows), marks.start)
     for step in range(max_length + 1):
-        logits, looked, after = network.step(ids, Start(memory, _like(start.state, state)))
+        logits, looked, after = network.step(ids, Start(memory, as_state(start.state, state)))
         total = beams.live[..., None] + _log_softmax(logits)  # (K, B, V)
         total[..., [marks.unknown, marks.start]] = -np.inf
         if step == max_length:
@@ -75,7 +75,7 @@ def search(
         if not len(kept):
             break
         places = (parents[:, kept] * ids.shape[1] + kept).reshape(-1)
-        state = [array[:, places] for array in _each(after)]
+        state = [array[:, places] for array in states_of(after)]
         ids = ids[:, kept]
         if memory is not None and len(kept) < len(memory.keys):
             memory = memory.rows(kept)
@@ -183,11 +183,3 @@ def _log(x: np.ndarray) -> np.ndarray:
     for k in range(21, 0, -2):
         series = series * square + 1 / k
     return e * 0.6931471805599453 + 2 * s * series
-
-
-def _each(state: Any) -> tuple[np.ndarray, ...]:
-    return state if isinstance(state, tuple) else (state,)
-
-
-def _like(state: Any, arrays: list[np.ndarray]) -> Any:
-    return tuple(arrays) if isinstance(state, tuple) else arrays[0]

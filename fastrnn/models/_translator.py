@@ -20,7 +20,7 @@ from ..nn import (
     join_grads,
 )
 
-__all__ = ["ATTENTIONS", "Start", "TranslationNetwork"]
+__all__ = ["ATTENTIONS", "Start", "TranslationNetwork", "as_state", "states_of"]
 
 ATTENTIONS = ("dot", "additive")
 
@@ -221,7 +221,7 @@ class Bridge(Module):
         """Return the state and the tape."""
         tapes, states = [], []
         linears = iter(self.linears)
-        for array in _each(state):
+        for array in states_of(state):
             layers = []
             for k in range(self.num_layers):
                 both = np.concatenate([array[2 * k], array[2 * k + 1]], -1)
@@ -229,14 +229,14 @@ class Bridge(Module):
                 layers.append(functional.tanh(y))
                 tapes.append((tape, layers[-1]))
             states.append(np.stack(layers))
-        return _as(state, states), tapes
+        return as_state(state, states), tapes
 
     def backward(self, tape: Any, dstate: Any) -> tuple[Any, dict[str, np.ndarray]]:
         """Return the gradients of the state of both directions, and of the parameters."""
         grads: dict[str, np.ndarray] = {}
         dstates = []
         places = iter(enumerate(zip(self.linears, tape, strict=True)))
-        for darray in _each(dstate):
+        for darray in states_of(dstate):
             both = []
             for dy in darray:
                 i, (linear, (linear_tape, y)) = next(places)
@@ -244,16 +244,17 @@ class Bridge(Module):
                 both += np.split(dx, 2, axis=-1)
                 grads |= {f"linears.{i}.{name}": value for name, value in of_linear.items()}
             dstates.append(np.stack(both))
-        return _as(dstate, dstates), grads
+        return as_state(dstate, dstates), grads
 
 
-def _each(state: Any) -> tuple[np.ndarray, ...]:
+def states_of(state: Any) -> tuple[np.ndarray, ...]:
+    """The arrays of a state, which is one, or a tuple of them."""
     return state if isinstance(state, tuple) else (state,)
 
 
-def _as(state: Any, arrays: list[np.ndarray]) -> Any:
-    """The arrays in the form of a state: one, or a tuple."""
-    return tuple(arrays) if isinstance(state, tuple) else arrays[0]
+def as_state(like: Any, arrays: list[np.ndarray]) -> Any:
+    """The arrays in the form of another state."""
+    return tuple(arrays) if isinstance(like, tuple) else arrays[0]
 
 
 def _spread(rows: np.ndarray, inside: np.ndarray) -> np.ndarray:

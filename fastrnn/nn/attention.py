@@ -21,7 +21,7 @@ __all__ = ["AdditiveAttention", "Attention", "DotAttention", "Memory"]
 class Memory:
     """What queries look at: `Attention.read` makes it of a memory, once for any number of queries.
 
-    Rows may be left out or repeated by lists: ``Memory([memory.keys[i] for i in rows], ...)``, or `rows`.
+    `rows` leaves some out, puts them in another order, or repeats them, without a copy.
     """
 
     keys: list[np.ndarray]  # of each row (S_b, width of the scores)
