@@ -116,7 +116,8 @@ def test_softmax_is_over_the_axis_and_log_softmax_its_logarithm(axis, dtype):
     rows = np.moveaxis(logits, axis, -1)
     expected = np.moveaxis(losses.softmax(rows), -1, axis)
     got = losses.softmax(logits, axis)
-    assert got.dtype == losses.log_softmax(logits, axis).dtype == dtype
+    assert got.dtype == dtype
+    assert losses.log_softmax(logits, axis).dtype == np.float64
     tiny = 16 * np.finfo(dtype).eps
     np.testing.assert_allclose(got, expected, rtol=tiny)
     np.testing.assert_allclose(got, np.exp(logits) / np.exp(logits).sum(axis, keepdims=True), rtol=tiny)
@@ -196,8 +197,8 @@ def test_logarithms_are_near_and_the_same_whatever_the_shape():
         [[1, 2, 1 + 2**-52, 1e300, np.inf], np.exp(np.random.default_rng(0).uniform(0, 30, 5000))]
     )
     with np.errstate(invalid="ignore"):
-        found = losses._log(x)
-        assert [float(losses._log(x[i : i + 1])[0]) for i in range(4)] == found[:4].tolist()
+        found = losses.log(x)
+        assert [float(losses.log(x[i : i + 1])[0]) for i in range(4)] == found[:4].tolist()
     exact = np.log(x.astype(np.longdouble))
     finite = np.isfinite(x)
     assert (np.abs(found - exact)[finite] <= 2 * np.spacing(np.abs(exact[finite]).astype(np.float64))).all()

@@ -14,7 +14,7 @@ import fastrnn
 from fastrnn import cells, io
 from fastrnn.losses import cross_entropy
 from fastrnn.models import Seq2Seq, edit_distance
-from fastrnn.models._beam import Marks, _log, search
+from fastrnn.models._beam import Marks, search
 from fastrnn.models._translator import TranslationNetwork
 from fastrnn.models.seq2seq import _shifted
 
@@ -235,11 +235,6 @@ def test_ties_go_to_the_more_frequent_token():
         assert found.ids == [3, 3, 3, 3]
 
 
-def test_the_logarithm_is_one():
-    x = np.concatenate([1 + np.geomspace(1e-12, 1e6, 2000), [1.0, 2.0, 3.0]])
-    np.testing.assert_allclose(_log(x), np.log(x), rtol=4e-16, atol=1e-16)
-
-
 def test_lengths_are_bounded(model):
     assert all(len(text) <= 3 for text in model.translate(["abcdea", "abc"], 3, max_length=3))
     assert max(map(len, model.translate(["abcdeabcdeabcde"] * 2))) <= 6
@@ -366,11 +361,6 @@ def test_options_that_cannot_be(options, message):
 def test_data_that_cannot_be(X, y, message):
     with pytest.raises((ValueError, TypeError), match=message):
         Seq2Seq(**SMALL).fit(X, y)
-
-
-def test_marks_as_tokens_are_refused():
-    with pytest.raises(ValueError, match=r"y\[1\] has the token '<end>'"):
-        Seq2Seq(hidden_size=4, min_count=1).fit(["a", "b"], [["a"], ["b", "<end>"]])
 
 
 @pytest.mark.parametrize(

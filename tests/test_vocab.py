@@ -56,16 +56,6 @@ def test_bad_ids_are_refused(i):
         Vocabulary("ab").decode([i])
 
 
-def test_marks_come_first_whatever_the_tokens_are():
-    vocab = Vocabulary.of(["b", "<end>", "b", "<end>"], specials=("<start>", "<end>"))
-    assert vocab.tokens == (UNKNOWN, "<start>", "<end>", "b")
-    assert vocab.specials == ("<start>", "<end>")
-    np.testing.assert_array_equal(vocab.encode(["<end>", "b", "a"]), [2, 3, 0])
-    assert vocab == Vocabulary(["b"], ("<start>", "<end>")) != Vocabulary(["<start>", "<end>", "b"])
-    with pytest.raises(ValueError, match="twice"):
-        Vocabulary(["<end>"], ("<end>",))
-
-
 def test_equality_is_by_value():
     assert Vocabulary("ab") == Vocabulary(["a", "b"]) != Vocabulary("ba")
     assert hash(Vocabulary("ab")) == hash(Vocabulary(["a", "b"]))

@@ -85,10 +85,14 @@ def _steps(model: Any, task: str, given: str) -> tuple[Any, Any, list[str]]:
             raise ValueError(f"the text is empty; give at least one of the {model.units.name}")
         return model.network.rnn, model.network.embedding(ids), model.units.tokens(text)
     network = model.network_
-    (x,) = model._reader.read("fastrnn inspect", [_parsed(model, text)], "text")
+    parsed = _parsed(model, text)
+    (x,) = model._reader.read("fastrnn inspect", [parsed], "text")
     if not network.embedded:
         return network.rnn, x, [str(step) for step in range(len(x))]
-    names = model._reader.tokens(text) if hasattr(model._reader, "tokens") else [str(i) for i in x]
+    if hasattr(model._reader, "tokens"):
+        (names,) = model._reader.tokens("fastrnn inspect", [parsed], "text")
+    else:
+        names = [str(i) for i in x]
     return network.rnn, network.embedding(x), names
 
 

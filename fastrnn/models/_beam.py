@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import functional
+from ..losses import log, log_softmax
 from ._translator import Start, TranslationNetwork, as_state, states_of
 
 __all__ = ["Found", "Marks", "search"]
@@ -54,14 +55,14 @@ def search(
     tokens only the end can follow.
     """
     rows = len(lengths)
-    divide = functional.exp(length_penalty * _log(np.arange(1.0, max_length + 2)))  # by tokens, less 1
+    divide = functional.exp(length_penalty * log(np.arange(1.0, max_length + 2)))  # by tokens, less 1
     start = network.encode(x, lengths)
     state = [np.tile(array, (1, beam_size, 1)) for array in states_of(start.state)]
     beams = _Beams(rows, beam_size)
     memory, ids = start.memory, np.full((beam_size, rows), marks.start)
     for step in range(max_length + 1):
         logits, looked, after = network.step(ids, Start(memory, as_state(start.state, state)))
-        total = beams.live[..., None] + _log_softmax(logits)  # (K, B, V)
+        total = beams.live[..., None] + log_softmax(logits)  # (K, B, V)
         total[..., [marks.unknown, marks.start]] = -np.inf
         if step == max_length:
             total[..., marks.end + 1 :] = -np.inf
@@ -161,25 +162,3 @@ def _best(total: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.nda
         flat[every, place] = -np.inf
     parents, tokens = np.divmod(np.array(places), size)
     return np.array(values), parents, tokens
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    """log(softmax) over the last axis, in float64."""
-    shifted = logits - logits.max(-1, keepdims=True)
-    sums = functional.exp(shifted).astype(np.float64).sum(-1, keepdims=True)
-    return shifted - _log(sums)
-
-
-def _log(x: np.ndarray) -> np.ndarray:
-    """The logarithm of positive float64 numbers, of exact steps alone, so that it is the same on any machine.
-
-    x = m 2^e with m near 1, and log m = 2 atanh(s), s = (m - 1) / (m + 1), by its series.
-    """
-    m, e = np.frexp(x)
-    low = m < np.sqrt(0.5)
-    m, e = np.where(low, 2 * m, m), e - low
-    s = (m - 1) / (m + 1)
-    square, series = s * s, np.zeros_like(s)
-    for k in range(21, 0, -2):
-        series = series * square + 1 / k
-    return e * 0.6931471805599453 + 2 * s * series

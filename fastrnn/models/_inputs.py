@@ -222,10 +222,6 @@ class Text:
                 raise ValueError(f"{who}: {argument}[{i}] has no {self.split}: {x!r}; leave it out")
         return rows
 
-    def tokens(self, x: Any) -> list[str]:
-        """The tokens of one sequence."""
-        return self._row(type(self).__name__, "x", x)
-
     def _row(self, who: str, argument: str, x: Any) -> list[str]:
         if self.split == "tokens":
             if isinstance(x, str) or not all(isinstance(token, str) for token in x):

@@ -318,23 +318,12 @@ class Seq2Seq(SequenceModel):
             who, y, split, False, self.min_count, argument="y", specials=_SPECIALS
         )
         self._longest = max(map(len, ids))
-        return self._unmarked(who, ids, "y")
+        return ids
 
     def _read_targets(
         self, who: str, y: Any, lengths: Sequence[int], argument: str = "y"
     ) -> list[np.ndarray]:
-        return self._unmarked(who, self._target.read(who, y, argument), argument)
-
-    def _unmarked(self, who: str, ids: list[np.ndarray], argument: str) -> list[np.ndarray]:
-        for i, row in enumerate(ids):
-            marked = row[(row == _MARKS.start) | (row == _MARKS.end)]
-            if len(marked):
-                token = self._target.vocab.decode(marked[:1])[0]
-                raise ValueError(
-                    f"{who}: {argument}[{i}] has the token {token!r}, with which the model marks the ends of "
-                    "targets; give it another name"
-                )
-        return ids
+        return self._target.read(who, y, argument)
 
     def _gradient(
         self, network: TranslationNetwork, sequences: list[np.ndarray], targets: list[np.ndarray]

@@ -118,7 +118,7 @@ class Module:
     def children(self) -> Iterator[tuple[str, Module]]:
         """Yield the contained modules with their names, in the order in which they became attributes."""
         for name, value in vars(self).items():
-            if not _holds_modules(type(value)):
+            if not _holds_modules(type(value)):  # type: ignore[arg-type]
                 continue
             if isinstance(value, Module):
                 yield name, value
