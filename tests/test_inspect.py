@@ -371,7 +371,7 @@ def refusals():
     yield TypeError, r"gradient_norms: layer is a Tagger; .* give one of its own: lstm", look, Tagger(), x
     yield (
         TypeError,
-        r"spectral_radius: layer is a LanguageModel; .*: network\.rnn",
+        r"spectral_radius: layer is a LanguageModel; .*: directions\.ahead\.rnn",
         inspect.spectral_radius,
         model,
     )
