@@ -86,4 +86,16 @@ def linear_backward(
     isa: int,
     threads: int,
 ) -> None: ...
+def linear_each(
+    xs: list[np.ndarray], ws: list[np.ndarray], ys: list[np.ndarray], *, isa: int, threads: int
+) -> None: ...
+def linear_backward_each(
+    xs: list[np.ndarray],
+    ws: list[np.ndarray],
+    dys: list[np.ndarray],
+    gradients: list[tuple[np.ndarray, np.ndarray]],
+    *,
+    isa: int,
+    threads: int,
+) -> None: ...
 def map(function: int, x: np.ndarray, y: np.ndarray, *, isa: int) -> None: ...

@@ -496,14 +496,20 @@ cdef class Layers:
         return y, final[0] if self.states == 1 else tuple(final)
 
 
+cdef void fill_linear(fr_linear_args *a, x, w, int isa, int threads) except *:
+    memset(a, 0, sizeof(fr_linear_args))
+    fill_run(&a.run, x, isa, threads)
+    a.rows, a.inputs = cnp.PyArray_DIM(<cnp.ndarray>x, 0), cnp.PyArray_DIM(<cnp.ndarray>x, 1)
+    a.outputs = cnp.PyArray_DIM(<cnp.ndarray>w, 0)
+    a.x, a.w = pointer(x), pointer(w)
+
+
 def linear(x, w, b, y, *, isa, threads):
     """``y = x w^T + b``, x (R, I), w (O, I)."""
     cdef fr_linear_args a
     cdef fr_status status
-    memset(&a, 0, sizeof(a))
-    fill_run(&a.run, x, isa, threads)
-    a.rows, a.inputs, a.outputs = x.shape[0], x.shape[1], w.shape[0]
-    a.x, a.w, a.b, a.y = pointer(x), pointer(w), pointer(b), pointer(y)
+    fill_linear(&a, x, w, isa, threads)
+    a.b, a.y = pointer(b), pointer(y)
     with nogil:
         status = fr_linear(&a)
     finish(status)
@@ -513,14 +519,23 @@ def linear_backward(x, w, dy, dx, dw, db, *, isa, threads):
     """Fills ``dx``, ``dw`` and, unless None, ``db``."""
     cdef fr_linear_args a
     cdef fr_status status
-    memset(&a, 0, sizeof(a))
-    fill_run(&a.run, x, isa, threads)
-    a.rows, a.inputs, a.outputs = x.shape[0], x.shape[1], w.shape[0]
-    a.x, a.w, a.dy = pointer(x), pointer(w), pointer(dy)
-    a.dx, a.dw, a.db = pointer(dx), pointer(dw), pointer(db)
+    fill_linear(&a, x, w, isa, threads)
+    a.dy, a.dx, a.dw, a.db = pointer(dy), pointer(dx), pointer(dw), pointer(db)
     with nogil:
         status = fr_linear_backward(&a)
     finish(status)
+
+
+def linear_each(xs, ws, ys, *, isa, threads):
+    """`linear` of one after the other, without a bias."""
+    for x, w, y in zip(xs, ws, ys, strict=True):
+        linear(x, w, None, y, isa=isa, threads=threads)
+
+
+def linear_backward_each(xs, ws, dys, gradients, *, isa, threads):
+    """`linear_backward` of one after the other: fills the pairs ``(dx, dw)``."""
+    for x, w, dy, (dx, dw) in zip(xs, ws, dys, gradients, strict=True):
+        linear_backward(x, w, dy, dx, dw, None, isa=isa, threads=threads)
 
 
 def map(int function, x, y, *, isa):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, overload
 
@@ -584,6 +585,28 @@ def linear_backward(x: Any, w: Any, dy: Any) -> tuple[np.ndarray, np.ndarray, np
     return dx, dw, db
 
 
+def linear_each(xs: Sequence[np.ndarray], ws: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """`linear` of every x (N, I) with its w (O, I), all of one dtype, for many small products; not checked."""
+    if _config.is_reference():
+        return [reference.linear(x, w, None) for x, w in zip(xs, ws, strict=True)]
+    xs = [np.ascontiguousarray(x) for x in xs]
+    ys = [np.empty((len(x), len(w)), w.dtype) for x, w in zip(xs, ws, strict=True)]
+    _native.linear_each(xs, [np.ascontiguousarray(w) for w in ws], ys, **_config.run_options())
+    return ys
+
+
+def linear_backward_each(
+    xs: Sequence[np.ndarray], ws: Sequence[np.ndarray], dys: Sequence[np.ndarray]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Gradients ``(dx, dw)`` of `linear_each`, from dys (N, O)."""
+    if _config.is_reference():
+        return [reference.linear_backward(*row)[:2] for row in zip(xs, ws, dys, strict=True)]
+    xs, ws, dys = ([np.ascontiguousarray(array) for array in arrays] for arrays in (xs, ws, dys))
+    gradients = [(np.empty_like(x), np.empty_like(w)) for x, w in zip(xs, ws, strict=True)]
+    _native.linear_backward_each(xs, ws, dys, gradients, **_config.run_options())
+    return gradients
+
+
 def exp(x: Any) -> np.ndarray:
     """The exponential of each element, at most 2 ulp off, the same bits on every machine."""
     return _map("exp", x)
@@ -632,7 +655,7 @@ def _plain(params: Params) -> Any:
 
 
 def _rows(x: np.ndarray) -> np.ndarray:
-    return x.reshape(int(np.prod(x.shape[:-1], dtype=np.int64)), x.shape[-1])
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _one_or_all(states: tuple[np.ndarray, ...]) -> Any:

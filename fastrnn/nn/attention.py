@@ -17,6 +17,9 @@ from .module import Module, Tape
 __all__ = ["AdditiveAttention", "Attention", "DotAttention", "Memory"]
 
 
+Rows = list[np.ndarray]  # an array of each row of a batch
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What queries look at: `Attention.read` makes it of a memory, once for any number of queries.
@@ -24,8 +27,8 @@ class Memory:
     `rows` leaves some out, puts them in another order, or repeats them, without a copy.
     """
 
-    keys: list[np.ndarray]  # of each row (S_b, width of the scores)
-    values: list[np.ndarray]  # of each row (M, S_b)
+    keys: Rows  # of each row (S_b, width of the scores)
+    values: Rows  # of each row (M, S_b)
     steps: int  # S
 
     def rows(self, places: Sequence[int] | np.ndarray) -> Memory:
@@ -57,14 +60,14 @@ class Attention(Module):
 
     # ---- what a subclass says ----
 
-    def _scores(self, q: np.ndarray, k: np.ndarray) -> np.ndarray:
-        """Return the scores (T, S) of queries (T, W) and keys (S, W) of one row."""
+    def _scores(self, q: np.ndarray, keys: Rows) -> Rows:
+        """Return of each row the scores (T, S_b) of its queries, of (B, T, W), and its keys (S_b, W)."""
         raise NotImplementedError
 
     def _scores_back(
-        self, q: np.ndarray, k: np.ndarray, dscores: np.ndarray, grads: dict[str, np.ndarray]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return dq and dk, and add to `grads` of the parameters that are the class's own."""
+        self, q: np.ndarray, keys: Rows, dscores: Rows, grads: dict[str, np.ndarray]
+    ) -> tuple[Rows, Rows]:
+        """Return dq and dk of each row, and add to `grads` of the parameters that are the class's own."""
         raise NotImplementedError
 
     # ---- running ----
@@ -134,15 +137,19 @@ class Attention(Module):
         dkeys = np.zeros((batch, steps, q.shape[-1]), dtype)
         dmemory = np.zeros((batch, steps, self.memory_size), dtype)
         grads = {name: np.zeros_like(value) for name, value in self._own.items()}
-        for b, (k, v, dc) in enumerate(zip(read.keys, read.values, _by_row(dcontext), strict=True)):
-            inside = slice(len(k))
-            a = weights[b, :, inside]
-            da, dv, _ = functional.linear_backward(a, v, dc)
-            if given is not None:
-                da += given[b, :, inside]
-            dscores = a * (da - _sum_in_order(a * da).astype(dtype))
-            dq[b], dkeys[b, inside] = self._scores_back(q[b], k, dscores, grads)
-            dmemory[b, inside] = dv.T
+        each = functional.linear_backward_each(
+            [weights[b, :, : len(k)] for b, k in enumerate(read.keys)], read.values, list(_by_row(dcontext))
+        )
+        dinside = np.zeros((batch, queries, steps), dtype)
+        for b, (k, (da, dv)) in enumerate(zip(read.keys, each, strict=True)):
+            dinside[b, :, : len(k)] = da
+            dmemory[b, : len(k)] = dv.T
+        if given is not None:
+            dinside += given
+        dscores = weights * (dinside - _sum_in_order(weights * dinside).astype(dtype))
+        rows = [dscores[b, :, : len(k)] for b, k in enumerate(read.keys)]
+        for b, (dq_b, dk) in enumerate(zip(*self._scores_back(q, read.keys, rows, grads), strict=True)):
+            dq[b], dkeys[b, : len(dk)] = dq_b, dk
         dqueries, dmemory, dkeys = _by_row(dq), _by_row(dmemory), _by_row(dkeys)
         if self.query is not None:
             dqueries, of_query = self.query.backward(query_tape, dqueries)
@@ -175,12 +182,13 @@ class Attention(Module):
         """
         batch, queries, _ = q.shape
         scores = np.full((batch, queries, memory.steps), -np.inf, q.dtype)
-        for b, k in enumerate(memory.keys):
-            scores[b, :, : len(k)] = self._scores(q[b], k)
+        for b, row in enumerate(self._scores(q, memory.keys)):
+            scores[b, :, : row.shape[1]] = row
         weights = _softmax(scores)
+        inside = [weights[b, :, : v.shape[1]] for b, v in enumerate(memory.values)]
         context = np.empty((batch, queries, self.memory_size), q.dtype)
-        for b, v in enumerate(memory.values):
-            context[b] = functional.linear(weights[b, :, : v.shape[1]], v)
+        for b, row in enumerate(functional.linear_each(inside, memory.values)):
+            context[b] = row
         return context, weights
 
     def _queries(self, queries: np.ndarray, memory: Memory) -> np.ndarray:
@@ -258,14 +266,14 @@ class DotAttention(Attention):
                 "same, or general=True, a matrix between them"
             )
 
-    def _scores(self, q: np.ndarray, k: np.ndarray) -> np.ndarray:
-        return functional.linear(q, k)
+    def _scores(self, q: np.ndarray, keys: Rows) -> Rows:
+        return functional.linear_each(list(q), keys)
 
     def _scores_back(
-        self, q: np.ndarray, k: np.ndarray, dscores: np.ndarray, grads: dict[str, np.ndarray]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        dq, dk, _ = functional.linear_backward(q, k, dscores)
-        return dq, dk
+        self, q: np.ndarray, keys: Rows, dscores: Rows, grads: dict[str, np.ndarray]
+    ) -> tuple[Rows, Rows]:
+        each = functional.linear_backward_each(list(q), keys, dscores)
+        return [dq for dq, _ in each], [dk for _, dk in each]
 
     def extra_repr(self) -> str:
         return f"{self.query_size}, {self.memory_size}, general={self.general}"
@@ -327,17 +335,22 @@ class AdditiveAttention(Attention):
     def _hidden(self, q: np.ndarray, k: np.ndarray) -> np.ndarray:
         return functional.tanh(q[:, None] + k)
 
-    def _scores(self, q: np.ndarray, k: np.ndarray) -> np.ndarray:
-        return functional.linear(self._hidden(q, k), self._own["v"][None])[..., 0]
+    def _scores(self, q: np.ndarray, keys: Rows) -> Rows:
+        v = self._own["v"][None]
+        return [functional.linear(self._hidden(*row), v)[..., 0] for row in zip(q, keys, strict=True)]
 
     def _scores_back(
-        self, q: np.ndarray, k: np.ndarray, dscores: np.ndarray, grads: dict[str, np.ndarray]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        hidden = self._hidden(q, k)  # again: it is large, and cheap
-        dhidden, dv, _ = functional.linear_backward(hidden, self._own["v"][None], dscores[..., None])
-        grads["v"] += dv[0]
-        dsum = dhidden * (1 - hidden * hidden)
-        return _sum_of_first(dsum.transpose(1, 0, 2)), _sum_of_first(dsum)
+        self, q: np.ndarray, keys: Rows, dscores: Rows, grads: dict[str, np.ndarray]
+    ) -> tuple[Rows, Rows]:
+        dq, dk = [], []
+        for row, dscore in zip(zip(q, keys, strict=True), dscores, strict=True):
+            hidden = self._hidden(*row)  # again: it is large, and cheap
+            dhidden, dv, _ = functional.linear_backward(hidden, self._own["v"][None], dscore[..., None])
+            grads["v"] += dv[0]
+            dsum = dhidden * (1 - hidden * hidden)
+            dq.append(_sum_of_first(dsum.transpose(1, 0, 2)))
+            dk.append(_sum_of_first(dsum))
+        return dq, dk
 
     def extra_repr(self) -> str:
         return f"{self.query_size}, {self.memory_size}, attention_size={self.attention_size}"
