@@ -2,7 +2,7 @@
 
     pytest benchmarks/bench_language_model.py -s
 
-Embedding 64, two LSTM layers of 256, Linear; 64 characters of 1, 16 or 64 streams; loss, gradients,
+Embedding 64, two GRU layers of 256, Linear; 64 characters of 1, 16 or 64 streams; loss, gradients,
 clipping and Adam. The naive step is the usual loop over time, `fastrnn._bench.naive_gradient`, on NumPy's
 BLAS and its threads.
 """
@@ -18,7 +18,7 @@ CHARACTERS, STEPS = 100, 64
 
 
 def stepper(gradient, ids):
-    network = Network(CHARACTERS, cells.LSTM(), 64, 256, 2, 0.0, rng=0)
+    network = Network(CHARACTERS, cells.GRU(), 64, 256, 2, 0.0, rng=0)
     optimizer = optim.Adam(network, lr=1e-6)
 
     def step():

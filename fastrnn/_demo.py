@@ -54,7 +54,7 @@ def run(
     model = LanguageModel(hidden_size=hidden_size, seed=seed)
     model.build(training)
     size = sum(array.size for array in model.network.params.values())
-    layers = f"{model.num_layers} LSTM layers of {hidden_size}"
+    layers = f"{model.num_layers} GRU layers of {hidden_size}"
     print(f"Model   {len(model.vocab)} characters, {layers}: {size:,} parameters")
 
     bigram = bigram_bits(model.encode(training), model.encode(held_out), len(model.vocab))

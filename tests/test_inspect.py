@@ -284,7 +284,7 @@ def test_one_sequence_has_no_axis_of_the_batch_and_its_tokens():
 
 def test_a_text_is_looked_into_character_by_character():
     text = "the cat sat on the mat."
-    model = LanguageModel(hidden_size=8, num_layers=2)
+    model = LanguageModel(cells.LSTM(), hidden_size=8, num_layers=2)
     model.build(text)
     found = inspect.text_activations(model, text)
     assert "".join(found.tokens) == text

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastrnn
-from fastrnn import io
+from fastrnn import cells, io
 from fastrnn.models import Conversation, LanguageModel
 from fastrnn.models._conversation import choose
 
@@ -14,7 +14,9 @@ SENTENCES = ["hello there", "how are you", "you are here", "hello you"] * 10
 
 @pytest.fixture(scope="module")
 def model():
-    return LanguageModel(hidden_size=24, num_layers=2).fit(TEXT, epochs=6, batch_size=4, chunk_size=16)
+    return LanguageModel(cells.LSTM(), hidden_size=24, num_layers=2).fit(
+        TEXT, epochs=6, batch_size=4, chunk_size=16
+    )
 
 
 @pytest.fixture(scope="module")

@@ -148,20 +148,20 @@ def layers_backward(
 def gradient(
     params: Mapping[str, np.ndarray], inputs: np.ndarray, targets: np.ndarray, state: Any = None
 ) -> tuple[float, dict[str, np.ndarray], Any]:
-    """What ``Network.gradient`` of the language model does, for LSTM layers, in plain NumPy.
+    """What ``Network.gradient`` of the language model does, for plain cells, in plain NumPy.
 
     Parameters
     ----------
     params : mapping of str to array
         The language model's, by its names.
     inputs, targets : arrays of int, (T, B)
-    state : (h, c), each (L, B, H), optional
+    state : (L, B, H), of an LSTM a pair of them, optional
 
     Returns
     -------
     loss : float
     gradients : dict of str to array
-    state : (h, c)
+    state : as the argument
     """
     layers = sum(name.startswith("rnn.weight_ih_l") for name in params)
     names = [
@@ -169,13 +169,16 @@ def gradient(
         for k in range(layers)
     ]
     weights = [[params[name] for name in layer] for layer in names]
+    rows_hh, hidden = weights[0][1].shape
+    cell = {1: "rnn", 3: "gru", 4: "lstm"}[rows_hh // hidden]
+    states = state if isinstance(state, tuple) else (state,)
     table, w_out, b_out = params["embedding.weight"], params["out.weight"], params["out.bias"]
 
     y = table[inputs]
     after, tapes = [], []
     for k in range(layers):
-        before = None if state is None else tuple(s[k] for s in state)
-        y, last, tape = forward("lstm", weights[k], y, before)
+        before = None if state is None else tuple(s[k] for s in states)
+        y, last, tape = forward(cell, weights[k], y, before)
         after.append(last)
         tapes.append(tape)
     rows = y.reshape(-1, y.shape[-1])
@@ -191,9 +194,9 @@ def gradient(
     grads = {"out.weight": dlogits.T @ rows, "out.bias": dlogits.sum(axis=0)}
     dy = (dlogits @ w_out).reshape(y.shape)
     for k in reversed(range(layers)):
-        dy, dweights = backward("lstm", weights[k], tapes[k], dy)
+        dy, dweights = backward(cell, weights[k], tapes[k], dy)
         grads |= dict(zip(names[k], dweights, strict=True))
     grads["embedding.weight"] = np.zeros_like(table)
     np.add.at(grads["embedding.weight"], inputs.reshape(-1), dy.reshape(-1, dy.shape[-1]))
-    h, c = (np.stack(arrays) for arrays in zip(*after, strict=True))
-    return loss, grads, (h, c)
+    last = tuple(np.stack(arrays) for arrays in zip(*after, strict=True))
+    return loss, grads, last if len(last) > 1 else last[0]

@@ -10,7 +10,7 @@ from ._arguments import command, natural, positive
 __all__ = ["add", "run"]
 
 _DESCRIPTION = """\
-Train a character language model (Embedding, LSTM, Linear) on real text, and show what it learned: held-out
+Train a character language model (Embedding, GRU, Linear) on real text, and show what it learned: held-out
 bits per character before and after, beside a bigram model; a sample; the speed, beside plain NumPy.
 
 The default text is the language reference that Python carries in its standard library (pydoc_data.topics).

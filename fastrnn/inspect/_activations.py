@@ -166,8 +166,8 @@ def text_activations(model: Any, text: str) -> Activations:
 
     Examples
     --------
-    >>> from fastrnn import inspect, models
-    >>> model = models.LanguageModel(hidden_size=32, num_layers=1)
+    >>> from fastrnn import cells, inspect, models
+    >>> model = models.LanguageModel(cells.LSTM(), hidden_size=32, num_layers=1)
     >>> model.build("the cat sat on the mat.")
     >>> found = inspect.text_activations(model, "the cat")
     >>> found.layer(0)["c"].shape, found.tokens

@@ -41,7 +41,7 @@ class Conversation:
     --------
     >>> from fastrnn.models import LanguageModel
     >>> model = LanguageModel(hidden_size=32, num_layers=1)
-    >>> _ = model.fit("the cat sat on the mat. " * 50, epochs=20, batch_size=4, chunk_size=16)
+    >>> _ = model.fit("the cat sat on the mat. " * 50, epochs=40, batch_size=4, chunk_size=16)
     >>> chat = model.conversation(seed=0)
     >>> chat.read("the cat").write(4, temperature=0)
     ' sat'

@@ -52,7 +52,7 @@ class LanguageModel:
     Parameters
     ----------
     cell : fastrnn.cells.Cell, optional
-        Any cell, with any options, such as ``cells.LSTM.variant("CIFG")``; ``cells.LSTM()`` if not given.
+        Any cell, with any options, such as ``cells.LSTM.variant("CIFG")``; ``cells.GRU()`` if not given.
     unit : {"characters", "words"}
         What a token is. Texts are brought to Unicode's composed form (NFC) first.
     tokenizer : optional
@@ -104,7 +104,7 @@ class LanguageModel:
 
     >>> sentences = ["the sun is in the sky", "the fish is in the sea", "a sun and a sky"] * 20
     >>> model = LanguageModel(unit="words", bidirectional=True, hidden_size=24, num_layers=1)
-    >>> model = model.fit(sentences, epochs=15, batch_size=8)
+    >>> model = model.fit(sentences, epochs=30, batch_size=8)
     >>> model.next("the fish is in the", k=1)[0][0]
     'sea'
     >>> model.fill("the ... is in the sky", k=1)[0][0]
@@ -131,7 +131,7 @@ class LanguageModel:
         lowercase: bool = False,
         seed: int = 0,
     ) -> None:
-        self.cell = cells.LSTM() if cell is None else cell
+        self.cell = cells.GRU() if cell is None else cell
         self.unit = unit
         self.tokenizer = tokenizer
         self.embedding_size = embedding_size
@@ -498,7 +498,7 @@ class LanguageModel:
         The unknown token is left out; the probabilities are those among all. "</s>" is the end of a sentence.
 
         >>> model = LanguageModel(hidden_size=8, num_layers=1)
-        >>> model = model.fit("ab" * 200, epochs=10)
+        >>> model = model.fit("ab" * 200, epochs=30)
         >>> [token for token, p in model.next("a", k=2)]
         ['b', 'a']
         """
