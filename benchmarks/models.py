@@ -158,7 +158,7 @@ def language_model() -> Contest:
     streams = Streams(len(ids), 16, 64, model.seed)
 
     def theirs() -> list[float]:
-        rnn = nn.LSTM(model.embedding_size, model.hidden_size, model.num_layers)
+        rnn = nn.GRU(model.embedding_size, model.hidden_size, model.num_layers)
         network = Network(weights, rnn, True, False)
 
         def losses() -> Iterator[Tensor]:
@@ -166,7 +166,7 @@ def language_model() -> Contest:
             for place in streams.epoch(0):
                 x, wanted = map(torch.from_numpy, streams.cut(ids, place))
                 y, state = network.rnn(network.embedding(x), state)
-                state = tuple(part.detach() for part in state)
+                state = state.detach()
                 yield nn.functional.cross_entropy(network.out(y).flatten(0, 1), wanted.flatten())
 
         return steps(network, losses())

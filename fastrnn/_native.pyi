@@ -87,12 +87,10 @@ def linear_backward(
     threads: int,
 ) -> None: ...
 def linear_each(
-    xs: list[np.ndarray], ws: list[np.ndarray], ys: list[np.ndarray], *, isa: int, threads: int
+    rows: list[tuple[np.ndarray, ...]], ys: list[np.ndarray], *, isa: int, threads: int
 ) -> None: ...
 def linear_backward_each(
-    xs: list[np.ndarray],
-    ws: list[np.ndarray],
-    dys: list[np.ndarray],
+    rows: list[tuple[np.ndarray, ...]],
     gradients: list[tuple[np.ndarray, np.ndarray]],
     *,
     isa: int,

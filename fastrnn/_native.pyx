@@ -526,15 +526,15 @@ def linear_backward(x, w, dy, dx, dw, db, *, isa, threads):
     finish(status)
 
 
-def linear_each(xs, ws, ys, *, isa, threads):
-    """`linear` of one after the other, without a bias."""
-    for x, w, y in zip(xs, ws, ys, strict=True):
+def linear_each(rows, ys, *, isa, threads):
+    """`linear` of one pair ``(x, w)`` after the other, without a bias."""
+    for (x, w), y in zip(rows, ys, strict=True):
         linear(x, w, None, y, isa=isa, threads=threads)
 
 
-def linear_backward_each(xs, ws, dys, gradients, *, isa, threads):
-    """`linear_backward` of one after the other: fills the pairs ``(dx, dw)``."""
-    for x, w, dy, (dx, dw) in zip(xs, ws, dys, gradients, strict=True):
+def linear_backward_each(rows, gradients, *, isa, threads):
+    """`linear_backward` of one ``(x, w, dy)`` after the other: fills the pairs ``(dx, dw)``."""
+    for (x, w, dy), (dx, dw) in zip(rows, gradients, strict=True):
         linear_backward(x, w, dy, dx, dw, None, isa=isa, threads=threads)
 
 

@@ -586,12 +586,12 @@ def linear_backward(x: Any, w: Any, dy: Any) -> tuple[np.ndarray, np.ndarray, np
 
 
 def linear_each(xs: Sequence[np.ndarray], ws: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """`linear` of every x (N, I) with its w (O, I), all of one dtype, for many small products; not checked."""
+    """`linear` of every x (N, I) with its w (O, I), of one dtype: many small products in one call."""
     if _config.is_reference():
         return [reference.linear(x, w, None) for x, w in zip(xs, ws, strict=True)]
-    xs = [np.ascontiguousarray(x) for x in xs]
-    ys = [np.empty((len(x), len(w)), w.dtype) for x, w in zip(xs, ws, strict=True)]
-    _native.linear_each(xs, [np.ascontiguousarray(w) for w in ws], ys, **_config.run_options())
+    rows = [_checks.linear_row(*row) for row in zip(xs, ws, strict=True)]
+    ys = [np.empty((len(x), len(w)), w.dtype) for x, w in rows]
+    _native.linear_each(rows, ys, **_config.run_options())
     return ys
 
 
@@ -601,9 +601,9 @@ def linear_backward_each(
     """Gradients ``(dx, dw)`` of `linear_each`, from dys (N, O)."""
     if _config.is_reference():
         return [reference.linear_backward(*row)[:2] for row in zip(xs, ws, dys, strict=True)]
-    xs, ws, dys = ([np.ascontiguousarray(array) for array in arrays] for arrays in (xs, ws, dys))
-    gradients = [(np.empty_like(x), np.empty_like(w)) for x, w in zip(xs, ws, strict=True)]
-    _native.linear_backward_each(xs, ws, dys, gradients, **_config.run_options())
+    rows = [_checks.linear_row(*row) for row in zip(xs, ws, dys, strict=True)]
+    gradients = [(np.empty_like(x), np.empty_like(w)) for x, w, _ in rows]
+    _native.linear_backward_each(rows, gradients, **_config.run_options())
     return gradients
 
 

@@ -5,7 +5,7 @@ import pytest
 from kit import ISAS
 
 import fastrnn
-from fastrnn import nn
+from fastrnn import functional, nn
 
 KINDS = {
     "dot": lambda dtype=np.float32, size=4: nn.DotAttention(size, size),
@@ -139,3 +139,48 @@ def test_errors_name_what_came(call, error, message):
 def test_repr():
     assert repr(nn.DotAttention(3, 3)) == "DotAttention(3, 3, general=False)"
     assert repr(nn.AdditiveAttention(3, 2)).startswith("AdditiveAttention(3, 2, attention_size=3")
+
+
+def test_queries_are_cast_to_the_dtype_of_the_memory():
+    rng = np.random.default_rng(0)
+    queries, memory = rng.standard_normal((2, 3, 4)), rng.standard_normal((5, 3, 4)).astype(np.float32)
+    attention = nn.DotAttention(4, 4)
+    context, weights, tape = attention.forward(queries, memory)
+    expected, _ = attention(queries.astype(np.float32), memory)
+    np.testing.assert_array_equal(context, expected)
+    assert context.dtype == weights.dtype == np.float32
+    assert attention.backward(tape, context)[0].dtype == np.float32
+
+
+def test_memories_of_others_are_refused():
+    memory, queries = np.ones((5, 3, 4)), np.ones((2, 3, 4))
+    foreign = nn.DotAttention(4, 4).read(memory)
+    with pytest.raises(TypeError, match="memory is one of another attention"):
+        nn.DotAttention(4, 4).look(queries, foreign)
+    with pytest.raises(TypeError, match="memory is a ndarray"):
+        nn.DotAttention(4, 4).look(queries, memory)
+
+
+@pytest.mark.parametrize("backend", ["native", "reference"])
+def test_many_products_at_once_are_the_products(backend):
+    rng = np.random.default_rng(0)
+    shapes = [(3, 4, 2), (1, 1, 1), (0, 3, 2), (5, 0, 2)]
+    rows = [[rng.standard_normal(s) for s in ((n, i), (o, i), (n, o))] for n, i, o in shapes]
+    xs, ws, dys = map(list, zip(*rows, strict=True))
+    with fastrnn.backend(backend):
+        for (x, w, _), y in zip(rows, functional.linear_each(xs, ws), strict=True):
+            np.testing.assert_array_equal(y, functional.linear(x, w))
+        for row, got in zip(rows, functional.linear_backward_each(xs, ws, dys), strict=True):
+            for one, expected in zip(got, functional.linear_backward(*row), strict=False):
+                np.testing.assert_array_equal(one, expected)
+
+
+def test_products_that_do_not_fit_are_refused():
+    x, w = np.ones((2, 3)), np.ones((4, 3))
+    for wrong in (np.ones((2, 4)), np.ones(3)):
+        with pytest.raises(ValueError, match="expected \\(N, I\\), \\(O, I\\)"):
+            functional.linear_each([wrong], [w])
+    with pytest.raises(TypeError, match="expected one dtype"):
+        functional.linear_each([x], [w.astype(np.float32)])
+    with pytest.raises(ValueError, match="shapes"):
+        functional.linear_backward_each([x], [w], [np.ones((2, 3))])

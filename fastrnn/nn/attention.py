@@ -27,13 +27,15 @@ class Memory:
     `rows` leaves some out, puts them in another order, or repeats them, without a copy.
     """
 
+    attention: Attention  # that read it
     keys: Rows  # of each row (S_b, width of the scores)
     values: Rows  # of each row (M, S_b)
     steps: int  # S
 
     def rows(self, places: Sequence[int] | np.ndarray) -> Memory:
         """Return the memory of these rows."""
-        return Memory([self.keys[i] for i in places], [self.values[i] for i in places], self.steps)
+        keys, values = [self.keys[i] for i in places], [self.values[i] for i in places]
+        return Memory(self.attention, keys, values, self.steps)
 
 
 class Attention(Module):
@@ -170,6 +172,7 @@ class Attention(Module):
             lengths = [steps] * batch
         places = list(enumerate(_checks.row_lengths(type(self).__name__, lengths, steps, batch)))
         return Memory(
+            self,
             [np.ascontiguousarray(keys[:n, b]) for b, n in places],
             [np.ascontiguousarray(memory[:n, b].T) for b, n in places],
             steps,
@@ -192,10 +195,16 @@ class Attention(Module):
         return context, weights
 
     def _queries(self, queries: np.ndarray, memory: Memory) -> np.ndarray:
+        name = type(self).__name__
+        if not isinstance(memory, Memory) or memory.attention is not self:
+            came = "one of another attention" if isinstance(memory, Memory) else f"a {type(memory).__name__}"
+            raise TypeError(f"{name}: memory is {came}; expected what `read` of this one returned")
         queries = self._checked("queries", queries, "T", self.query_size)
+        if memory.keys:
+            queries = queries.astype(memory.keys[0].dtype, copy=False)
         if queries.shape[1] != len(memory.keys):
             raise ValueError(
-                f"{type(self).__name__}: queries have {queries.shape[1]} rows (shape {queries.shape}), and "
+                f"{name}: queries have {queries.shape[1]} rows (shape {queries.shape}), and "
                 f"the memory has {len(memory.keys)}"
             )
         return queries
@@ -222,7 +231,8 @@ class DotAttention(Attention):
     general : bool
         Whether there is a matrix between the two.
     dtype : float32 or float64
-        Of the matrix; inputs are cast to it. Without one, float32 stays, and all else is float64.
+        Of the matrix; inputs are cast to it. Without one, a float32 memory stays that, all else is float64,
+        and queries are cast to the memory's dtype.
     rng : numpy.random.Generator, int or None
         Draws the matrix, as that of `Linear`.
 
