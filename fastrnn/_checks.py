@@ -326,9 +326,16 @@ def size(who: str, argument: str, value: Any, least: int = 1) -> int:
 
 def not_negative(who: str, argument: str, value: Any) -> float:
     """The value as a Python float of at least 0: a NumPy scalar would lend results its own precision."""
-    if not value >= 0:
+    try:
+        number = float(value)
+        if isinstance(value, str):
+            raise TypeError
+    except (TypeError, ValueError):
+        came = _kind(value) if np.ndim(value) else repr(value)
+        raise TypeError(f"{who}: {argument} is {came}; expected a number that is not negative") from None
+    if not number >= 0:
         raise ValueError(f"{who}: {argument} is {value}; expected a number that is not negative")
-    return float(value)
+    return number
 
 
 def probability(who: str, argument: str, value: Any) -> float:

@@ -86,6 +86,12 @@ class Optimizer:
     def lr(self, value: float) -> None:
         self._lr = self._number("lr", value)
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The constructor's arguments but the learning rate, and the kind."""
+        own = {name: value for name, value in vars(self).items() if isinstance(value, (bool, float, tuple))}
+        return {"kind": type(self).__name__, **{n: own[n] for n in sorted(own) if n != "_lr"}}
+
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:

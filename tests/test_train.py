@@ -1,15 +1,20 @@
+import contextlib
+import functools
 import itertools
 import signal
 import sys
 import threading
 import time
 import types
+import zipfile
 
 import numpy as np
 import pytest
 
 from fastrnn import io, nn, optim, train
+from fastrnn.train._interrupts import interrupts
 from fastrnn.train._progress import Lines
+from fastrnn.train.schedules import described
 
 
 class Line:
@@ -309,7 +314,7 @@ def test_the_checkpoint_keeps_the_rate_that_the_schedule_scales(tmp_path):
     line = Line()
     with pytest.raises(RuntimeError):
         fitted(line, 8, schedule="cosine", checkpoint=path, validate=failing_after(4))
-    again = fitted(Line(), 8, schedule="cosine", checkpoint=path, resume=True)
+    again = fitted(Line(), 8, schedule="cosine", checkpoint=path, resume=True, validate=lambda: (0.0, 0.0))
     assert (again.lr, again.loss) == (whole.lr, whole.loss)
 
 
@@ -417,3 +422,241 @@ def test_a_step_made_again_begins_with_what_it_began_with():
     carry.after(1, {"h": np.full(2, 2.0)})
     np.testing.assert_array_equal(carry.before(2)["h"], np.full(2, 2.0))
     assert carry.before(0) == {}
+
+
+# ---- stops and errors ----
+
+
+def zip_calls(at):
+    """A profiler that sends Ctrl-C at the call number `at` of a function of zipfile; it counts them."""
+
+    def profile(frame, event, arg):
+        if event == "call" and frame.f_code.co_filename == zipfile.__file__:
+            profile.calls += 1
+            if profile.calls == at:
+                signal.raise_signal(signal.SIGINT)
+
+    profile.calls = 0
+    return profile
+
+
+@contextlib.contextmanager
+def profiled(profile):
+    sys.setprofile(profile)
+    try:
+        yield profile
+    finally:
+        sys.setprofile(None)
+
+
+def test_interrupts_while_a_checkpoint_is_written_end_the_run_with_both_whole(tmp_path):
+    path, plain = tmp_path / "run.npz", {}
+    for epochs in (1, 2):
+        plain[epochs] = Line()
+        fitted(plain[epochs], epochs)
+    with profiled(zip_calls(0)) as counted:
+        fitted(Line(), 2, checkpoint=path)
+    assert counted.calls > 60
+    for at in range(1, counted.calls + 1, 3):
+        line = Line()
+        with profiled(zip_calls(at)):
+            history = fitted(line, 2, checkpoint=path)
+        assert history.stopped == f"interrupted after step {history.steps} of 2"
+        assert line.w == plain[history.steps].w
+        assert io.load(path).arrays["history.loss"].tolist() == history.loss
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # closed again, in vain
+def test_an_interrupted_file_says_so_and_leaves_the_old_one(tmp_path):
+    path = tmp_path / "a.npz"
+    io.save(path, {"a": np.ones(3)})
+    with profiled(zip_calls(0)) as counted:
+        io.save(path, {"a": np.ones(3)})
+    for at in range(6, counted.calls - 5):  # from the first member to the last
+        with pytest.raises(KeyboardInterrupt), profiled(zip_calls(at)):
+            io.save(path, {"a": np.zeros(3)})
+        assert io.load(path).arrays["a"].tolist() == [1, 1, 1]
+
+
+def test_an_interrupt_after_the_last_step_keeps_the_best_weights(monkeypatch):
+    def loaded(self, mapping, *args, **options):
+        signal.raise_signal(signal.SIGINT)
+        return load(self, mapping, *args, **options)
+
+    once, line, load = Line(), Line(), nn.Module.load_state_dict
+    fitted(once, 1)
+    losses = iter([1.0, 2.0])
+    with monkeypatch.context() as patch:
+        patch.setattr(nn.Module, "load_state_dict", loaded)
+        history = fitted(line, 2, patience=2, validate=lambda: (next(losses), 0.0))
+    assert history.stopped == "interrupted after step 2 of 2"
+    assert line.w == once.w
+
+
+def test_blocks_of_interrupts_stand_within_each_other():
+    with interrupts(held=True) as outer:
+        signal.raise_signal(signal.SIGINT)
+        assert outer.pending
+        with pytest.raises(KeyboardInterrupt), interrupts():
+            pytest.fail("what was held back comes first")
+        assert not outer.pending
+        with pytest.raises(KeyboardInterrupt), interrupts() as inner, inner.held():
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert outer.pending
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("wrong", ["none/run.npz", "."])
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_step(wrong, tmp_path):
+    history = train.History()
+    with pytest.raises(OSError, match=r"does not exist|is not a file"):
+        fitted(Line(), 2, checkpoint=tmp_path / wrong, history=history)
+    assert history.steps == 0
+
+
+def test_a_full_disk_or_a_loss_that_overflows_leaves_the_history_and_the_best_weights(monkeypatch, tmp_path):
+    def full(*_, **__):
+        raise OSError(28, "no space left")
+
+    once, losses = Line(), iter([1.0, 2.0, np.nan])
+    fitted(once, 1)
+    monkeypatch.setattr(io, "save", full)
+    for options, error in [
+        ({"validate": lambda: (next(losses), 0.0)}, FloatingPointError),
+        ({"checkpoint": tmp_path / "run.npz", "checkpoint_steps": 3}, OSError),
+    ]:
+        line, history = Line(), train.History()
+        with pytest.raises(error):
+            fitted(line, 4, patience=4, history=history, **{"validate": lambda: (1.0, 0.0), **options})
+        assert history.steps == 3
+        assert line.w == once.w
+
+
+def test_weights_that_are_not_finite_are_no_success():
+    line = Line()
+
+    def gradient(x):
+        return 0.0, {"weight": np.full((1, 1), 1e38, np.float32)}, 1
+
+    line.optimizer.lr = 1e3
+    with pytest.raises(FloatingPointError, match="step 1 with weight not finite"), np.errstate(over="ignore"):
+        line.run(1, gradient)
+    line.optimizer.lr = np.inf
+    with pytest.raises(ValueError, match="lr of the optimiser is inf"):
+        line.run(1)
+
+
+def test_numbers_of_numpy_go_into_a_checkpoint(tmp_path):
+    line, path = Line(), tmp_path / "run.npz"
+    options = {"epochs": 2, "checkpoint": path, "max_norm": np.float32(1), "seconds": np.int64(9)}
+    train.fit(
+        line.network,
+        line.optimizer,
+        train.Buckets([1], 1),
+        lambda places: (np.float32(2), line.gradient(1.0)[1], np.int64(5)),
+        **options,
+    )
+    assert io.load(path).meta["tokens"] == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_norm": None}, "max_norm is None; expected a number"),
+        ({"seconds": None}, "seconds is None"),
+        ({"seconds": "long"}, "seconds is 'long'"),
+        ({"checkpoint": 3}, "checkpoint is a int; expected a path"),
+        ({"resume": 3.5}, "resume is a float; expected a path"),
+    ],
+)
+def test_what_is_no_number_or_path_is_named(options, message):
+    with pytest.raises(TypeError, match=message):
+        fitted(Line(), 1, **options)
+    assert fitted(Line(), 1, resume=None).steps == 1
+
+
+# ---- going on ----
+
+
+def halving(factor):
+    return lambda done: factor**done
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"schedule": halving(0.5)}, {"schedule": halving(0.25)}),
+        ({"schedule": train.Step(0.5)}, {"schedule": train.Step(0.51)}),
+        ({"schedule": train.Plateau(2)}, {"schedule": train.Plateau(3)}),
+        ({"patience": 2}, {"patience": 3}),
+        ({"validate": None}, {}),
+        ({"weight_decay": 0.1}, {}),
+        ({"momentum": 0.5}, {"momentum": 0.6}),
+        ({"kind": optim.Adam}, {"kind": optim.Adam, "betas": (0.5, 0.999)}),
+        ({"kind": optim.AdamW}, {"kind": optim.Adam, "weight_decay": 0.01}),
+        ({"batch_size": 1}, {"batch_size": 2}),
+        ({"lengths": (1, 2)}, {"lengths": (1, 3)}),
+    ],
+    ids=str,
+)
+def test_every_option_is_the_same_in_a_run_that_goes_on(first, second, tmp_path):
+    def begin(kind=optim.SGD, validate=lambda: (1.0, 0.0), batch_size=1, lengths=(1, 1), **options):
+        line = Line()
+        own = {name: options.pop(name) for name in ("weight_decay", "momentum", "betas") if name in options}
+        path, batches = tmp_path / "run.npz", train.Buckets(lengths, batch_size)
+        optimizer = kind(line.network, lr=0.1, **own)
+        options |= {"checkpoint": path, "validate": validate, "resume": True, "seconds": 0.0}
+        train.fit(line.network, optimizer, batches, lambda _: line.gradient(1.0), epochs=3, **options)
+
+    begin(**first)
+    begin(**first)
+    with pytest.raises(ValueError, match=r"resume: the run of .* had "):
+        begin(**second)
+
+
+def test_a_schedule_is_the_same_in_another_process():
+    assert described(halving(0.5)) == described(halving(0.5))
+    assert described(functools.partial(pow, 0.5)) == described(halving(0.5))
+
+
+def test_a_run_with_nothing_left_is_written_to_another_file(tmp_path):
+    first, second = tmp_path / "a.npz", tmp_path / "b.npz"
+    fitted(Line(), 2, checkpoint=first)
+    fitted(Line(), 2, resume=first, checkpoint=second)
+    assert second.read_bytes() == first.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("history.loss", np.zeros(1)),
+        ("history.loss", np.zeros((2, 1))),
+        ("history.validation", np.zeros((2, 3))),
+        ("best.weight", np.zeros((2, 1), np.float32)),
+        ("best.other", np.zeros((1, 1), np.float32)),
+        ("network.weight", np.zeros((2, 1), np.float32)),
+        ("optimizer.lr", np.zeros(3)),
+        ("about", 3),
+        ("generators", [3]),
+        ("tokens", "many"),
+    ],
+)
+def test_damage_is_named_and_changes_nothing(name, value, tmp_path):
+    path, line, history = tmp_path / "run.npz", Line(), train.History()
+    fitted(Line(), 2, checkpoint=path, patience=2, validate=lambda: (1.0, 0.0))
+    arrays, meta = io.load(path)
+    (arrays if "." in name else meta)[name] = value
+    io.save(path, arrays, **meta)
+    before = line.w
+    with pytest.raises(io.FileFormatError, match=r"run\.npz"):
+        fitted(
+            line, 2, checkpoint=path, patience=2, validate=lambda: (1.0, 0.0), resume=True, history=history
+        )
+    assert (line.w, line.optimizer.steps, history) == (before, 0, train.History(steps_per_epoch=1))
+
+
+def test_a_plateau_waits_anew_after_it_lowered_the_rate():
+    assert train.Plateau(patience=2, factor=0.5).after([1.0, 2.0, 2.0, 2.0]) == 0.5
+    assert train.Plateau(patience=2, factor=0.5).after([1.0, 2.0, 2.0, 2.0, 2.0]) == 0.25

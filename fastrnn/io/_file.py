@@ -9,11 +9,28 @@ import stat
 from collections.abc import Iterator
 from typing import BinaryIO
 
-__all__ = ["FileFormatError", "write_atomically"]
+__all__ = ["FileFormatError", "destination", "write_atomically"]
 
 
 class FileFormatError(ValueError):
     """A file is not what it should be: truncated, damaged, of another kind or from a newer version."""
+
+
+def destination(path: str | os.PathLike[str]) -> str:
+    """The file that `path` stands for, links followed; refused where it cannot be written.
+
+    Raises
+    ------
+    OSError
+        Its folder is not there, or it is there and no file (a device, a pipe, a folder).
+    """
+    given, path = os.fspath(path), os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise FileExistsError(errno.EEXIST, "is there, and is not a file", given)
+    folder = os.path.dirname(path)
+    if not os.path.exists(folder):
+        raise FileNotFoundError(errno.ENOENT, f"the folder {folder!r} does not exist", given)
+    return path
 
 
 @contextlib.contextmanager
@@ -25,17 +42,13 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     link, the file it points to is replaced. What is there and no file (a device, a pipe) is refused.
     Errors name `path` as it was given.
     """
-    given, path = os.fspath(path), os.path.realpath(path)
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise FileExistsError(errno.EEXIST, "is there, and is not a file", given)
+    given, path = os.fspath(path), destination(path)
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name[:64]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except OSError as error:  # it names the temporary file, of which the caller knows nothing
-        missing = isinstance(error, FileNotFoundError)
-        why = f"the folder {folder!r} does not exist" if missing else error.strerror
-        raise OSError(error.errno, why, given) from None
+        raise OSError(error.errno, error.strerror, given) from None
     try:
         with os.fdopen(descriptor, "wb") as file:
             with contextlib.suppress(FileNotFoundError):

@@ -58,10 +58,14 @@ def save(
     arrays = arrays_of(path, source)
     arrays = {_HEADER_NAME: np.array(header(arrays, meta)), **arrays}
     with write_atomically(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
-            # A ZipInfo without a date: the same contents give the same file.
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+        try:
+            for name, array in arrays.items():
+                # A ZipInfo without a date: the same contents give the same file.
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+        except BaseException:
+            archive.fp = None  # to close it with half a member would raise an error in place of this one
+            raise
 
 
 def arrays_of(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import io
+from .. import _checks, io
 from ..nn import Module
 from ..optim import Optimizer
 from ._carry import Carry
@@ -39,22 +39,26 @@ class Training:
     """
 
     def __init__(
-        self, network: Module, optimizer: Optimizer, about: Mapping[str, Any], carry: Carry | None = None
+        self,
+        network: Module,
+        optimizer: Optimizer,
+        about: Mapping[str, Any],
+        carry: Carry | None = None,
+        history: History | None = None,
     ) -> None:
         self.network = network
         self.optimizer = optimizer
         self.about = json.loads(json.dumps({"lr": optimizer.lr, **about}))
         self.carry = Carry() if carry is None else carry
         self.draws = Draws(network)
-        self.history = History()
+        self.history = History() if history is None else history
         self.best: dict[str, np.ndarray] = {}
-        self._saved: tuple[int, int] | None = None
+        self._saved: tuple[str, int, int] | None = None
         self._lr = optimizer.lr  # that of the schedule is of the step
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, whole or not at all, where there is something new."""
-        history = self.history
-        now = history.steps, len(history.validation)
+        history, now = self.history, self._now(path)
         if now == self._saved:
             return
         arrays: dict[str, Any] = {
@@ -69,13 +73,16 @@ class Training:
         io.save(path, arrays, kind="checkpoint", version=_VERSION, **meta)
         self._saved = now
 
+    def _now(self, path: str | os.PathLike[str]) -> tuple[str, int, int]:
+        return os.path.realpath(path), self.history.steps, len(self.history.validation)
+
     def load(self, path: str | os.PathLike[str]) -> None:
         """Go on from a file that `save` wrote.
 
         Raises
         ------
         fastrnn.io.FileFormatError
-            It is no checkpoint, or damaged.
+            It is no checkpoint, or damaged; nothing was changed.
         ValueError
             It is one of another run: of other data, sizes or options.
         """
@@ -86,31 +93,49 @@ class Training:
                 f"{given}: it holds {meta.get('kind', 'arrays')!r} of version {meta.get('version')!r}; "
                 f"expected a checkpoint of version {_VERSION}"
             )
+        self._check_about(given, meta.get("about"))
+        before = self.network.state_dict(), self.optimizer.state_dict(), self.draws.state
         try:
-            self._check_about(given, meta["about"])
-            history = History(
-                **{name: arrays[f"history.{name}"].tolist() for name in _BY_STEP},
-                validation=[(loss, score) for loss, score in arrays["history.validation"].tolist()],
-                steps_per_epoch=self.history.steps_per_epoch,
-                tokens=int(meta["tokens"]),
-            )
+            by_step = {name: _numbers(arrays, name).tolist() for name in _BY_STEP}
+            if len({len(values) for values in by_step.values()}) > 1:
+                raise ValueError(f"of each step there are {[len(values) for values in by_step.values()]}")
+            validation = [(loss, score) for loss, score in _numbers(arrays, "validation", 2).tolist()]
+            tokens, best = _checks.size("checkpoint", "tokens", meta["tokens"], 0), _part(arrays, "best.")
+            if best:
+                best = self.network.check_grads(best, what="best")
             self.network.load_state_dict(_part(arrays, "network."))
             self.optimizer.load_state_dict(_part(arrays, "optimizer."))
-            self.best = _part(arrays, "best.")
             self.draws.state = meta["generators"]
-            self.carry.load(history.steps, _part(arrays, "carry."))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise io.FileFormatError(f"{given}: not a whole checkpoint: {error!r}") from error
-        self.history = history
-        self._saved = history.steps, len(history.validation)
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            self.network.load_state_dict(before[0])
+            self.optimizer.load_state_dict(before[1])
+            self.draws.state = before[2]
+            raise io.FileFormatError(f"{given}: not a whole checkpoint of this network: {error}") from error
+        history = self.history
+        for name, values in by_step.items():
+            setattr(history, name, values)
+        history.validation, history.tokens = validation, tokens
+        self.best = best
+        self.carry.load(history.steps, _part(arrays, "carry."))
+        self._saved = self._now(path)
 
-    def _check_about(self, path: str, about: Mapping[str, Any]) -> None:
+    def _check_about(self, path: str, about: Any) -> None:
+        if not isinstance(about, dict):
+            raise io.FileFormatError(f"{path}: it does not tell of what run it is")
         for name, now in self.about.items():
             if about.get(name) != now:
                 raise ValueError(
                     f"resume: the run of {path} had {name}={about.get(name)!r}, this one has {now!r}; give "
                     "the same data and options, or begin anew with resume=False"
                 )
+
+
+def _numbers(arrays: Mapping[str, np.ndarray], name: str, *width: int) -> np.ndarray:
+    """Numbers of the history, (N, *width)."""
+    array = arrays[f"history.{name}"]
+    if array.dtype.kind != "f" or array.shape[1:] != width or not array.ndim:
+        raise ValueError(f"history.{name} is {array.dtype} of shape {array.shape}")
+    return array
 
 
 def _prefixed(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
+from ..io._file import destination
 from ..nn import Module
 from ..optim import Optimizer
 from ._carry import Carry
 from ._checkpoint import Training
+from ._interrupts import Interrupts, interrupts
 from .batches import Batches
 from .history import History
 from .loop import run
-from .schedules import Plateau, Schedule, named
+from .schedules import Plateau, Schedule, described, named
 
 __all__ = ["fit"]
 
@@ -39,9 +41,10 @@ def fit(
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_steps: int | None = None,
-    resume: bool | str | os.PathLike[str] = False,
+    resume: bool | str | os.PathLike[str] | None = False,
     about: Mapping[str, Any] | None = None,
     carry: Carry | None = None,
+    history: History | None = None,
 ) -> History:
     """Train for some epochs, or until the validation loss no longer falls, the time is over, or Ctrl-C.
 
@@ -77,6 +80,8 @@ def fit(
         What must be the same for a run to go on, besides the batches and the options here; for JSON.
     carry : Carry, optional
         What `gradient` hands on from step to step; the checkpoint has it too.
+    history : History, optional
+        An empty one, which is filled and returned; so it is there after an error, too.
 
     Returns
     -------
@@ -86,8 +91,10 @@ def fit(
     Raises
     ------
     FloatingPointError
-        The loss, the gradient or the validation loss is not finite.
-    ValueError
+        The loss, the gradient, the validation loss, or a parameter at the end is not finite.
+    OSError
+        The checkpoint cannot be written; where that is known beforehand, no step was made.
+    ValueError, TypeError
         An argument out of its range; options that need others; a checkpoint of another run.
     fastrnn.io.FileFormatError
         The file to go on from is damaged, or no checkpoint.
@@ -109,6 +116,14 @@ def fit(
     """
     epochs = _checks.size(_WHO, "epochs", epochs)
     max_norm = _checks.not_negative(_WHO, "max_norm", max_norm)
+    seconds = _checks.not_negative(_WHO, "seconds", seconds)
+    resume = False if resume is None else resume
+    for name, value in {
+        "checkpoint": checkpoint,
+        "resume": None if isinstance(resume, bool) else resume,
+    }.items():
+        if value is not None and not isinstance(value, (str, os.PathLike)):
+            raise TypeError(f"{_WHO}: {name} is a {type(value).__name__}; expected a path")
     schedule = named(_WHO, schedule)
     if patience is not None:
         patience = _checks.size(_WHO, "patience", patience)
@@ -127,20 +142,25 @@ def fit(
         optimizer,
         {
             **batches.about,
-            "schedule": getattr(schedule, "__qualname__", repr(schedule)),
+            "optimizer": optimizer.options,
+            "schedule": described(schedule),
             "max_norm": max_norm,
             "patience": patience,
+            "validates": validate is not None,
             **(about or {}),
         },
         carry,
+        history,
     )
-    training.history.steps_per_epoch = len(batches)
+    history = training.history
+    history.steps_per_epoch = len(batches)
+    if checkpoint is not None:
+        destination(checkpoint)
     if resume is not False:
         path = checkpoint if resume is True else resume
         assert path is not None
         if resume is not True or os.path.exists(path):
             training.load(path)
-    history = training.history
     due = checkpoint_steps or len(batches)
 
     def plan() -> Iterator[Any]:
@@ -149,9 +169,10 @@ def fit(
         while True:
             epoch, place = divmod(history.steps, len(batches))
             if validate is not None and len(history.validation) < epoch:
-                _validate(training, validate, keep_best=patience is not None)
+                _validate(training, validate, ctrl_c, keep_best=patience is not None)
             if checkpoint is not None and history.steps and history.steps % due == 0:
-                training.save(checkpoint)
+                with ctrl_c.held():
+                    training.save(checkpoint)
             if epoch >= epochs:
                 return
             if patience is not None and (why := _out_of_patience(history, patience)):
@@ -161,26 +182,34 @@ def fit(
                 order = batches.epoch(epoch)
             yield order[place]
 
-    run(
-        network,
-        optimizer,
-        plan(),
-        gradient,
-        total=epochs * len(batches),
-        schedule=schedule,
-        max_norm=max_norm,
-        seconds=seconds,
-        progress=progress,
-        history=history,
-    )
-    if checkpoint is not None:
-        training.save(checkpoint)
-    if training.best:
-        network.load_state_dict(training.best)
+    total = epochs * len(batches)
+    with interrupts(held=True) as ctrl_c:
+        try:
+            run(
+                network,
+                optimizer,
+                plan(),
+                gradient,
+                total=total,
+                schedule=schedule,
+                max_norm=max_norm,
+                seconds=seconds,
+                progress=progress,
+                history=history,
+            )
+            if checkpoint is not None:
+                training.save(checkpoint)
+        finally:
+            if training.best:
+                network.load_state_dict(training.best)
+        if ctrl_c.pending:
+            history.stopped = history.stopped or f"interrupted after step {history.steps} of {total}"
     return history
 
 
-def _validate(training: Training, validate: Callable[[], tuple[float, float]], keep_best: bool) -> None:
+def _validate(
+    training: Training, validate: Callable[[], tuple[float, float]], ctrl_c: Interrupts, keep_best: bool
+) -> None:
     history = training.history
     loss, score = (float(value) for value in validate())
     if not math.isfinite(loss):
@@ -188,9 +217,10 @@ def _validate(training: Training, validate: Callable[[], tuple[float, float]], k
             f"training stopped after step {history.steps}: the validation loss is {loss}; look for NaN in "
             f"the validation set, or lower the learning rate ({training.optimizer.lr:g})"
         )
-    if keep_best and loss < min(history.validation_loss, default=math.inf):
-        training.best = training.network.state_dict()
-    history.validation.append((loss, score))
+    with ctrl_c.held():
+        if keep_best and loss < min(history.validation_loss, default=math.inf):
+            training.best = training.network.state_dict()
+        history.validation.append((loss, score))
 
 
 def _out_of_patience(history: History, patience: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _checks
 from ..nn import Module
 from ..optim import Optimizer, clip_grad_norm_
 from ._draws import Draws
@@ -18,6 +19,8 @@ from .history import History
 from .schedules import Plateau, Schedule, constant
 
 __all__ = ["run"]
+
+_WHO = "train.run"
 
 
 def run(
@@ -64,8 +67,15 @@ def run(
     Raises
     ------
     FloatingPointError
-        The loss or the gradient of a step is not finite. The network is as before that step.
+        The loss or the gradient of a step is not finite. The network is as before that step. Or the
+        parameters are not finite at the end.
+    ValueError, TypeError
+        A learning rate that is not finite; `max_norm` or `seconds` is negative, or no number.
     """
+    max_norm = _checks.not_negative(_WHO, "max_norm", max_norm)
+    seconds = _checks.not_negative(_WHO, "seconds", seconds)
+    if not math.isfinite(optimizer.lr):
+        raise ValueError(f"{_WHO}: lr of the optimiser is {optimizer.lr}; expected a finite number")
     history = History() if history is None else history
     draws = Draws(network)
     base = optimizer.lr
@@ -74,7 +84,7 @@ def run(
     show = shown(total, history.steps) if progress else None
     smooth = math.nan
     try:
-        with interrupts() as held:
+        with interrupts() as ctrl_c:
             for batch in batches:
                 step = history.steps
                 if time.perf_counter() - start >= seconds:
@@ -82,9 +92,10 @@ def run(
                     break
                 with draws.kept_unless(_more_than(history, step)):
                     loss, grads, tokens = gradient(batch)
+                    loss, tokens = float(loss), int(tokens)  # of NumPy, JSON could not hold them
                     norm = clip_grad_norm_(grads, max_norm)
                     _check_finite(step, loss, norm, optimizer)
-                    with held():
+                    with ctrl_c.held():
                         optimizer.lr = base * _factor(schedule, step / total, history)
                         optimizer.step(grads)
                         history.loss.append(loss)
@@ -102,6 +113,12 @@ def run(
         optimizer.lr = base
         if show:
             show.close()
+    for name, value in network.params.items():
+        if not np.isfinite(value).all():
+            raise FloatingPointError(
+                f"training ended after step {history.steps} with {name} not finite; lower the learning rate "
+                f"({optimizer.lr:g})"
+            )
     return history
 
 
