@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import functional
 from ..losses import log, log_softmax
+from ._finite import finite
 from ._translator import Start, TranslationNetwork, as_state, states_of
 
 __all__ = ["Found", "Marks", "search"]
@@ -62,7 +63,7 @@ def search(
     memory, ids = start.memory, np.full((beam_size, rows), marks.start)
     for step in range(max_length + 1):
         logits, looked, after = network.step(ids, Start(memory, as_state(start.state, state)))
-        total = beams.live[..., None] + log_softmax(logits)  # (K, B, V)
+        total = beams.live[..., None] + log_softmax(finite("Seq2Seq", logits))  # (K, B, V)
         total[..., [marks.unknown, marks.start]] = -np.inf
         if step == max_length:
             total[..., marks.end + 1 :] = -np.inf

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _checks, io
 from ..losses import softmax
+from ._finite import finite
 
 if TYPE_CHECKING:
     from .language_model import LanguageModel
@@ -109,7 +110,7 @@ class Conversation:
                 break
             written.append(chosen)
             logits, self._state = self.model.network.step(np.array([chosen]), self._state)
-            self._logits = logits = logits[0]
+            self._logits = logits = finite(who, logits[0])
             # A token has at least a character, so what ends here began no earlier than so many tokens ago.
             if until is not None and until in units.decode(written[-len(until) - 1 :]):
                 break
@@ -123,7 +124,7 @@ class Conversation:
             self.read("")
         if self._logits is None:
             raise ValueError(f"{who}: nothing was read yet; read at least one token first")
-        return self._logits
+        return finite(who, self._logits)
 
     # ---- files ----
 

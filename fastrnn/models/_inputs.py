@@ -13,12 +13,17 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from ..vocab import Vocabulary
+from ._finite import as_float32
 from ._words import composed, words
 
-__all__ = ["KINDS", "Ids", "Inputs", "Text", "Vectors", "learn", "listed", "moments", "series_of"]
+__all__ = ["KINDS", "Ids", "Inputs", "Text", "Vectors", "array_of", "learn", "listed", "moments", "series_of"]
 
 #: What `inputs` may be; "auto" looks at the first sequence.
 KINDS = ("auto", "vectors", "ids", "words", "characters", "tokens")
+
+
+#: More ids than this, many times as many as steps, are no ids.
+_MANY_IDS = 1 << 20
 
 
 class Inputs(Protocol):
@@ -65,18 +70,29 @@ def listed(who: str, X: Any, argument: str = "X") -> Sequence[Any]:
 
 
 def learn(
-    who: str, X: Any, inputs: str, *, standardize: bool, lowercase: bool, min_count: int
+    who: str,
+    X: Any,
+    inputs: str,
+    *,
+    standardize: bool,
+    lowercase: bool,
+    min_count: int,
+    kept: Sequence[int] | np.ndarray,
 ) -> tuple[Inputs, list[np.ndarray]]:
-    """Return the kind of input that X is, made of it, and X as it reads it."""
+    """Return the kind of input that X is, and all of X as it reads it.
+
+    Mean and deviation of vectors, and the vocabulary of texts, are those of the sequences `kept`; how many
+    ids there are is found in all.
+    """
     X = listed(who, X)
     if inputs not in KINDS:
         raise ValueError(f"{who}: inputs is {inputs!r}; expected one of {', '.join(KINDS)}")
     kind = _kind_of(who, X[0]) if inputs == "auto" else inputs
     if kind == "vectors":
-        return Vectors.learn(who, X, standardize)
+        return Vectors.learn(who, X, standardize, kept)
     if kind == "ids":
         return Ids.learn(who, X)
-    return Text.learn(who, X, kind, lowercase, min_count)
+    return Text.learn(who, X, kind, lowercase, min_count, kept)
 
 
 def _kind_of(who: str, first: Any) -> str:
@@ -84,7 +100,7 @@ def _kind_of(who: str, first: Any) -> str:
         return "words"
     if isinstance(first, (list, tuple)) and first and isinstance(first[0], str):
         return "tokens"
-    array = _array(who, "X[0]", first)
+    array = array_of(who, "X[0]", first)
     if array.dtype.kind in "iu" and array.ndim == 2:
         raise TypeError(
             f"{who}: X[0] is {array.dtype} of shape {array.shape}; ids have one axis, and vectors are "
@@ -107,19 +123,21 @@ class Vectors:
         return len(self.mean)
 
     @classmethod
-    def learn(cls, who: str, X: Sequence[Any], standardize: bool) -> tuple[Vectors, list[np.ndarray]]:
+    def learn(
+        cls, who: str, X: Sequence[Any], standardize: bool, kept: Sequence[int] | np.ndarray
+    ) -> tuple[Vectors, list[np.ndarray]]:
         series = [series_of(who, f"X[{i}]", x) for i, x in enumerate(X)]
         mean, scale = np.zeros(series[0].shape[1]), np.ones(series[0].shape[1])
         itself = cls(mean, scale)
         itself._check_features(who, "X", series)
         if standardize:
-            itself = cls(*moments(np.concatenate(series)))
-        return itself, itself._scaled(series)
+            itself = cls(*moments(who, "X", np.concatenate([series[i] for i in kept])))
+        return itself, itself._scaled(who, "X", series)
 
     def read(self, who: str, X: Any, argument: str = "X") -> list[np.ndarray]:
         series = [series_of(who, f"{argument}[{i}]", x) for i, x in enumerate(listed(who, X, argument))]
         self._check_features(who, argument, series)
-        return self._scaled(series)
+        return self._scaled(who, argument, series)
 
     def _check_features(self, who: str, argument: str, series: list[np.ndarray]) -> None:
         for i, x in enumerate(series):
@@ -129,8 +147,10 @@ class Vectors:
                     f"{self.size}, as the first sequence that the model was fitted to"
                 )
 
-    def _scaled(self, series: list[np.ndarray]) -> list[np.ndarray]:
-        return [((x - self.mean) / self.scale).astype(np.float32) for x in series]
+    def _scaled(self, who: str, argument: str, series: list[np.ndarray]) -> list[np.ndarray]:
+        return [
+            as_float32(who, f"{argument}[{i}]", (x - self.mean) / self.scale) for i, x in enumerate(series)
+        ]
 
     def meta(self) -> dict[str, Any]:
         return {"kind": self.kind}
@@ -150,8 +170,14 @@ class Ids:
     @classmethod
     def learn(cls, who: str, X: Sequence[Any]) -> tuple[Ids, list[np.ndarray]]:
         ids = [_ids(who, f"X[{i}]", x) for i, x in enumerate(X)]
-        itself = cls(1 + max(int(x.max()) for x in ids))
-        return itself, ids
+        size, steps = 1 + max(int(x.max()) for x in ids), sum(map(len, ids))
+        if size > max(_MANY_IDS, 16 * steps):
+            raise ValueError(
+                f"{who}: X has the id {size - 1} in {steps} steps; every id up to the greatest has a vector "
+                "of its own. If the integers are quantities, give inputs='vectors'; if they are ids, number "
+                "them from 0"
+            )
+        return cls(size), ids
 
     def read(self, who: str, X: Any, argument: str = "X") -> list[np.ndarray]:
         ids = [_ids(who, f"{argument}[{i}]", x) for i, x in enumerate(listed(who, X, argument))]
@@ -196,13 +222,14 @@ class Text:
         split: str,
         lowercase: bool,
         min_count: int,
+        kept: Sequence[int] | np.ndarray,
         *,
         argument: str = "X",
         specials: Sequence[str] = (),
     ) -> tuple[Text, list[np.ndarray]]:
         itself = cls(split, lowercase, Vocabulary([], specials))
         tokens = itself.tokens(who, X, argument)
-        vocab = Vocabulary.of((token for row in tokens for token in row), min_count, specials)
+        vocab = Vocabulary.of((token for i in kept for token in tokens[i]), min_count, specials)
         if len(vocab) == 1 + len(specials):
             raise ValueError(
                 f"{who}: none of the {split} of {argument} occurs min_count={min_count} times; give more "
@@ -262,14 +289,34 @@ def from_file(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Inputs:
     raise ValueError(f"unknown kind of inputs {meta!r:.80}")
 
 
-def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column, 1 for a deviation of nothing."""
-    mean = rows.mean(0)
-    scale = rows.std(0)
-    return mean, np.where(scale > 0, scale, 1.0)
+def moments(who: str, argument: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column; 1 for a deviation that is nothing, or rounding.
+
+    Raises
+    ------
+    ValueError
+        The numbers are so large that they overflow.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = rows.mean(0), rows.std(0)
+    greatest = np.abs(rows).max(0)
+    if not (np.isfinite(mean) & np.isfinite(scale)).all():
+        raise ValueError(
+            f"{who}: {argument} has numbers of up to {greatest.max():g}, whose deviation overflows; scale "
+            "them down"
+        )
+    rounding = 10 * np.finfo(np.float64).eps * greatest * len(rows) ** 0.5
+    constant = (rows.max(0) == rows.min(0)) | (scale <= rounding)
+    return mean, np.where(constant, 1.0, scale)
 
 
-def _array(who: str, argument: str, x: Any) -> np.ndarray:
+def array_of(who: str, argument: str, x: Any) -> np.ndarray:
+    """What came as an array, none of it masked."""
+    if np.ma.is_masked(x):
+        raise ValueError(
+            f"{who}: {argument} is a masked array of which {np.ma.count_masked(x)} are masked; fill them, or "
+            "leave them out"
+        )
     try:
         return np.asarray(x)
     except ValueError as error:
@@ -283,7 +330,7 @@ def _not_empty(who: str, argument: str, x: np.ndarray) -> None:
 
 def series_of(who: str, argument: str, x: Any) -> np.ndarray:
     """A series as (T, F) float64, finite."""
-    x = _array(who, argument, x)
+    x = array_of(who, argument, x)
     if x.dtype.kind not in "fiu":
         raise TypeError(f"{who}: {argument} is {x.dtype}; expected real numbers, (T, F) or (T,)")
     if x.ndim not in (1, 2) or x.shape[1:] == (0,):
@@ -301,10 +348,11 @@ def series_of(who: str, argument: str, x: Any) -> np.ndarray:
 
 
 def _ids(who: str, argument: str, x: Any) -> np.ndarray:
-    x = _array(who, argument, x)
+    x = array_of(who, argument, x)
     _not_empty(who, argument, np.atleast_1d(x))
     if x.ndim != 1 or x.dtype.kind not in "iu":
         raise TypeError(f"{who}: {argument} is {x.dtype} of shape {x.shape}; expected ids, (T,) of integers")
-    if x.min() < 0:
-        raise ValueError(f"{who}: {argument} has the id {x.min()}; expected ids of at least 0")
+    if x.min() < 0 or x.max() > np.iinfo(np.int64).max:
+        wrong = x.min() if x.min() < 0 else x.max()
+        raise ValueError(f"{who}: {argument} has the id {wrong}; expected ids of at least 0, less than 2**63")
     return x.astype(np.int64)

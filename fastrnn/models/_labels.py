@@ -21,15 +21,21 @@ class Labels:
     Attributes
     ----------
     classes : numpy.ndarray, (C,)
-        Sorted; of strings and integers together, the integers first.
+        Sorted; of strings and integers together, the integers first. Objects, where an array of NumPy's own
+        types would change them.
     """
 
     def __init__(self, who: str, labels: Iterable[Any]) -> None:
+        labels = list(labels)
+        if {bool, int} <= set(map(type, labels)):
+            raise TypeError(f"{who}: y has booleans beside integers, and True is 1; give one kind of labels")
         unique = sorted(set(labels), key=lambda label: (isinstance(label, str), label))
         if len(unique) < 2:
             raise ValueError(f"{who}: y has {len(unique)} different label {unique}; expected at least two")
-        kinds = {isinstance(label, str) for label in unique}
-        self.classes = np.array(unique) if len(kinds) == 1 else np.array(unique, dtype=object)
+        plain = np.array(unique)
+        self.classes = (
+            plain if plain.dtype.kind != "f" and plain.tolist() == unique else np.array(unique, dtype=object)
+        )
         self._ids = {label: i for i, label in enumerate(unique)}
 
     def encode(self, who: str, labels: list[Any], argument: str = "y") -> np.ndarray:

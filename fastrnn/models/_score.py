@@ -10,6 +10,7 @@ import numpy as np
 
 from ..functional import exp
 from ..losses import log_softmax
+from ._finite import finite
 from ._lm_network import Network
 
 __all__ = ["LN2", "Score", "log_probabilities", "perplexity"]
@@ -81,7 +82,9 @@ def log_probabilities(
             left = np.clip(lengths - at, 0, steps)
             part = [_padded([rows[i][at : at + steps] for i in places]) for rows in (inputs, targets)]
             logits, state = network(part[0], state, left.tolist())
-            found = np.take_along_axis(log_softmax(logits), part[1][..., None], -1)[..., 0]
+            found = np.take_along_axis(log_softmax(finite("LanguageModel", logits)), part[1][..., None], -1)[
+                ..., 0
+            ]
             for row, (i, count) in enumerate(zip(places, left, strict=True)):
                 results[i][at : at + count] = found[:count, row]
     return results

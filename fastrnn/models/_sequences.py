@@ -15,13 +15,15 @@ from ..nn import Module
 from ..optim import Adam
 from ..train import Buckets, History, Plateau, Step, fit
 from . import _files, _inputs
+from ._finite import finite
 from ._network import SequenceNetwork
 from ._pool import POOLS
 
-__all__ = ["Options", "SequenceModel", "padded"]
+__all__ = ["Options", "SequenceModel", "padded", "together"]
 
-#: Sequences that are run at once where no gradient is wanted; the bits do not depend on it.
-_BATCH = 128
+#: Sequences that are run at once where no gradient is wanted, and steps with their padding; the bits depend
+#: on neither.
+_BATCH, _STEPS = 128, 1 << 15
 
 Schedule = str | Callable[[float], float] | Step | Plateau
 
@@ -87,6 +89,7 @@ class SequenceModel:
     pool: str | None
 
     _reader: _inputs.Inputs
+    _as_fitted: Self  # whatever is set on this one since
     network_: Any
     history_: History
 
@@ -119,8 +122,8 @@ class SequenceModel:
 
     # ---- what a subclass says ----
 
-    def _learn_targets(self, who: str, y: Any, lengths: Sequence[int]) -> list[np.ndarray]:
-        """Learn from the training data what targets are; return them, one array a sequence."""
+    def _learn_targets(self, who: str, y: Any, lengths: Sequence[int], kept: np.ndarray) -> list[np.ndarray]:
+        """Learn from the targets `kept` what targets are; return all, one array a sequence."""
         raise NotImplementedError
 
     def _read_targets(
@@ -156,8 +159,11 @@ class SequenceModel:
             raise TypeError(f"{who}: y is None; expected the target of each sequence")
         return X, y
 
-    def _held_out(self, n: int, part: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return the places of the sequences to train on, and of those to validate on."""
+    def _held_out(self, who: str, X: Any, n: int, part: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the places of the sequences to train on, and of those to validate on.
+
+        X is what `fit` was given, n how many sequences `_pairs` made of it.
+        """
         order = np.random.default_rng([self.seed, 1]).permutation(n)
         count = min(max(1, round(part * n)), n - 1)
         return np.sort(order[count:]), np.sort(order[:count])
@@ -174,13 +180,13 @@ class SequenceModel:
         lr: float = 0.01,
         schedule: Schedule = "cosine",
         max_norm: float = 1.0,
-        validation: float | tuple[Any, Any] | None = None,
+        validation: float | tuple[Any, ...] | list[Any] | None = None,
         patience: int | None = None,
         seconds: float = math.inf,
         progress: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_steps: int | None = None,
-        resume: bool | str | os.PathLike[str] = False,
+        resume: bool | str | os.PathLike[str] | None = False,
     ) -> Self:
         """Train from the beginning, with Adam; what an earlier `fit` learned is forgotten.
 
@@ -198,7 +204,8 @@ class SequenceModel:
         schedule : {"cosine", "constant", "step", "plateau"}, function, train.Step or train.Plateau
             The factor of the learning rate for the done part of the training, 0 to 1.
         validation : float, or (X, y), optional
-            Which part of the data to hold out, or other data, for a loss and a score after each epoch.
+            Which part of the data to hold out, or other data, for a loss and a score after each epoch. Of the
+            part that is held out only the labels, and how many ids there are, are learned.
         patience : int, optional
             Stop when the validation loss was not the least for so many epochs; the weights are then those of
             the best epoch.
@@ -222,19 +229,23 @@ class SequenceModel:
         ------
         ValueError, TypeError
             An argument, a sequence or a target that cannot be; the model is as before.
-        FloatingPointError
-            The loss is not finite; the model is that of the last step before.
+        FloatingPointError, OSError
+            The loss or a weight is not finite; the checkpoint cannot be written. The model is that of the
+            last step before, with `patience` that of the best epoch; before the first step it is as before.
         """
         who = f"{type(self).__name__}.fit"
         fresh = self._fresh()
         fresh._check_settings(who)
         batch_size = _checks.size(who, "batch_size", batch_size)
+        given = X
         X, y = fresh._pairs(who, X, y)
-        X_val = y_val = None
-        if isinstance(validation, tuple):
-            if len(validation) != 2:
-                raise ValueError(f"{who}: validation has {len(validation)} parts; expected (X, y)")
-            X_val, y_val = fresh._pairs(who, *validation, argument="validation ")
+        kept = np.arange(len(_inputs.listed(who, X)))
+        out = X_val = y_val = None
+        if isinstance(validation, (tuple, list)):
+            X_val, y_val = fresh._pairs(who, *fresh._other_data(who, validation), argument="validation ")
+        elif validation is not None:
+            part = _part_of(who, validation, len(kept))
+            kept, out = fresh._held_out(who, given, len(kept), part)
         fresh._reader, sequences = _inputs.learn(
             who,
             X,
@@ -242,23 +253,19 @@ class SequenceModel:
             standardize=self.standardize,
             lowercase=self.lowercase,
             min_count=self.min_count,
+            kept=kept,
         )
-        targets = fresh._learn_targets(who, y, _same_number(who, sequences, y))
+        targets = fresh._learn_targets(who, y, _same_number(who, sequences, y), kept)
         held: tuple[list[np.ndarray], list[np.ndarray]] | None = None
         if X_val is not None:
             others = fresh._reader.read(who, X_val, "validation X")
             held = others, fresh._read_targets(who, y_val, _same_number(who, others, y_val), "validation y")
-        elif validation is not None:
-            if not isinstance(validation, float) or not 0 < validation < 1 or len(sequences) < 2:
-                raise ValueError(
-                    f"{who}: validation is {validation!r} of {len(sequences)} sequences; expected a part, "
-                    "more than 0.0 and less than 1.0, of at least two, or (X, y)"
-                )
-            kept, out = fresh._held_out(len(sequences), validation)
+        elif out is not None:
             held = [sequences[i] for i in out], [targets[i] for i in out]
             sequences, targets = [sequences[i] for i in kept], [targets[i] for i in kept]
         network = fresh._make()
         optimizer = Adam(network, lr=lr)
+        history = History()
 
         def gradient(places: np.ndarray) -> tuple[float, Mapping[str, np.ndarray], int]:
             return fresh._gradient(network, [sequences[i] for i in places], [targets[i] for i in places])
@@ -268,7 +275,7 @@ class SequenceModel:
             return fresh._validate(network, *held)
 
         try:
-            history = fit(
+            fit(
                 network,
                 optimizer,
                 Buckets([len(x) for x in sequences], batch_size, self.seed),
@@ -288,28 +295,38 @@ class SequenceModel:
                     **fresh._settings_meta(),
                     "data": _fingerprint(sequences, targets, *(held or ())),
                 },
+                history=history,
             )
-        except FloatingPointError:
-            self._take(fresh, network, History())
+        except (FloatingPointError, OSError):
+            if history.steps:
+                self._take(fresh, network, history)
             raise
         self._take(fresh, network, history)
         return self
+
+    def _other_data(self, who: str, validation: Sequence[Any]) -> tuple[Any, Any]:
+        """X and y of data to validate on."""
+        if len(validation) != 2:
+            raise ValueError(f"{who}: validation has {len(validation)} parts; expected (X, y)")
+        return validation[0], validation[1]
 
     def _fresh(self) -> Self:
         """A model of the same settings that was not fitted."""
         return type(self)(self.cell, **{name: getattr(self, name) for name in self._settings})
 
     def _take(self, fitted: Self, network: Module, history: History) -> None:
-        self.__dict__.update(vars(fitted), network_=network.freeze(), history_=history)
+        fitted.network_, fitted.history_ = network.freeze(), history
+        self.__dict__.update(vars(fitted), _as_fitted=fitted)
 
     def _check_settings(self, who: str) -> None:
+        """Check the settings, and make numbers of Python of those of NumPy."""
         _checks.a_cell(self.cell)
         for name in ("hidden_size", "num_layers", "embedding_size", "min_count"):
-            _checks.size(who, name, getattr(self, name))
-        _checks.size(who, "seed", self.seed, least=0)
+            setattr(self, name, _checks.size(who, name, getattr(self, name)))
+        self.seed = _checks.size(who, "seed", self.seed, least=0)
         for name in ("bidirectional", "lowercase", "standardize"):
-            _checks.flag(who, name, getattr(self, name))
-        _checks.probability(who, "dropout", self.dropout)
+            setattr(self, name, _checks.flag(who, name, getattr(self, name)))
+        self.dropout = _checks.probability(who, "dropout", self.dropout)
         if self.pool is not None and self.pool not in POOLS:
             raise ValueError(f"{who}: pool is {self.pool!r}; expected one of {', '.join(POOLS)}")
 
@@ -357,19 +374,17 @@ class SequenceModel:
 
     # ---- running ----
 
-    def _fitted(self) -> Any:
-        """The network, or an error that says that there is none yet."""
-        if not hasattr(self, "network_"):
+    def _fitted(self) -> Self:
+        """The model with the settings that it was fitted with, or an error that says that it was not."""
+        if not hasattr(self, "_as_fitted"):
             name = type(self).__name__
             raise RuntimeError(f"{name}: not fitted yet; call fit(X, y), or {name}.load(path)")
-        return self.network_
+        return self._as_fitted
 
     def _run(self, network: Any, sequences: list[np.ndarray]) -> list[np.ndarray]:
         """Return the outputs of each sequence, (O,) or without a pool (T_i, O)."""
         results: list[np.ndarray] = [np.empty(0)] * len(sequences)
-        order = np.argsort([len(x) for x in sequences], kind="stable")
-        for start in range(0, len(order), _BATCH):
-            places = order[start : start + _BATCH]
+        for places in together(sequences, _BATCH):
             x, lengths = padded([sequences[i] for i in places])
             outputs = network(x, lengths)
             for row, (i, length) in enumerate(zip(places, lengths, strict=True)):
@@ -382,17 +397,18 @@ class SequenceModel:
 
     def _answer(self, who: str, X: Any) -> list[np.ndarray]:
         """Return the outputs of each sequence of X."""
-        network = self._fitted()
-        return self._run(network, self._reader.read(f"{type(self).__name__}.{who}", X))
+        model, who = self._fitted(), f"{type(self).__name__}.{who}"
+        return [finite(who, y) for y in model._run(model.network_, model._reader.read(who, X))]
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return how good the predictions are: see the class."""
-        network = self._fitted()
+        model = self._fitted()
         who = f"{type(self).__name__}.score"
-        X, y = self._pairs(who, X, y)
-        sequences = self._reader.read(who, X)
-        targets = self._read_targets(who, y, _same_number(who, sequences, y))
-        return self._metric(self._joined(self._run(network, sequences)), self._joined(targets))
+        X, y = model._pairs(who, X, y)
+        sequences = model._reader.read(who, X)
+        targets = model._read_targets(who, y, _same_number(who, sequences, y))
+        outputs = finite(who, model._joined(model._run(model.network_, sequences)))
+        return model._metric(outputs, model._joined(targets))
 
     # ---- files ----
 
@@ -404,10 +420,11 @@ class SequenceModel:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a ``.npz`` file, atomically; see `fastrnn.io.save`."""
-        arrays = self._fitted().state_dict("network.")
-        arrays |= {f"inputs.{name}": value for name, value in self._reader.arrays().items()}
-        arrays |= {f"targets.{name}": value for name, value in self._arrays().items()}
-        meta = {"reads": self._reader.meta(), "targets": self._meta(), **self._settings_meta()}
+        model = self._fitted()
+        arrays = model.network_.state_dict("network.")
+        arrays |= {f"inputs.{name}": value for name, value in model._reader.arrays().items()}
+        arrays |= {f"targets.{name}": value for name, value in model._arrays().items()}
+        meta = {"reads": model._reader.meta(), "targets": model._meta(), **model._settings_meta()}
         io.save(path, arrays, kind=type(self).__name__, version=1, **meta)
 
     @classmethod
@@ -424,18 +441,18 @@ class SequenceModel:
         arrays, meta = _files.read(path, cls.__name__)
         try:
             cell = _files.cell_from(meta["cell"])
-            model = cls(cell, **{name: meta[name] for name in cls._settings})
-            model._check_settings(cls.__name__)
-            model._reader = _inputs.from_file(meta["reads"], _part(arrays, "inputs."))
-            model._from_meta(meta["targets"], _part(arrays, "targets."))
+            fitted = cls(cell, **{name: meta[name] for name in cls._settings})
+            fitted._check_settings(cls.__name__)
+            fitted._reader = _inputs.from_file(meta["reads"], _part(arrays, "inputs."))
+            fitted._from_meta(meta["targets"], _part(arrays, "targets."))
             weights = _part(arrays, "network.")
-            model._check_shapes(weights)
-            network = model._make()
+            fitted._check_shapes(weights)
+            network = fitted._make()
             network.load_state_dict(weights)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise io.FileFormatError(f"{os.fspath(path)}: not a whole {cls.__name__}: {error}") from error
-        model.network_ = network.freeze()
-        model.history_ = History()
+        model = fitted._fresh()
+        model._take(fitted, network, History())
         return model
 
     def _check_shapes(self, weights: Mapping[str, np.ndarray]) -> None:
@@ -448,6 +465,18 @@ class SequenceModel:
         _files.check_shapes(
             weights, self.cell, size, self.hidden_size, self.num_layers, self.bidirectional, others
         )
+
+
+def together(sequences: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
+    """The places of the sequences by their length, at most so many at once, and not too much padding."""
+    lengths = np.array([len(x) for x in sequences])
+    batches: list[list[int]] = []
+    for place in np.argsort(lengths, kind="stable").tolist():
+        size = len(batches[-1]) if batches else count
+        if size == count or (size + 1) * lengths[place] > _STEPS:
+            batches.append([])
+        batches[-1].append(place)
+    return [np.array(batch) for batch in batches]
 
 
 def padded(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -467,6 +496,17 @@ def _same_number(who: str, sequences: Sequence[np.ndarray], y: Any) -> list[int]
     if len(y) != len(sequences):
         raise ValueError(f"{who}: X has {len(sequences)} sequences, and y has {len(y)} targets")
     return [len(x) for x in sequences]
+
+
+def _part_of(who: str, validation: Any, n: int) -> float:
+    """Which part of n sequences to hold out."""
+    if not isinstance(validation, (float, np.floating)) or not 0 < validation < 1 or n < 2:
+        came = repr(validation) if np.isscalar(validation) else f"a {type(validation).__name__}"
+        raise ValueError(
+            f"{who}: validation is {came:.60} of {n} sequences; expected a part, more than 0.0 and less than "
+            "1.0, of at least two, or (X, y)"
+        )
+    return float(validation)
 
 
 def _part(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -24,8 +24,7 @@ class _Labelled(SequenceModel):
     @property
     def classes_(self) -> np.ndarray:
         """The labels, sorted, (C,)."""
-        self._fitted()
-        return self._labels.classes
+        return self._fitted()._labels.classes
 
     @property
     def _outputs(self) -> int:
@@ -93,7 +92,7 @@ class SequenceClassifier(_Labelled):
         """Return the probability of each class for each sequence, (n, C), in the order of `classes_`."""
         return softmax(np.stack(self._answer("predict_proba", X)))
 
-    def _learn_targets(self, who: str, y: Any, lengths: Sequence[int]) -> list[np.ndarray]:
+    def _learn_targets(self, who: str, y: Any, lengths: Sequence[int], kept: np.ndarray) -> list[np.ndarray]:
         labels = Labels.plain(who, y)
         self._labels = Labels(who, labels)
         return list(self._labels.encode(who, labels))
@@ -148,7 +147,7 @@ class SequenceTagger(_Labelled):
         """Return the probability of each class at each step, for each sequence an array (T_i, C)."""
         return [softmax(outputs) for outputs in self._answer("predict_proba", X)]
 
-    def _learn_targets(self, who: str, y: Any, lengths: Sequence[int]) -> list[np.ndarray]:
+    def _learn_targets(self, who: str, y: Any, lengths: Sequence[int], kept: np.ndarray) -> list[np.ndarray]:
         rows = self._rows(who, y, lengths, "y")
         self._labels = Labels(who, (label for row in rows for label in row))
         return self._encoded(who, rows, "y")

@@ -145,6 +145,7 @@ class LanguageModel:
         self.seed = seed
         self._units: Units | None = None
         self._directions: Directions | None = None
+        self._made_with: dict[str, Any] = {}  # the settings, whatever is set since
 
     @property
     def units(self) -> Units:
@@ -184,7 +185,7 @@ class LanguageModel:
         who = "LanguageModel.build"
         self._check_settings(who)
         units = self._learned(_texts(who, "text", text), isinstance(text, str))
-        self._units, self._directions = units, self._made(units)
+        self._units, self._directions, self._made_with = units, self._made(units), self._meta()
 
     def _learned(self, texts: Sequence[str], one: bool) -> Units:
         if self.tokenizer is not None:
@@ -209,15 +210,16 @@ class LanguageModel:
         return Directions(*made).freeze()
 
     def _check_settings(self, who: str) -> None:
+        """Check the settings, and make numbers of Python of those of NumPy."""
         _checks.a_cell(self.cell)
         if self.unit not in UNITS:
             raise ValueError(f"{who}: unit is {self.unit!r}; expected one of {', '.join(UNITS)}")
         for name in ("embedding_size", "hidden_size", "num_layers", "min_count"):
-            _checks.size(who, name, getattr(self, name))
+            setattr(self, name, _checks.size(who, name, getattr(self, name)))
         for name in ("tied", "bidirectional", "lowercase"):
-            _checks.flag(who, name, getattr(self, name))
-        _checks.probability(who, "dropout", self.dropout)
-        _checks.size(who, "seed", self.seed, least=0)
+            setattr(self, name, _checks.flag(who, name, getattr(self, name)))
+        self.dropout = _checks.probability(who, "dropout", self.dropout)
+        self.seed = _checks.size(who, "seed", self.seed, least=0)
 
     # ---- training ----
 
@@ -237,7 +239,7 @@ class LanguageModel:
         progress: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_steps: int | None = None,
-        resume: bool | str | os.PathLike[str] = False,
+        resume: bool | str | os.PathLike[str] | None = False,
     ) -> Self:
         """Train on a text or on sentences, with Adam; a second call goes on from the first.
 
@@ -280,8 +282,9 @@ class LanguageModel:
 
         Raises
         ------
-        FloatingPointError
-            The loss is not finite; the model is that of the last step before.
+        FloatingPointError, OSError
+            The loss or a weight is not finite; the checkpoint cannot be written. The model is that of the
+            last step before, with `patience` that of the best epoch.
         ValueError, TypeError
             An argument out of its range, or a text that is too short for the streams; the model is as before.
 
@@ -313,11 +316,13 @@ class LanguageModel:
         rows = [_lm_data.marked(units, units.encode(t)) for t in texts]
         corpus = _corpus(who, rows, one, units, batch_size, chunk_size, self.seed)
         others = [_lm_data.marked(units, units.encode(t)) for t in held]
+        made_with = self._made_with
         if directions is None:
-            directions = self._made(units)
+            directions, made_with = self._made(units), self._meta()
         self._train(
             units,
             directions,
+            made_with,
             corpus,
             others,
             lr=lr,
@@ -331,7 +336,7 @@ class LanguageModel:
                 "checkpoint": checkpoint,
                 "checkpoint_steps": checkpoint_steps,
                 "resume": resume,
-                "about": {"model": "LanguageModel", **self._meta(), "data": _fingerprint([*rows, *others])},
+                "about": {"model": "LanguageModel", **made_with, "data": _fingerprint([*rows, *others])},
             },
         )
         return self
@@ -342,7 +347,7 @@ class LanguageModel:
         """The texts to train on, and those to validate on."""
         if validation is None:
             return texts, []
-        if isinstance(validation, float):
+        if isinstance(validation, (float, np.floating)):
             count = len(texts[0]) if one else len(texts)
             if not 0 < validation < 1 or count < 4:
                 raise ValueError(
@@ -366,6 +371,7 @@ class LanguageModel:
         self,
         units: Units,
         directions: Directions,
+        made_with: dict[str, Any],
         corpus: _lm_data.Corpus,
         held: list[np.ndarray],
         lr: float,
@@ -386,25 +392,25 @@ class LanguageModel:
             loss = _mean_nats(directions, held)
             return loss, perplexity(loss)
 
-        history = None
+        history, whole = History(), False
         directions.thaw()
         try:
-            history = fit(
+            fit(
                 directions,
                 Adam(directions, lr=lr),
                 corpus.batches,
                 gradient,
                 validate=validate if held else None,
                 carry=carry,
+                history=history,
                 **options,
             )
-        except FloatingPointError:
-            history = History()
-            raise
+            whole = True
         finally:
             directions.freeze()
-            if history is not None:
-                self._units, self._directions, self.history_ = units, directions, history
+            if whole or history.steps:
+                self._units, self._directions, self._made_with = units, directions, made_with
+                self.history_ = history
 
     # ---- texts and ids ----
 
@@ -661,7 +667,7 @@ class LanguageModel:
         arrays = directions.ahead.state_dict()
         if directions.back is not None:
             arrays |= directions.back.state_dict("back.")
-        io.save(path, arrays, kind="LanguageModel", version=1, units=self.units.meta(), **self._meta())
+        io.save(path, arrays, kind="LanguageModel", version=1, units=self.units.meta(), **self._made_with)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, tokenizer: Any = None) -> LanguageModel:
@@ -700,7 +706,8 @@ class LanguageModel:
             raise io.FileFormatError(f"{os.fspath(path)}: not a whole language model: {error}") from error
         if isinstance(units, Pieces):
             model.tokenizer = units.tokenizer
-        model._units, model._directions, model.history_ = units, directions.freeze(), History()
+        model._units, model._directions, model._made_with = units, directions.freeze(), model._meta()
+        model.history_ = History()
         return model
 
     def _check_sizes(self, units: Units, arrays: dict[str, np.ndarray]) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 
 from .. import _checks, cells
 from ..losses import mse
-from ._inputs import listed, moments, series_of
+from ._finite import as_float32
+from ._inputs import array_of, listed, moments, series_of
 from ._sequences import Options, SequenceModel
 
 __all__ = ["SequenceRegressor"]
@@ -84,18 +85,18 @@ class SequenceRegressor(SequenceModel):
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the numbers of each sequence, (n, ...) as y was, or the steps after each series."""
-        self._fitted()
-        if self.horizon is not None:
+        model = self._fitted()
+        if model.horizon is not None:
             who = "SequenceRegressor.predict"
-            X = [series_of(who, f"X[{i}]", x)[-self.window :] for i, x in enumerate(listed(who, X))]
+            X = [series_of(who, f"X[{i}]", x)[-model.window :] for i, x in enumerate(listed(who, X))]
         outputs = np.stack(self._answer("predict", X)).astype(np.float64)
-        return (outputs * self._scale + self._mean).reshape(len(outputs), *self._shape)
+        return (outputs * model._scale + model._mean).reshape(len(outputs), *model._shape)
 
     def _check_settings(self, who: str) -> None:
         super()._check_settings(who)
-        _checks.size(who, "window", self.window)
+        self.window = _checks.size(who, "window", self.window)
         if self.horizon is not None:
-            _checks.size(who, "horizon", self.horizon)
+            self.horizon = _checks.size(who, "horizon", self.horizon)
             if self.inputs not in ("auto", "vectors"):
                 raise ValueError(f"{who}: inputs is {self.inputs!r}; horizon forecasts vectors")
 
@@ -113,25 +114,49 @@ class SequenceRegressor(SequenceModel):
         assert self.horizon is not None
         series = [series_of(who, f"{argument}[{i}]", x) for i, x in enumerate(listed(who, X, argument))]
         whole = self.window + self.horizon
-        places = []
         for i, x in enumerate(series):
             if len(x) < whole or x.shape[1] != series[0].shape[1]:
                 raise ValueError(
                     f"{who}: {argument}[{i}] has shape {x.shape}; expected at least window + horizon = "
                     f"{whole} steps of {series[0].shape[1]} features"
                 )
-            count = len(x) - whole + 1
-            places += [((start + 1) / count, i, start) for start in range(count)]
-        places.sort()
-        inputs = [series[i][start : start + self.window] for _, i, start in places]
-        after = np.stack([series[i][start + self.window : start + whole] for _, i, start in places])
+        places = self._places([len(x) for x in series])
+        inputs = [series[i][start : start + self.window] for i, start in places]
+        after = np.stack([series[i][start + self.window : start + whole] for i, start in places])
         return inputs, after[..., 0] if after.shape[2] == 1 else after
 
-    def _held_out(self, n: int, part: float) -> tuple[np.ndarray, np.ndarray]:
+    def _places(self, lengths: Sequence[int]) -> list[tuple[int, int]]:
+        """Of every window its series and its start, those that end earlier in theirs first."""
+        assert self.horizon is not None
+        counts = [length - self.window - self.horizon + 1 for length in lengths]
+        each = [(i, start) for i, count in enumerate(counts) for start in range(count)]
+        return sorted(each, key=lambda place: ((place[1] + 1) / counts[place[0]], *place))
+
+    def _other_data(self, who: str, validation: Sequence[Any]) -> tuple[Any, Any]:
+        if self.horizon is not None and len(validation) == 1:
+            return validation[0], None
+        return super()._other_data(who, validation)
+
+    def _held_out(self, who: str, X: Any, n: int, part: float) -> tuple[np.ndarray, np.ndarray]:
         if self.horizon is None:
-            return super()._held_out(n, part)
+            return super()._held_out(who, X, n, part)
         count = min(max(1, round(part * n)), n - 1)
-        return np.arange(n - count), np.arange(n - count, n)
+        places = self._places([len(x) for x in X])
+        first: dict[int, int] = {}  # held-out window of each series
+        for i, start in places[n - count :]:
+            first[i] = min(start, first.get(i, start))
+        # A window whose targets are among those held out is neither trained on nor held out.
+        kept = [
+            k
+            for k, (i, start) in enumerate(places[: n - count])
+            if i not in first or start + self.horizon <= first[i]
+        ]
+        if not kept:
+            raise ValueError(
+                f"{who}: validation is {part} of {n} windows; none is left whose targets, horizon="
+                f"{self.horizon} steps, are not held out too; give longer series or a smaller part"
+            )
+        return np.array(kept), np.arange(n - count, n)
 
     # ---- targets ----
 
@@ -139,12 +164,12 @@ class SequenceRegressor(SequenceModel):
     def _outputs(self) -> int:
         return math.prod(self._shape)
 
-    def _learn_targets(self, who: str, y: Any, lengths: Sequence[int]) -> list[np.ndarray]:
+    def _learn_targets(self, who: str, y: Any, lengths: Sequence[int], kept: np.ndarray) -> list[np.ndarray]:
         rows = _numbers(who, y, "y")
         self._shape = rows.shape[1:]
         flat = rows.reshape(len(rows), -1)
-        self._mean, self._scale = moments(flat)
-        return list(self._scaled(flat))
+        self._mean, self._scale = moments(who, "y", flat[kept])
+        return list(self._scaled(who, "y", flat))
 
     def _read_targets(
         self, who: str, y: Any, lengths: Sequence[int], argument: str = "y"
@@ -154,10 +179,10 @@ class SequenceRegressor(SequenceModel):
             raise ValueError(
                 f"{who}: {argument} has shape {rows.shape}; the model was fitted to (n, *{self._shape})"
             )
-        return list(self._scaled(rows.reshape(len(rows), -1)))
+        return list(self._scaled(who, argument, rows.reshape(len(rows), -1)))
 
-    def _scaled(self, rows: np.ndarray) -> np.ndarray:
-        return ((rows - self._mean) / self._scale).astype(np.float32)
+    def _scaled(self, who: str, argument: str, rows: np.ndarray) -> np.ndarray:
+        return as_float32(who, argument, (rows - self._mean) / self._scale)
 
     def _metric(self, outputs: np.ndarray, targets: np.ndarray) -> float:
         wanted = targets.astype(np.float64)
@@ -182,10 +207,7 @@ class SequenceRegressor(SequenceModel):
 
 def _numbers(who: str, y: Any, argument: str) -> np.ndarray:
     """Targets as float64, finite, (n, ...)."""
-    try:
-        rows = np.asarray(y)
-    except ValueError as error:
-        raise TypeError(f"{who}: {argument} is not readable as an array: {error}") from error
+    rows = array_of(who, argument, y)
     if rows.dtype.kind not in "fiu" or 0 in rows.shape:
         raise TypeError(
             f"{who}: {argument} is {rows.dtype} of shape {rows.shape}; expected real numbers, (n,) or "

@@ -12,7 +12,7 @@ from ..losses import cross_entropy
 from . import _files, _inputs
 from ._beam import Found, Marks, search
 from ._edits import edit_distance
-from ._sequences import Options, SequenceModel, padded
+from ._sequences import Options, SequenceModel, padded, together
 from ._translator import ATTENTIONS, TranslationNetwork
 
 __all__ = ["Seq2Seq"]
@@ -178,7 +178,8 @@ class Seq2Seq(SequenceModel):
             max_length=max_length,
             weights=_checks.flag(f"{type(self).__name__}.translate", "return_attention", return_attention),
         )
-        texts = [self._text(self._target.vocab.decode(each.ids)) for each in found]
+        model = self._fitted()
+        texts = [model._text(model._target.vocab.decode(each.ids)) for each in found]
         return (texts, [each.weights for each in found]) if return_attention else texts
 
     def score(self, X: Any, y: Any = None, *, beam_size: int = 1, length_penalty: float = 1.0) -> float:
@@ -215,16 +216,16 @@ class Seq2Seq(SequenceModel):
         self, method: str, X: Any, y: Any, beam_size: int, length_penalty: float
     ) -> tuple[list[list[str]], list[list[str]]]:
         """The tokens of the translations, and those of y."""
-        self._fitted()
+        model = self._fitted()
         who = f"{type(self).__name__}.{method}"
-        X, y = self._pairs(who, X, y)
-        right = self._target.tokens(who, _inputs.listed(who, y, "y"), "y")
+        X, y = model._pairs(who, X, y)
+        right = model._target.tokens(who, _inputs.listed(who, y, "y"), "y")
         if len(right) != len(X):
             raise ValueError(f"{who}: X has {len(X)} sequences, and y has {len(right)} targets")
         found = self._found(
             method, X, beam_size=beam_size, length_penalty=length_penalty, max_length=None, weights=False
         )
-        return [self._target.vocab.decode(each.ids) for each in found], right
+        return [model._target.vocab.decode(each.ids) for each in found], right
 
     def _found(
         self,
@@ -236,16 +237,17 @@ class Seq2Seq(SequenceModel):
         max_length: int | None,
         weights: bool,
     ) -> list[Found]:
-        network, who = self._fitted(), f"{type(self).__name__}.{method}"
+        model, who = self._fitted(), f"{type(self).__name__}.{method}"
         beam_size = _checks.size(who, "beam_size", beam_size)
         length_penalty = _checks.not_negative(who, "length_penalty", length_penalty)
-        longest = self._longest if max_length is None else _checks.size(who, "max_length", max_length)
-        if weights and self.attention is None:
+        longest = model._longest if max_length is None else _checks.size(who, "max_length", max_length)
+        if weights and model.attention is None:
             raise ValueError(
                 f"{who}: return_attention is True and the model has attention=None; make it with "
                 "attention='dot'"
             )
-        return self._search(network, self._reader.read(who, X), beam_size, length_penalty, longest, weights)
+        sequences = model._reader.read(who, X)
+        return model._search(model.network_, sequences, beam_size, length_penalty, longest, weights)
 
     def _search(
         self,
@@ -258,7 +260,7 @@ class Seq2Seq(SequenceModel):
     ) -> list[Found]:
         """Translate sequences, some of about the same length at once."""
         results: dict[int, Found] = {}
-        for places in _together(sequences, max(1, _AT_ONCE // beam_size)):
+        for places in together(sequences, max(1, _AT_ONCE // beam_size)):
             x, lengths = padded([sequences[i] for i in places])
             found = search(
                 network,
@@ -288,7 +290,7 @@ class Seq2Seq(SequenceModel):
             )
         if self.outputs not in _SPLITS:
             raise ValueError(f"{who}: outputs is {self.outputs!r}; expected one of {', '.join(_SPLITS)}")
-        _checks.probability(who, "teacher_forcing", self.teacher_forcing)
+        self.teacher_forcing = _checks.probability(who, "teacher_forcing", self.teacher_forcing)
 
     def _make(self) -> TranslationNetwork:
         return TranslationNetwork(
@@ -309,15 +311,15 @@ class Seq2Seq(SequenceModel):
     def _outputs(self) -> int:
         return self._target.size
 
-    def _learn_targets(self, who: str, y: Any, lengths: Sequence[int]) -> list[np.ndarray]:
+    def _learn_targets(self, who: str, y: Any, lengths: Sequence[int], kept: np.ndarray) -> list[np.ndarray]:
         y = _inputs.listed(who, y, "y")
         split = self.outputs
         if split == "auto":
             split = "words" if isinstance(y[0], str) else "tokens"
         self._target, ids = _inputs.Text.learn(
-            who, y, split, False, self.min_count, argument="y", specials=_SPECIALS
+            who, y, split, False, self.min_count, kept, argument="y", specials=_SPECIALS
         )
-        self._longest = max(map(len, ids))
+        self._longest = max(len(ids[i]) for i in kept)
         return ids
 
     def _read_targets(
@@ -342,7 +344,7 @@ class Seq2Seq(SequenceModel):
         self, network: TranslationNetwork, sequences: list[np.ndarray], targets: list[np.ndarray]
     ) -> tuple[float, float]:
         total = count = 0.0
-        for places in _together(sequences, _AT_ONCE):
+        for places in together(sequences, _AT_ONCE):
             x, lengths = padded([sequences[i] for i in places])
             ids, wanted, inside = _shifted([targets[i] for i in places])
             logits = network(x, lengths, ids)[inside]
@@ -378,12 +380,6 @@ class Seq2Seq(SequenceModel):
 
 
 _SPLITS = ("auto", "words", "characters", "tokens")
-
-
-def _together(sequences: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
-    """The places of the sequences by their length, so many at once."""
-    order = np.argsort([len(x) for x in sequences], kind="stable")
-    return [order[at : at + count] for at in range(0, len(order), count)]
 
 
 def _shifted(targets: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

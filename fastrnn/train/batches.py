@@ -13,6 +13,10 @@ from .. import _checks
 __all__ = ["Batches", "Buckets", "Place", "Streams", "chunks"]
 
 
+#: Steps of a batch, padding and all, that are no matter.
+_MUCH = 4096
+
+
 class Batches(Protocol):
     """The batches of each epoch, as `fit` asks for them: what one is, its `gradient` knows."""
 
@@ -39,7 +43,7 @@ class Buckets:
     ----------
     lengths : sequence of int, (N,)
     batch_size : int
-        The last batch made may be smaller.
+        The last batch made may be smaller, and those in which there were far more padding than steps.
     seed : int
 
     Examples
@@ -55,18 +59,20 @@ class Buckets:
         self.seed = _checks.size("Buckets", "seed", seed, least=0)
         if self.lengths.ndim != 1 or not len(self.lengths):
             raise ValueError(f"Buckets: lengths have shape {self.lengths.shape}; expected (N,), N at least 1")
-        self._bucket = np.searchsorted(_edges(int(self.lengths.max())), self.lengths)
+        edges = np.array(_edges(int(self.lengths.max())))
+        self._bucket = np.searchsorted(edges, self.lengths)
+        self._cuts = _cuts(edges[np.sort(self._bucket)], self.batch_size)
 
     def __len__(self) -> int:
         """How many batches an epoch has."""
-        return -(-len(self.lengths) // self.batch_size)
+        return len(self._cuts) + 1
 
     def epoch(self, k: int) -> list[np.ndarray]:
         """Return the batches of epoch `k`, each the places of its sequences."""
         rng = np.random.default_rng([self.seed, k])
         order = rng.permutation(len(self.lengths))
         order = order[np.argsort(self._bucket[order], kind="stable")]
-        parts = [order[at : at + self.batch_size] for at in range(0, len(order), self.batch_size)]
+        parts = np.split(order, self._cuts)
         return [parts[i] for i in rng.permutation(len(parts))]
 
     @property
@@ -86,6 +92,19 @@ def _edges(longest: int) -> list[int]:
     while edges[-1] < longest:
         edges.append(max(edges[-1] + 1, edges[-1] * 5 // 4))
     return edges
+
+
+def _cuts(lengths: np.ndarray, batch_size: int) -> list[int]:
+    """Where one batch ends and another one begins, of lengths that rise: those of the sequences' buckets."""
+    cuts, begin, steps = [], 0, 0
+    for at, length in enumerate(lengths.tolist()):
+        count = at - begin
+        with_padding = (count + 1) * length
+        if count == batch_size or (with_padding > _MUCH and with_padding > 3 * (steps + length)):
+            cuts.append(at)
+            begin, steps = at, 0
+        steps += length
+    return cuts
 
 
 class Place(NamedTuple):
