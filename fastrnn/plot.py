@@ -181,7 +181,7 @@ def history(
         Such as ``fit`` returns. The values of long runs are drawn pale, with their running mean.
     ax : matplotlib.axes.Axes, or a sequence of them, optional
         One for each of `what`; one alone takes the loss if `what` is not given.
-    what : "loss", "norm", "lr", "seconds", or a sequence of them
+    what : "loss", "norm", "lr", "seconds", "validation_loss", "validation_score", or a sequence of them
 
     Returns
     -------
@@ -215,11 +215,19 @@ def history(
             raise ValueError(
                 f"history: what has {name!r}{_checks.nearest(name, _QUANTITIES)}; expected {there}"
             )
+        for run, each in named.items():
+            if not len(getattr(each, name)):
+                raise ValueError(
+                    f"history: what has {name!r}{f', and {run!r}' * bool(run)} has none; give fit a "
+                    "validation set"
+                )
     panels = _panels(ax, names)
     for name, panel in zip(names, panels, strict=True):
         label, log = _QUANTITIES[name]
         for i, (run, each) in enumerate(named.items()):
-            _draw_run(panel, np.asarray(getattr(each, name), np.float64), _look(i, i), run, log)
+            values = np.asarray(getattr(each, name), np.float64)
+            steps = np.arange(1, each.steps + 1) if not name.startswith("validation") else each.epoch_ends
+            _draw_run(panel, np.asarray(steps)[: len(values)], values, _look(i, i), run, log)
         if log:
             _log_axis(panel)
         panel.margins(x=0.01)
@@ -235,22 +243,25 @@ _QUANTITIES: dict[str, tuple[str, bool]] = {
     "norm": ("gradient norm", True),
     "lr": ("learning rate", False),
     "seconds": ("seconds", False),
+    "validation_loss": ("validation loss", False),
+    "validation_score": ("validation score", False),
 }
 
 #: Runs of at least so many steps get a running mean, whose window has this part of them.
 _LONG, _PART = 40, 0.02
 
 
-def _draw_run(ax: Axes, values: np.ndarray, look: dict[str, Any], label: str, log: bool) -> None:
+def _draw_run(
+    ax: Axes, steps: np.ndarray, values: np.ndarray, look: dict[str, Any], label: str, log: bool
+) -> None:
     """Draw one quantity of one run; of a long run that is not smooth, pale with its running mean."""
-    steps = np.arange(1, len(values) + 1)
     if log:
         values = _positive(values)
     if len(values) >= _LONG and not _is_smooth(values):
         ax.plot(steps, values, color=look["color"], alpha=0.3, linewidth=0.8)
         mean = _running_mean(np.log(values) if log else values, max(len(values) * _PART, 2))
         values = np.exp(mean) if log else mean
-    ax.plot(steps, values, label=label or None, **look)
+    ax.plot(steps, values, label=_label(label), **look)
 
 
 def _is_smooth(values: np.ndarray) -> bool:
@@ -568,7 +579,13 @@ def _named(who: str, argument: str, value: Any, kind: type, source: str) -> dict
 
 def _label(*parts: str) -> str | None:
     """The parts that are not empty; None if none is."""
-    return ", ".join(filter(None, parts)) or None
+    label = _literal(", ".join(filter(None, parts)))
+    return (f" {label}" if label.startswith("_") else label) or None  # matplotlib hides those with _
+
+
+def _literal(text: str) -> str:
+    """Text that matplotlib takes for no formula."""
+    return text.replace("$", r"\$")
 
 
 def _labels(who: str, argument: str, tokens: Iterable[str], count: int, of: str) -> list[str]:
@@ -576,7 +593,7 @@ def _labels(who: str, argument: str, tokens: Iterable[str], count: int, of: str)
     labels = [str(token) for token in tokens]
     if len(labels) != count:
         raise ValueError(f"{who}: {argument} has {len(labels)} tokens; {of} has {count} for them")
-    return [label.translate(_INVISIBLE) if label.isspace() else label for label in labels]
+    return [label.translate(_INVISIBLE) if label.isspace() else _literal(label) for label in labels]
 
 
 def _room(count: int) -> float:
@@ -613,7 +630,9 @@ def _positive(values: np.ndarray) -> np.ndarray:
 
 
 def _log_axis(ax: Axes) -> None:
-    """Make the vertical axis logarithmic, with enough labels where it covers few decades."""
+    """Make the vertical axis logarithmic, if it shows anything, with enough labels for few decades."""
+    if not np.isfinite(ax.dataLim.minposy):
+        return
     from matplotlib.ticker import LogLocator
 
     ax.set_yscale("log")

@@ -35,7 +35,7 @@ def norms(**options):
 def a_history(steps=100):
     lr = np.linspace(1, 0, steps)
     noise = RNG.standard_normal((2, steps))
-    return History(list(lr + noise[0] / 9), list(np.exp(noise[1])), list(lr), list(1 - lr), steps)
+    return History(list(lr + noise[0] / 9), list(np.exp(noise[1])), list(lr), list(1 - lr), tokens=steps)
 
 
 DRAWN = {
@@ -184,7 +184,7 @@ def test_history_takes_axes_and_names_of_runs():
 @pytest.mark.parametrize("norm", [[0.0] * 50, [1.0] * 50, [1.0, 0.0] * 25, [3.0]])
 def test_history_draws_any_norms(norm):
     ax = plot.history(History([1.0] * len(norm), norm, [0.1] * len(norm), [1.0] * len(norm)), what="norm")
-    assert ax.get_yscale() == "log"
+    assert ax.get_yscale() == ("log" if any(norm) else "linear")
 
 
 def refusals():
@@ -233,3 +233,36 @@ def test_what_is_wrong_is_named_and_no_figure_made(error, message, call, argumen
     with pytest.raises(error, match=message):
         call(*arguments)
     assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("token", ["$a_$", "$", "$$", "a$b$c"])
+def test_tokens_are_no_formulas(token):
+    ax = plot.influence(np.ones(2), [token, "b"])
+    ax.figure.canvas.draw()
+    assert ax.get_xticklabels()[0].get_text().replace("\\$", "$") == token
+    ax = plot.history({token: a_history(), "b": a_history()}, what="loss")
+    ax.figure.canvas.draw()
+
+
+def test_names_that_begin_with_an_underscore_are_in_the_legend():
+    ax = plot.history({"_one": a_history(), "two": a_history()}, what="loss")
+    assert [t.get_text().strip() for t in ax.get_legend().get_texts()] == ["_one", "two"]
+
+
+def test_nothing_positive_has_no_logarithmic_axis():
+    for axes in (plot.influence(np.zeros(5), log=True), plot.influence(np.zeros(2), ["a", "b"], log=True)):
+        axes.figure.canvas.draw()
+        assert axes.get_yscale() == "linear"
+    run = History([1.0], [0.0], [0.1], [1.0])
+    assert plot.history(run, what="norm").get_yscale() == "linear"
+
+
+def test_history_draws_the_validation_after_each_epoch():
+    run = a_history(6)
+    run.validation, run.steps_per_epoch = [(3.0, 0.1), (2.0, 0.2)], 2  # the third was interrupted
+    axes = plot.history(run, what=("loss", "validation_loss", "validation_score"))
+    for ax, values in zip(axes[1:], ([3.0, 2.0], [0.1, 0.2]), strict=True):
+        x, y = ax.lines[0].get_data()
+        assert (list(x), list(y)) == ([2, 4], values)
+    with pytest.raises(ValueError, match="'validation_loss', and 'one' has none; give fit a validation set"):
+        plot.history({"one": a_history()}, what="validation_loss")

@@ -30,7 +30,8 @@ class Trend(NamedTuple):
         By which the norm changes in a step, in geometric mean; NaN if there are no steps.
     verdict : str
         "vanishes" or "explodes" if it changes more than a thousandfold, or ends in 0 or in an overflow; else
-        "is carried". "none arrives" where it is 0 throughout.
+        "is carried". "none arrives" where it is 0 throughout, "is not a number" where NaN comes before any
+        overflow.
     """
 
     first: float
@@ -52,22 +53,25 @@ class Trend(NamedTuple):
 
     @classmethod
     def of(cls, norms: np.ndarray) -> Trend:
-        """Return the trend of norms (steps + 1,), which go back in time.
+        """Return the trend of norms (steps + 1,), which go back in time; NaN at the end are past the length.
 
         >>> Trend.of(np.array([8.0, 4.0, 2.0, 1.0]))
         Trend(first=8.0, last=1.0, steps=3, factor=0.5, verdict='is carried')
         """
-        reached = norms[: np.argmin(np.isfinite(norms))] if not np.isfinite(norms).all() else norms
+        inside = np.flatnonzero(~np.isnan(norms))
+        norms = norms[: inside[-1] + 1] if inside.size else norms
+        ends = np.flatnonzero(~np.isfinite(norms))
+        reached = norms[: ends[0]] if ends.size else norms
+        broken = "" if not ends.size else "is not a number" if np.isnan(norms[ends[0]]) else "explodes"
         there = np.flatnonzero(reached)
         if not there.size:
-            none = "explodes" if len(reached) < len(norms) else "none arrives"
-            return cls(0.0, 0.0, 0, math.nan, none)
+            return cls(0.0, 0.0, 0, math.nan, broken or "none arrives")
         begin, end = int(there[0]), int(there[-1])
         first, last = float(norms[begin]), float(norms[end])
         steps = end - begin
         change = math.log(last) - math.log(first)
-        if len(reached) < len(norms) or change > math.log(_FAR):
-            verdict = "explodes"
+        if broken or change > math.log(_FAR):
+            verdict = broken or "explodes"
         elif end + 1 < len(norms) or change < -math.log(_FAR):
             verdict = "vanishes"
         else:
