@@ -374,13 +374,13 @@ def test_quantities_are_not_taken_for_ids(ids, message):
 @pytest.mark.parametrize("other", ["targets", "held out"])
 def test_a_run_goes_on_with_the_same_data_alone(other, tmp_path):
     y = VECTORS.sum((1, 2))
-    held = VECTORS + 1, y
     fit = {"epochs": 1, "checkpoint": tmp_path / "c", "resume": True}
-    SequenceRegressor(**SMALL).fit(VECTORS, y, validation=held, **fit)
-    SequenceRegressor(**SMALL).fit(VECTORS, y, validation=held, **fit)
-    second = (y + np.arange(24) if other == "targets" else y), (held[0], y + (other == "held out"))
+    held = (VECTORS + 1, y) if other == "held out" else None
+    for _ in range(2):
+        SequenceRegressor(**SMALL).fit(VECTORS, y, validation=held, **fit)
+    data, held = (y, (held[0], y + 1)) if held else (y[::-1], None)
     with pytest.raises(ValueError, match="had data="):
-        SequenceRegressor(**SMALL).fit(VECTORS, second[0], validation=second[1], **fit)
+        SequenceRegressor(**SMALL).fit(VECTORS, data, validation=held, **fit)
 
 
 def test_a_tagger_counts_steps():
