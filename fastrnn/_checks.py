@@ -275,18 +275,6 @@ def linear_backward_arguments(x: Any, w: Any, dy: Any) -> tuple[np.ndarray, np.n
     return x, w, dy
 
 
-def linear_row(x: np.ndarray, w: np.ndarray, *dy: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The arrays of one of many products: x (N, I), w (O, I) and for gradients dy (N, O), of one dtype."""
-    shape = x.shape[:1] + w.shape[:1]
-    if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[1] or any(d.shape != shape for d in dy):
-        shapes = ", ".join(str(a.shape) for a in (x, w, *dy))
-        raise ValueError(f"linear: x, w and dy have shapes {shapes}; expected (N, I), (O, I) and (N, O)")
-    if w.dtype not in DTYPES or any(a.dtype != w.dtype for a in (x, *dy)):
-        dtypes = ", ".join(str(a.dtype) for a in (x, w, *dy))
-        raise TypeError(f"linear: x, w and dy are {dtypes}; expected one dtype, float32 or float64")
-    return tuple(map(_contiguous, (x, w, *dy)))
-
-
 def elementwise_argument(who: str, x: Any, argument: str = "x") -> np.ndarray:
     """The argument of an elementary function: float32 stays, every other real floating type is float64."""
     x = _floating(who, argument, _array(who, argument, x))

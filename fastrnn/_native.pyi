@@ -87,10 +87,12 @@ def linear_backward(
     threads: int,
 ) -> None: ...
 def linear_each(
-    rows: list[tuple[np.ndarray, ...]], ys: list[np.ndarray], *, isa: int, threads: int
+    xs: list[np.ndarray], ws: list[np.ndarray], ys: list[np.ndarray], *, isa: int, threads: int
 ) -> None: ...
 def linear_backward_each(
-    rows: list[tuple[np.ndarray, ...]],
+    xs: list[np.ndarray],
+    ws: list[np.ndarray],
+    dys: list[np.ndarray],
     gradients: list[tuple[np.ndarray, np.ndarray]],
     *,
     isa: int,

@@ -526,15 +526,40 @@ def linear_backward(x, w, dy, dx, dw, db, *, isa, threads):
     finish(status)
 
 
-def linear_each(rows, ys, *, isa, threads):
-    """`linear` of one pair ``(x, w)`` after the other, without a bias."""
-    for (x, w), y in zip(rows, ys, strict=True):
+cdef bint are_rows(x, w, y) noexcept:
+    """Whether arrays are x (N, I), w (O, I) and y (N, O), of one dtype that the kernels know, in C order."""
+    cdef cnp.npy_intp shape[2]
+    cdef int dtype = cnp.PyArray_TYPE(<cnp.ndarray>w) if cnp.PyArray_CheckExact(w) else -1
+    if dtype != cnp.NPY_FLOAT32 and dtype != cnp.NPY_FLOAT64:
+        return False
+    if not (is_plain(x, dtype) and is_plain(w, dtype) and is_plain(y, dtype)):
+        return False
+    if cnp.PyArray_NDIM(<cnp.ndarray>x) != 2 or cnp.PyArray_NDIM(<cnp.ndarray>w) != 2:
+        return False
+    if cnp.PyArray_DIM(<cnp.ndarray>x, 1) != cnp.PyArray_DIM(<cnp.ndarray>w, 1):
+        return False
+    shape[0], shape[1] = cnp.PyArray_DIM(<cnp.ndarray>x, 0), cnp.PyArray_DIM(<cnp.ndarray>w, 0)
+    return has_shape(y, 2, shape)
+
+
+cdef check_rows(x, w, y):
+    if not are_rows(x, w, y):
+        came = ", ".join(f"{a.dtype} {a.shape}" for a in (x, w, y))
+        raise ValueError(f"linear: x, w and y are {came}; expected (N, I), (O, I) and (N, O) of one dtype, "
+                         "float32 or float64")
+
+
+def linear_each(xs, ws, ys, *, isa, threads):
+    """`linear` of one after the other, without a bias; refuses what does not fit."""
+    for x, w, y in zip(xs, ws, ys, strict=True):
+        check_rows(x, w, y)
         linear(x, w, None, y, isa=isa, threads=threads)
 
 
-def linear_backward_each(rows, gradients, *, isa, threads):
-    """`linear_backward` of one ``(x, w, dy)`` after the other: fills the pairs ``(dx, dw)``."""
-    for (x, w, dy), (dx, dw) in zip(rows, gradients, strict=True):
+def linear_backward_each(xs, ws, dys, gradients, *, isa, threads):
+    """`linear_backward` of one after the other: fills the pairs ``(dx, dw)``, each like its x and w."""
+    for x, w, dy, (dx, dw) in zip(xs, ws, dys, gradients, strict=True):
+        check_rows(x, w, dy)
         linear_backward(x, w, dy, dx, dw, None, isa=isa, threads=threads)
 
 

@@ -589,9 +589,9 @@ def linear_each(xs: Sequence[np.ndarray], ws: Sequence[np.ndarray]) -> list[np.n
     """`linear` of every x (N, I) with its w (O, I), of one dtype: many small products in one call."""
     if _config.is_reference():
         return [reference.linear(x, w, None) for x, w in zip(xs, ws, strict=True)]
-    rows = [_checks.linear_row(*row) for row in zip(xs, ws, strict=True)]
-    ys = [np.empty((len(x), len(w)), w.dtype) for x, w in rows]
-    _native.linear_each(rows, ys, **_config.run_options())
+    xs, ws = list(map(np.ascontiguousarray, xs)), list(map(np.ascontiguousarray, ws))
+    ys = [np.empty((len(x), len(w)), w.dtype) for x, w in zip(xs, ws, strict=True)]
+    _native.linear_each(xs, ws, ys, **_config.run_options())
     return ys
 
 
@@ -601,9 +601,9 @@ def linear_backward_each(
     """Gradients ``(dx, dw)`` of `linear_each`, from dys (N, O)."""
     if _config.is_reference():
         return [reference.linear_backward(*row)[:2] for row in zip(xs, ws, dys, strict=True)]
-    rows = [_checks.linear_row(*row) for row in zip(xs, ws, dys, strict=True)]
-    gradients = [(np.empty_like(x), np.empty_like(w)) for x, w, _ in rows]
-    _native.linear_backward_each(rows, gradients, **_config.run_options())
+    xs, ws, dys = (list(map(np.ascontiguousarray, arrays)) for arrays in (xs, ws, dys))
+    gradients = [(np.empty_like(x), np.empty_like(w)) for x, w in zip(xs, ws, strict=True)]
+    _native.linear_backward_each(xs, ws, dys, gradients, **_config.run_options())
     return gradients
 
 
