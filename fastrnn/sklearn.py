@@ -102,8 +102,15 @@ class _Estimator(BaseEstimator):
             seed = int(check_random_state(seed).randint(2**31 - 1))
         cell = _checks.cell_or_name(type(self).__name__, options.pop("cell"))
         of_fit = {name: options.pop(name) for name in _OF_FIT}
+        validation = of_fit["validation"]
+        if isinstance(validation, tuple) and len(validation) == 2:
+            of_fit["validation"] = self._read(validation[0]), self._targets(validation[1], "validation y")
         self.model_ = self._model(cell, seed=seed, **options).fit(X, y, **of_fit)
         return self
+
+    def _targets(self, y: Any, argument: str) -> Any:
+        """Targets as the model takes them."""
+        raise NotImplementedError
 
     def _read(self, X: Any, reset: bool = False) -> Any:
         """X as the model takes it; a table is checked in scikit-learn's way, and its columns become steps."""
@@ -158,7 +165,7 @@ class RNNClassifier(ClassifierMixin, _Estimator):
     embedding_size, min_count, lowercase, standardize
         As there.
     epochs, batch_size, lr, schedule, max_norm, validation, patience
-        As of its ``fit``.
+        As of its ``fit``; a validation (X, y) is as X and y are here.
     random_state : int, RandomState or None
         Of the initial weights, the order of the data, and dropout; an int is the model's seed.
 
@@ -210,6 +217,18 @@ class RNNClassifier(ClassifierMixin, _Estimator):
             )
         return self._fit(X, numbers)
 
+    def _targets(self, y: Any, argument: str) -> np.ndarray:
+        """The classes' numbers of labels."""
+        numbers = {label: number for number, label in enumerate(self.classes_.tolist())}
+        y = column_or_1d(y, warn=True).tolist()
+        for i, label in enumerate(y):
+            if label not in numbers:
+                raise ValueError(
+                    f"{type(self).__name__}: {argument}[{i}] is {label!r}, not one of y's labels, "
+                    f"{', '.join(_checks.first_few(list(numbers), str))}"
+                )
+        return np.array([numbers[label] for label in y])
+
     def predict(self, X: Any) -> np.ndarray:
         """Return the likeliest class of each sequence, (n,)."""
         numbers = self._fitted().predict(self._read(X))
@@ -259,7 +278,11 @@ class RNNRegressor(RegressorMixin, _Estimator):
     def fit(self, X: Any, y: Any) -> Self:
         """Train from the beginning; raises as `RNNClassifier.fit`."""
         X = self._read(X, reset=True)
-        return self._fit(X, check_array(self._given(y), ensure_2d=False, allow_nd=True, input_name="y"))
+        return self._fit(X, self._targets(self._given(y), "y"))
+
+    def _targets(self, y: Any, argument: str) -> np.ndarray:
+        """The numbers, checked."""
+        return check_array(y, ensure_2d=False, allow_nd=True, input_name=argument)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the numbers of each sequence, (n,) or (n, k) as y was."""

@@ -43,6 +43,12 @@ def model(request, models):
     return models[request.param]
 
 
+def saved(model):
+    path = os.path.join(tempfile.mkdtemp(), "m.npz")
+    model.save(path)
+    return path
+
+
 def bits(model):
     return {name: value.tobytes() for name, value in model.network_.params.items()}
 
@@ -119,6 +125,47 @@ def test_scheduled_sampling_trains_and_draws_by_the_seed():
     assert train(0.5) == train(0.5)
     assert train(0.5)[1][0] != train(1.0)[1][0]
     assert train(0.5)[1][-1] < train(0.5)[1][0]
+
+
+class Watched:
+    """A network that keeps what the decoder read in training."""
+
+    def __init__(self, network):
+        self.network, self.rng, self.read = network, np.random.default_rng(0), []
+
+    def __call__(self, *arguments):
+        return self.network(*arguments)
+
+    def forward(self, x, lengths, ids, inside):
+        self.read.append(ids.copy())
+        return self.network.forward(x, lengths, ids, inside)
+
+    def backward(self, *arguments):
+        return self.network.backward(*arguments)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.4, 1.0])
+def test_the_decoder_reads_right_tokens_or_its_own(models, part, monkeypatch):
+    """Its own are those that it would put out at that place, after the right ones."""
+    model = models["dot"]
+    monkeypatch.setattr(model, "teacher_forcing", part)
+    bias = model.network_.out.params["bias"].copy()
+    bias[list(MARKS)] = 100  # were it let, it would say nothing else
+    network = Seq2Seq.load(saved(model)).network_.thaw()
+    network.out.params["bias"][...] = bias
+    X, y = reversed_words(20, seed=8)
+    sequences, targets = model._reader.read("", X), model._read_targets("", y, [])
+    watched = Watched(network)
+    model._gradient(watched, sequences, targets)
+    (read,) = watched.read
+    right, _, inside = _shifted(targets)
+    assert (read[0] == MARKS.start).all()
+    own = np.random.default_rng(0).random(right[1:].shape) >= part
+    for row, x in enumerate(sequences):
+        for step in range(1, int(inside[:, row].sum())):
+            logits = network(x[:, None], np.array([len(x)]), right[:step, [row]])[-1, 0]
+            expected = 3 + logits[3:].argmax() if own[step - 1, row] else right[step, row]
+            assert read[step, row] == expected
 
 
 # ---- gradients ----
@@ -387,6 +434,27 @@ def test_files_of_other_sizes_are_refused(models, tmp_path):
         io.save(tmp_path / "bad.npz", arrays, **{**meta, **change})
         with pytest.raises(io.FileFormatError, match="not a whole Seq2Seq"):
             Seq2Seq.load(tmp_path / "bad.npz")
+
+
+@pytest.mark.parametrize("attention", ["dot", "additive"])
+def test_no_memory_is_taken_for_weights_that_are_not_there(models, attention, tmp_path, monkeypatch):
+    models[attention].save(tmp_path / "m.npz")
+    arrays, meta = io.load(tmp_path / "m.npz")
+    monkeypatch.setattr(Seq2Seq, "_make", lambda self: pytest.fail("made before the shapes were compared"))
+    small = [name for name in arrays if name.endswith(".weight") or ".weight_" in name]
+    assert len(small) == {"dot": 12, "additive": 13}[attention]
+    for name in small:
+        io.save(tmp_path / "bad.npz", {**arrays, name: np.zeros((1, 1), np.float32)}, **meta)
+        with pytest.raises(io.FileFormatError, match=name.removeprefix("network.")):
+            Seq2Seq.load(tmp_path / "bad.npz")
+    io.save(tmp_path / "bad.npz", arrays, **{**meta, "targets": {**meta["targets"], "longest": 10**400}})
+    with pytest.raises(io.FileFormatError, match="longest is 1000"):
+        Seq2Seq.load(tmp_path / "bad.npz")
+
+
+def test_a_great_length_takes_no_memory(models):
+    X = ["abc", "edcb"]
+    assert models["dot"].translate(X, 2, max_length=10**15) == models["dot"].translate(X, 2, max_length=50)
 
 
 @pytest.mark.parametrize(("a", "b", "edits"), [("", "", 0), ("abc", "abc", 0), ("", "ab", 2), ("ab", "", 2),

@@ -202,3 +202,22 @@ def test_without_scikit_learn_the_error_names_the_extra(monkeypatch):
 
 def test_it_is_found_from_the_package():
     assert fastrnn.sklearn.RNNClassifier is RNNClassifier
+
+
+def test_what_is_validated_on_is_read_as_what_is_learned():
+    X, y, _ = walks(40)
+    fit = {**SMALL, "validation": (X[30:], y[30:])}
+    ours = RNNClassifier(**fit).fit(X[:30], y[:30])
+    numbers = (y == "right").astype(int)
+    model = SequenceClassifier(hidden_size=8).fit(
+        X[:30], numbers[:30], epochs=3, validation=(X[30:], numbers[30:])
+    )
+    assert ours.history_.validation == model.history_.validation
+    shifted = RNNClassifier(**{**fit, "validation": (X[30:], numbers[30:] + 1)}).fit(X[:30], numbers[:30] + 1)
+    assert shifted.history_.validation == model.history_.validation
+    with pytest.raises(ValueError, match=r"validation y\[1\] is 'up', not one of y's labels, left, right"):
+        RNNClassifier(**{**fit, "validation": (X[:2], ["left", "up"])}).fit(X, y)
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(np.random.default_rng(0).standard_normal((30, 4)))
+    ours = RNNRegressor(**{**SMALL, "validation": (table[20:], table[0][20:])}).fit(table[:20], table[0][:20])
+    assert len(ours.history_.validation) == 3

@@ -56,7 +56,7 @@ def search(
     tokens only the end can follow.
     """
     rows = len(lengths)
-    divide = functional.exp(length_penalty * log(np.arange(1.0, max_length + 2)))  # by tokens, less 1
+    most = _divisor(max_length + 1, length_penalty)
     start = network.encode(x, lengths)
     state = [np.tile(array, (1, beam_size, 1)) for array in states_of(start.state)]
     beams = _Beams(rows, beam_size)
@@ -69,11 +69,12 @@ def search(
             total[..., marks.end + 1 :] = -np.inf
         values, parents, tokens = _best(total, 2 * beam_size)
         ends = tokens == marks.end
-        beams.complete(step, values / divide[step], parents, ends & (values > -np.inf))
+        divide = _divisor(step + 1, length_penalty)
+        beams.complete(step, values / divide, parents, ends & (values > -np.inf))
         going = np.argsort(ends, axis=0, kind="stable")[:beam_size]
         values, parents, ids = (np.take_along_axis(a, going, 0) for a in (values, parents, tokens))
         beams.go_on(values, parents, ids, looked if weights else None)
-        kept = beams.leave(values[0] / divide[step], values[0] / divide[-1])
+        kept = beams.leave(values[0] / divide, values[0] / most)
         if not len(kept):
             break
         places = (parents[:, kept] * ids.shape[1] + kept).reshape(-1)
@@ -148,6 +149,11 @@ class _Step:
     parents: np.ndarray = field(repr=False)
     ids: np.ndarray = field(repr=False)
     weights: np.ndarray | None = field(repr=False)
+
+
+def _divisor(tokens: int, length_penalty: float) -> np.ndarray:
+    """By what the log-probability of so many tokens is divided, (1,)."""
+    return functional.exp(length_penalty * log(np.array([float(tokens)])))
 
 
 def _best(total: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

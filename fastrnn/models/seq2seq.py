@@ -20,6 +20,9 @@ __all__ = ["Seq2Seq"]
 _SPECIALS = ("<start>", "<end>")
 _MARKS = Marks(unknown=0, start=1, end=2)
 
+#: Tokens of a target that a file may tell of: more can hardly be trained, and would be searched for long.
+_LONGEST = 1 << 24
+
 #: Hypotheses that are followed at once; the bits do not depend on it.
 _AT_ONCE = 256
 
@@ -333,7 +336,9 @@ class Seq2Seq(SequenceModel):
         x, lengths = padded(sequences)
         ids, wanted, inside = _shifted(targets)
         if self.teacher_forcing < 1:
-            guessed = network(x, lengths, ids).argmax(-1)
+            guesses = network(x, lengths, ids)
+            guesses[..., list(_MARKS)] = -np.inf  # as in `search`: the decoder reads none of them there
+            guessed = guesses.argmax(-1)
             own = network.rng.random(ids[1:].shape) >= self.teacher_forcing
             ids[1:] = np.where(own, guessed[:-1], ids[1:])
         logits, tape = network.forward(x, lengths, ids, inside)
@@ -365,6 +370,8 @@ class Seq2Seq(SequenceModel):
             raise ValueError(f"targets are {meta['kind']!r} with marks {meta.get('specials')!r}")
         self._target = target
         self._longest = _checks.size("Seq2Seq", "longest", meta["longest"])
+        if self._longest > _LONGEST:
+            raise ValueError(f"longest is {self._longest}; expected at most {_LONGEST} tokens")
 
     def _check_shapes(self, weights: Mapping[str, np.ndarray]) -> None:
         size = self._reader.size
@@ -373,10 +380,24 @@ class Seq2Seq(SequenceModel):
             embedding["embedding.weight"] = size, self.embedding_size
             size = self.embedding_size
         width = self.cell.output_size(self.hidden_size)
-        others = {"out.weight": (self._outputs, width), **embedding}
+        others = {"out.weight": (self._outputs, width), **embedding, **self._between(width)}
         layers = self.hidden_size, self.num_layers
         _files.check_shapes(weights, self.cell, size, *layers, self.bidirectional, others, "encoder")
         _files.check_shapes(weights, self.cell, self.embedding_size, *layers, False, {}, "decoder")
+
+    def _between(self, width: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of the weights between encoder and decoder."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.bidirectional:
+            widths = self.cell.state_shapes(self.hidden_size).values()
+            each = [own for own in widths for _ in range(self.num_layers)]
+            shapes |= {f"bridge.linears.{i}.weight": (own, 2 * own) for i, own in enumerate(each)}
+        if self.attention is not None:
+            wide = width * (1 + self.bidirectional)
+            shapes |= {"attention.key.weight": (width, wide), "combine.weight": (width, width + wide)}
+        if self.attention == "additive":
+            shapes |= {"attention.query.weight": (width, width)}
+        return shapes
 
 
 _SPLITS = ("auto", "words", "characters", "tokens")
