@@ -79,11 +79,94 @@ def test_conversations_of_others_and_damaged_ones_are_refused(model, speaker, tm
         ({**arrays, "logits": arrays["logits"][1:]}, meta),
         ({name: a for name, a in arrays.items() if name != "state.1"}, meta),
         (arrays, {**meta, "generator": {"bit_generator": "none"}}),
+        (arrays, {**meta, "generator": {**meta["generator"], "state": {"state": -1, "inc": 2**200}}}),
+        ({**arrays, "logits": arrays["logits"] * np.float32(np.nan)}, meta),
+        ({**arrays, "state.1": arrays["state.1"] + np.float32(np.inf)}, meta),
+        (arrays, {**meta, "at_start": 1}),
+        (arrays, {**meta, "recent": [10**6]}),
         (arrays, {**meta, "kind": "other"}),
     ):
         io.save(path, changed, **told)
         with pytest.raises(io.FileFormatError, match=r"chat\.npz"):
             Conversation.load(path, model)
+
+
+def test_a_saved_sentence_is_not_begun_again(speaker, tmp_path):
+    chat = speaker.conversation(seed=0).read("how are")
+    chat.save(tmp_path / "chat.npz")
+    again = speaker.conversation(tmp_path / "chat.npz")
+    assert again.next(3) == chat.next(3)
+    assert again.read("").write(9, temperature=0) == chat.read("").write(9, temperature=0)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, FloatingPointError])
+def test_what_stops_in_the_middle_leaves_the_conversation_as_before(model, stop):
+    chat, same = (model.conversation(seed=3).read("the cat") for _ in range(2))
+    calls = iter(range(5))
+
+    def step(ids, state):
+        if next(calls) == 4:
+            raise stop
+        return type(model.network).step(model.network, ids, state)
+
+    chat.model = Steps(model, step)
+    with pytest.raises(stop):
+        chat.write(30)
+    chat.model = model
+    assert chat.text == "the cat"
+    assert chat.write(30) == same.write(30)
+
+
+class Steps:
+    """A model with another step."""
+
+    def __init__(self, model, step):
+        self.units, self.network = model.units, type("Network", (), {"step": staticmethod(step)})
+
+
+def test_weights_that_are_not_finite_are_named(tmp_path):
+    model = LanguageModel(hidden_size=4, num_layers=1)
+    model.build(TEXT)
+    model.save(tmp_path / "m.npz")
+    arrays, meta = io.load(tmp_path / "m.npz")
+    io.save(tmp_path / "m.npz", {**arrays, "out.bias": arrays["out.bias"] * np.float32(np.nan)}, **meta)
+    damaged = LanguageModel.load(tmp_path / "m.npz")
+    for call in (damaged.generate, damaged.next):
+        with pytest.raises(FloatingPointError, match="its weights are damaged"):
+            call("the")
+
+
+def test_the_least_temperature_takes_the_likeliest(model):
+    assert model.generate("the ", 9, temperature=5e-324) == model.generate("the ", 9, temperature=0)
+
+
+class Spaced:
+    """A tokenizer that puts spaces between its tokens, and has a token without text."""
+
+    known = ("the", "cat", "sat", "on", "<pad>")
+
+    def encode(self, text):
+        return type("Encoding", (), {"ids": [self.known.index(word) for word in text.split()]})
+
+    def decode(self, ids):
+        return " ".join(self.known[i] for i in ids if i < 4)
+
+    def get_vocab_size(self):
+        return len(self.known)
+
+
+def test_pieces_read_as_if_written_at_once(tmp_path):
+    sizes = {"embedding_size": 8, "hidden_size": 16, "num_layers": 1}
+    model = LanguageModel(tokenizer=Spaced(), **sizes)
+    text = "the cat <pad> <pad> <pad> <pad> <pad> sat on " * 60
+    model.fit(text, epochs=20, batch_size=4, chunk_size=16, lr=0.02)
+    chat = model.conversation(seed=0).read("sat on")
+    assert chat.write(2, temperature=0) == " the cat"
+    chat.save(tmp_path / "chat.npz")
+    again = model.conversation(tmp_path / "chat.npz")
+    assert again.write(20, until="sat", temperature=0) == " sat"
+    assert again.text == "sat on the cat sat"
+    assert model.generate("the", 30, until="t s", temperature=0) == " cat sat"
 
 
 def test_nothing_read_and_bad_options_are_refused(model):
@@ -96,6 +179,13 @@ def test_nothing_read_and_bad_options_are_refused(model):
         chat.write(until="")
     with pytest.raises(ValueError, match="top_p is 0; expected more than 0, up to 1"):
         chat.write(top_p=0)
+    for options in ({"top_p": "1"}, {"temperature": None}, {"temperature": "1"}):
+        with pytest.raises(TypeError, match=f"{next(iter(options))} is .*; expected a number"):
+            chat.write(**options)
+    with pytest.raises(TypeError, match=r"Conversation\.read: text is a int; expected a str"):
+        chat.read(5)
+    with pytest.raises(ValueError, match=r"LanguageModel\.generate: seed is -1"):
+        model.generate("the", seed=-1)
     with pytest.raises(ValueError, match="k is 0"):
         chat.next(0)
     assert chat.text == "the"

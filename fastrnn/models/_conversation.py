@@ -20,6 +20,9 @@ __all__ = ["Conversation", "choose"]
 
 _VERSION = 1
 
+#: Ids that are kept of what was said.
+_RECENT = 16
+
 
 class Conversation:
     """A language model with a state that goes on from call to call: `LanguageModel.conversation` makes it.
@@ -53,12 +56,15 @@ class Conversation:
     """
 
     def __init__(self, model: LanguageModel, seed: int | None = None) -> None:
+        if seed is not None:
+            seed = _checks.size("Conversation", "seed", seed, least=0)
         self.model = model
         self.text = ""
         self._rng = np.random.default_rng(seed)
         self._state: Any = None
         self._logits: np.ndarray | None = None  # (V,), of the token that comes next
         self._at_start = True  # of a sentence
+        self._recent: list[int] = []  # the last ids: what comes after them may read otherwise than alone
 
     def read(self, text: str) -> Conversation:
         """Read on; return the conversation.
@@ -66,14 +72,23 @@ class Conversation:
         Of a model of sentences, what is read begins one, where the last was written to its end.
         """
         units = self.model.units
+        if not isinstance(text, str):
+            raise TypeError(f"Conversation.read: text is a {type(text).__name__}; expected a str")
         ids = units.encode(text)
         if self._at_start and units.start is not None:
             ids = np.concatenate([[units.start], ids])
         if len(ids):
-            logits, self._state = self.model.network(ids[:, None], self._state)
-            self._logits, self._at_start = logits[-1, 0], False
-        self.text += text
+            logits, state = self.model.network(ids[:, None], self._state)
+            self._go_on(text, ids.tolist(), state, logits[-1, 0], at_start=False)
+        else:
+            self.text += text
         return self
+
+    def _go_on(self, text: str, ids: list[int], state: Any, logits: np.ndarray, at_start: bool) -> None:
+        """Take in what was read or written, all of it together."""
+        self.text += text
+        self._recent = [*self._recent, *ids][-_RECENT:]
+        self._state, self._logits, self._at_start = state, logits, at_start
 
     def next(self, k: int = 10) -> list[tuple[str, float]]:
         """Return the `k` likeliest next tokens with their probabilities, the likeliest first."""
@@ -92,7 +107,10 @@ class Conversation:
         top_k: int | None = None,
         top_p: float | None = None,
     ) -> str:
-        """Write on; return what was written. The arguments are those of `LanguageModel.generate`."""
+        """Write on; return what was written. The arguments are those of `LanguageModel.generate`.
+
+        After an error or Ctrl-C the conversation is as before.
+        """
         return self._write("Conversation.write", length, until, temperature, top_k, top_p)
 
     def _write(self, who: str, length: Any, until: Any, temperature: Any, top_k: Any, top_p: Any) -> str:
@@ -101,22 +119,38 @@ class Conversation:
         length = _checks.size(who, "length", length, least=0)
         if until is not None and (not isinstance(until, str) or not until):
             raise ValueError(f"{who}: until is {until!r}; expected a str of at least one character")
-        logits = self._next(who)
+        logits, state, ended = self._next(who), self._state, False
         written: list[int] = []
-        while len(written) < length:
-            chosen = choose(logits, *options, self._rng, units.never_written)
-            if chosen == units.end:
-                self._at_start = True
-                break
-            written.append(chosen)
-            logits, self._state = self.model.network.step(np.array([chosen]), self._state)
-            self._logits = logits = finite(who, logits[0])
-            # A token has at least a character, so what ends here began no earlier than so many tokens ago.
-            if until is not None and until in units.decode(written[-len(until) - 1 :]):
-                break
-        said = units.decode(written, self.text)
-        self.text += said
+        generator = self._rng.bit_generator.state
+        try:
+            while len(written) < length and not ended:
+                chosen = choose(logits, *options, self._rng, units.never_written)
+                ended = chosen == units.end
+                if not ended:
+                    written.append(chosen)
+                    after, state = self.model.network.step(np.array([chosen]), state)
+                    logits = finite(who, after[0])
+                    if until is not None and self._holds(written, until):
+                        break
+            said = units.decode(written, self.text, self._recent)
+        except BaseException:
+            self._rng.bit_generator.state = generator
+            raise
+        self._go_on(said, written, state, logits, ended)
         return said
+
+    def _holds(self, written: list[int], until: str) -> bool:
+        """Whether the last of what was written holds `until`, which what comes before does not.
+
+        It is looked for in so many of the last tokens that it cannot have begun before them: a token may
+        stand for less than a character, or for none.
+        """
+        units, count = self.model.units, len(until) + 1
+        while count < len(written) and len(units.decode(written[-count:-1])) < len(until):
+            count *= 2
+        if count < len(written):
+            return until in units.decode(written[-count:], "", written[:-count][-_RECENT:])
+        return until in units.decode(written, self.text, self._recent)
 
     def _next(self, who: str) -> np.ndarray:
         """The logits of the next token."""
@@ -141,6 +175,7 @@ class Conversation:
             model=_fingerprint(self.model),
             text=self.text,
             at_start=self._at_start,
+            recent=self._recent,
             generator=self._rng.bit_generator.state,
         )
 
@@ -170,7 +205,7 @@ class Conversation:
         itself = cls(model)
         try:
             itself._restore(arrays, meta)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise io.FileFormatError(f"{given}: not a whole Conversation: {error!r}") from error
         return itself
 
@@ -185,20 +220,35 @@ class Conversation:
                     raise ValueError(
                         f"{part.dtype} of shape {part.shape}; expected {like.dtype} {like.shape}"
                     )
+                if not np.isfinite(part).all():
+                    raise ValueError("its state is not finite")
             self._logits, self._state = arrays["logits"], parts if len(parts) > 1 else parts[0]
-        self.text, self._at_start = str(meta["text"]), bool(meta["at_start"])
+        if not isinstance(meta["text"], str) or not isinstance(meta["recent"], list):
+            raise TypeError("text is no string, or recent no list")
+        self.text, self._at_start = meta["text"], _checks.flag("Conversation", "at_start", meta["at_start"])
+        self._recent = [_checks.size("Conversation", "recent", i, least=0) for i in meta["recent"]]
+        if max(self._recent, default=0) >= self.model.units.size:
+            raise ValueError(f"recent has the id {max(self._recent)}")
         self._rng.bit_generator.state = meta["generator"]
 
 
 def _choice(who: str, temperature: Any, top_k: Any, top_p: Any) -> tuple[float, int | None, float | None]:
     """How to draw a token, checked."""
+    temperature = _number(who, "temperature", temperature)
     if not 0 <= temperature < float("inf"):
         raise ValueError(f"{who}: temperature is {temperature}; expected 0 or more")
     if top_k is not None:
         top_k = _checks.size(who, "top_k", top_k)
-    if top_p is not None and not 0 < top_p <= 1:
+    if top_p is not None and not 0 < _number(who, "top_p", top_p) <= 1:
         raise ValueError(f"{who}: top_p is {top_p}; expected more than 0, up to 1")
     return temperature, top_k, top_p
+
+
+def _number(who: str, argument: str, value: Any) -> Any:
+    """The value, which is a number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{who}: {argument} is {value!r}; expected a number")
+    return value
 
 
 def choose(
@@ -213,7 +263,9 @@ def choose(
     order = _ordered(logits, never)[:top_k]
     if temperature == 0:
         return int(order[0])
-    ends = np.cumsum(softmax(logits[order].astype(np.float64) / temperature))
+    values = logits[order].astype(np.float64)
+    with np.errstate(over="ignore"):  # what is far below the greatest is 0 then
+        ends = np.cumsum(softmax((values - values[0]) / temperature))
     if top_p is not None:
         ends = ends[: 1 + int(np.searchsorted(ends, top_p * ends[-1], side="left"))]
     return int(order[np.searchsorted(ends, rng.random() * ends[-1], side="right")])
@@ -221,6 +273,10 @@ def choose(
 
 def _ordered(values: np.ndarray, never: Sequence[int]) -> np.ndarray:
     """The ids, the greatest value first, without some."""
+    if not np.isfinite(values).all():
+        raise FloatingPointError(
+            "LanguageModel: what the network says of the next token is not finite; its weights are damaged"
+        )
     order = np.argsort(-values, kind="stable")
     return order[~np.isin(order, never)]
 

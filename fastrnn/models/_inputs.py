@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from .. import _checks
 from ..vocab import Vocabulary
 from ._finite import as_float32
 from ._words import composed, words
@@ -281,7 +282,7 @@ def from_file(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Inputs:
             raise ValueError(f"mean and scale have shapes {mean.shape} and {scale.shape}")
         return Vectors(mean, scale)
     if kind == "ids":
-        return Ids(int(meta["size"]))
+        return Ids(_checks.size("Ids", "size", meta["size"]))
     if kind == "text" and meta["split"] in KINDS[3:]:
         return Text(
             meta["split"], bool(meta["lowercase"]), Vocabulary(meta["vocab"], meta.get("specials", ()))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from .. import _checks
 from ..io import FileFormatError
 from ..vocab import Vocabulary
 from ._words import composed, joined, words
@@ -57,8 +59,8 @@ class Units(Protocol):
         """Their ids (N,)."""
         ...
 
-    def decode(self, ids: Sequence[int], before: str = "") -> str:
-        """The text of ids, to be put after the text `before`."""
+    def decode(self, ids: Sequence[int], before: str = "", recent: Sequence[int] = ()) -> str:
+        """The text of ids, to be put after the text `before`, whose last ids are `recent`."""
         ...
 
     def token(self, i: int) -> str:
@@ -129,7 +131,7 @@ class Tokens:
     def encode(self, text: str) -> np.ndarray:
         return self.vocab.encode(self.tokens(text))
 
-    def decode(self, ids: Sequence[int], before: str = "") -> str:
+    def decode(self, ids: Sequence[int], before: str = "", recent: Sequence[int] = ()) -> str:
         tokens = self.vocab.decode(ids)
         return joined(tokens, before) if self.unit == "words" else "".join(tokens)
 
@@ -183,8 +185,12 @@ class Pieces:
             )
         return ids
 
-    def decode(self, ids: Sequence[int], before: str = "") -> str:
-        return self.tokenizer.decode([int(i) for i in ids])
+    def decode(self, ids: Sequence[int], before: str = "", recent: Sequence[int] = ()) -> str:
+        context = [int(i) for i in recent if i < self.pieces]  # without marks
+        whole = self.tokenizer.decode([*context, *(int(i) for i in ids)])
+        said = self.tokenizer.decode(context) if context else ""
+        same = (a == b for a, b in zip(said, whole, strict=False))
+        return whole[sum(itertools.takewhile(bool, same)) :]
 
     def token(self, i: int) -> str:
         if self.start is not None and i >= self.start:
@@ -213,14 +219,14 @@ def _number_of_pieces(tokenizer: Any) -> int:
 def from_file(unit: str, lowercase: bool, meta: dict[str, Any], tokenizer: Any) -> Units:
     """The units that `meta` told of; `tokenizer` stands in for one that the file does not hold."""
     if "vocab" in meta:
-        if tokenizer is not None:
-            raise TypeError(f"LanguageModel.load: tokenizer is given; the model reads {unit}")
         if unit not in UNITS or meta["specials"] not in ([], [START, END]):
             raise ValueError(f"unit is {unit!r}, with the marks {meta['specials']!r}")
         return Tokens(unit, lowercase, Vocabulary(meta["vocab"], meta["specials"]))
     if tokenizer is None:
         tokenizer = _tokenizer(meta["tokenizer"])
-    return Pieces(tokenizer, bool(meta["sentences"]), int(meta["pieces"]))
+    who = "LanguageModel"
+    pieces = _checks.size(who, "pieces", meta["pieces"], least=0)
+    return Pieces(tokenizer, _checks.flag(who, "sentences", meta["sentences"]), pieces)
 
 
 def _tokenizer(text: str | None) -> Any:

@@ -220,6 +220,12 @@ class LanguageModel:
             setattr(self, name, _checks.flag(who, name, getattr(self, name)))
         self.dropout = _checks.probability(who, "dropout", self.dropout)
         self.seed = _checks.size(who, "seed", self.seed, least=0)
+        for name, usual in _OF_VOCABULARY.items() if self.tokenizer is not None else ():
+            if getattr(self, name) != usual:
+                raise ValueError(
+                    f"{who}: {name} is {getattr(self, name)!r}, and the tokenizer splits the texts as it "
+                    f"does; leave {name} out"
+                )
 
     # ---- training ----
 
@@ -242,6 +248,9 @@ class LanguageModel:
         resume: bool | str | os.PathLike[str] | None = False,
     ) -> Self:
         """Train on a text or on sentences, with Adam; a second call goes on from the first.
+
+        With dropout it goes on to other bits where the model was saved and loaded between the calls: a file
+        does not hold how far the drawing of what is dropped had come.
 
         A text is read as `batch_size` streams side by side, `chunk_size` tokens at a time (truncated
         back-propagation through time); states are carried from chunk to chunk, gradients are not. Sentences
@@ -448,7 +457,9 @@ class LanguageModel:
         """
         who = "LanguageModel.score"
         texts = _texts(who, "text", text)
-        values = _both_ends(self.network, [self._ids(who, t) for t in texts])
+        named = ["text"] if isinstance(text, str) else [f"text[{i}]" for i in range(len(texts))]
+        ids = [self._ids(who, argument, each) for argument, each in zip(named, texts, strict=True)]
+        values = _both_ends(self.network, ids)
         scores = [Score(total(v), len(v)) for v in values]
         return scores[0] if isinstance(text, str) else scores
 
@@ -466,13 +477,16 @@ class LanguageModel:
             raise ValueError(f"{who}: by is {by!r}; expected log_probability or perplexity")
         if isinstance(texts, str):
             raise TypeError(f"{who}: texts is a str; expected a list of them")
+        texts = _texts(who, "texts", texts)
         scored = list(zip(texts, self.score(texts), strict=True))
         return sorted(scored, key=lambda pair: pair[1].perplexity if by == "perplexity" else pair[1].bits)
 
     def bits_per_character(self, text: str) -> float:
         """Return the mean of -log2 p(character | all before it) over a text, its first token left out.
 
-        Of words, it is the bits of the words for each character of the text.
+        Of words, it is the bits of the words for each character of the text. Of a model of sentences the
+        first token counts, and the mark of the end: as one more character where characters are the tokens,
+        in its bits alone where words are.
 
         Raises
         ------
@@ -480,7 +494,7 @@ class LanguageModel:
             The text has less than two tokens.
         """
         who = "LanguageModel.bits_per_character"
-        ids = self._ids(who, _text(who, "text", text))
+        ids = self._ids(who, "text", _text(who, "text", text))
         (values,) = _both_ends(self.network, [ids])
         characters = len(values)
         units = self.units
@@ -488,12 +502,12 @@ class LanguageModel:
             characters = len(composed(text))
         return -total(values) / LN2 / characters
 
-    def _ids(self, who: str, text: str) -> np.ndarray:
+    def _ids(self, who: str, argument: str, text: str) -> np.ndarray:
         """The ids of a text with its marks, at least two."""
         units = self.units
         ids = _lm_data.marked(units, units.encode(text))
         if len(ids) < 2:
-            raise ValueError(f"{who}: text has {len(ids)} {units.name}; expected at least 2")
+            raise ValueError(f"{who}: {argument} has {len(ids)} {units.name}; expected at least 2")
         return ids
 
     # ---- what comes next ----
@@ -566,6 +580,8 @@ class LanguageModel:
         """A conversation that has read the prompt."""
         units = self.units
         prompt = _text(who, "prompt", prompt)
+        if seed is not None:
+            seed = _checks.size(who, "seed", seed, least=0)
         if units.start is None and not len(units.encode(prompt)):
             raise ValueError(f'{who}: prompt is empty; give at least one token, for example "\\n"')
         self._warn_of_unknown(who, "prompt", [prompt], units, depth=4)
@@ -607,8 +623,10 @@ class LanguageModel:
 
         .. math::  p(x \mid s) \propto \sqrt{p_\rightarrow(s(x)) \, p_\leftarrow(s(x))}
 
-        which is Bayes's rule for the geometric mean of the two models; exact, if they agreed, for any x. If
-        no candidates are given, x is one of the 100 tokens for which
+        which is Bayes's rule for the geometric mean of the two models; exact, if they agreed, for any x. In
+        a model of one text, neither counts the token that it begins with, which nothing comes before: at an
+        edge of the text, the gap's own first or last token is counted by one of them only. If no
+        candidates are given, x is one of the 100 tokens for which
         :math:`p_\rightarrow(x \mid left) \, p_\leftarrow(x \mid right)` is greatest.
 
         Parameters
@@ -632,7 +650,9 @@ class LanguageModel:
         if directions.back is None:
             raise ValueError(f"{who}: the model reads in one direction; make it with bidirectional=True")
         k = _checks.size(who, "k", k)
-        left, *right = _text(who, "text", text).split(_text(who, "gap", gap) or "...")
+        if not _text(who, "gap", gap):
+            raise ValueError(f"{who}: gap is ''; expected what stands in text for the gap, such as '...'")
+        left, *right = _text(who, "text", text).split(gap)
         if len(right) != 1:
             raise ValueError(f"{who}: text has {len(right)} gaps {gap!r}; expected one")
         before, after = units.encode(left), units.encode(right[0])
@@ -687,6 +707,12 @@ class LanguageModel:
             It cannot be read.
         """
         arrays, meta = _files.read(path, "LanguageModel")
+        told = meta.get("units")
+        if tokenizer is not None and isinstance(told, dict) and "vocab" in told:
+            raise TypeError(
+                f"LanguageModel.load: tokenizer is given, and the model of {os.fspath(path)} reads "
+                f"{meta.get('unit')}; leave it out"
+            )
         try:
             settings = {name: meta[name] for name in _SETTINGS}
             model = cls(_files.cell_from(meta["cell"]), tokenizer=tokenizer, **settings)
@@ -702,7 +728,7 @@ class LanguageModel:
             directions = model._made(units).thaw()
             for (_, network), part in zip(directions.each(), parts, strict=True):
                 network.load_state_dict(part)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise io.FileFormatError(f"{os.fspath(path)}: not a whole language model: {error}") from error
         if isinstance(units, Pieces):
             model.tokenizer = units.tokenizer
@@ -735,6 +761,9 @@ class LanguageModel:
                 stacklevel=depth,
             )
 
+
+#: What says how texts are split where no tokenizer does, and its values if nothing is said.
+_OF_VOCABULARY: dict[str, Any] = {"unit": "characters", "min_count": 2, "lowercase": False}
 
 _SETTINGS = (
     "unit",
