@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastrnn import cli, io, models
+from fastrnn.cli import _data
 
 MESSAGES = [
     ("turn on the light", "light"),
@@ -97,9 +98,14 @@ def test_predictions_are_written_as_the_ending_says(intents, messages, tmp_path,
 def test_lines_of_the_standard_input_are_predicted(intents, capsys, monkeypatch):
     import io as streams
 
-    monkeypatch.setattr(sys, "stdin", streams.StringIO("light please\n\nis rain coming\n"))
+    def give(content):
+        monkeypatch.setattr(sys, "stdin", streams.TextIOWrapper(streams.BytesIO(content), "latin-1"))
+
+    give("\ufefflight please\r\n\r\ncó mưa\n".encode())
     assert run("predict", intents, "-") == 0
     assert capsys.readouterr().out.split() == ["light", "weather"]
+    give(b"light\n\xff\n")
+    assert wrong(capsys, "predict", intents, "-").startswith("-:2: not UTF-8 (byte 6 is 0xff)")
 
 
 def test_columns_are_named_or_counted(folder, tmp_path, capsys):
@@ -133,6 +139,8 @@ def test_columns_are_named_or_counted(folder, tmp_path, capsys):
         ("a.csv", b"text,label\n\0,y\n", "a.csv:2: binary"),
         ("a.txt", "one\ntwo\n", "a.txt: a text has no targets"),
         ("a.npz", b"nonsense", "a.npz: not a whole .npz file"),
+        ("a.npz", b"PK\x03\x04 and no end", "a.npz: not a whole .npz file"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n' + "[" * 100000, "a.jsonl:2: not JSON"),
         ("none.csv", None, "none.csv: No such file"),
     ],
 )
@@ -183,6 +191,54 @@ def test_numbers_and_arrays(tmp_path, capsys):
     assert wrong(capsys, "train", "--task", "regressor", table) == f"{table}:3: 'good'; expected a number"
 
 
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"lengths": [3, -1, 2]}, r"lengths[1] is -1; expected 0 to 4, X's steps"),
+        ({"lengths": [3, 1, 5]}, r"lengths[2] is 5; expected 0 to 4, X's steps"),
+        ({"lengths": [3.0, 1, 2]}, "lengths is float64 of shape (3,), and X has shape (3, 4, 2)"),
+        ({"lengths": 3}, "lengths is int64 of shape ()"),
+        ({"X": np.float64(1)}, "X is a single value"),
+        ({"y": np.float64(1)}, "y is a single value"),
+    ],
+)
+def test_arrays_that_do_not_fit(arrays, message, tmp_path, capsys):
+    np.savez(tmp_path / "a.npz", **{"X": np.zeros((3, 4, 2)), "y": np.zeros(3), **arrays})
+    said = wrong(capsys, "train", "--task", "regressor", tmp_path / "a.npz")
+    assert said.startswith(f"{tmp_path / 'a.npz'}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("task", "line", "message"),
+    [
+        ("regressor", '{"text": "b", "label": {"a": 2}}', "{'a': 2}; expected a number"),
+        ("regressor", '{"text": "b", "label": [[2]]}', "[[2]]; expected a number"),
+        ("tagger", '{"tokens": ["b"], "tags": 5}', "5; expected tags"),
+    ],
+)
+def test_values_of_other_kinds_are_named_with_their_line(task, line, message, tmp_path, capsys):
+    path = tmp_path / "a.jsonl"
+    first = '{"text": "a", "label": 1}' if task == "regressor" else '{"tokens": ["a"], "tags": ["x"]}'
+    path.write_text(f"{first}\n{line}\n")
+    assert wrong(capsys, "train", "--task", task, path).startswith(f"{path}:2: {message}")
+
+
+def test_tables_come_back_as_they_were_written(tmp_path):
+    rows = [['say "no"', "a,b"], ["'", '"'], ["x" * 200_000, "1"]]
+    for name in ("a.csv", "a.tsv", "a.jsonl"):
+        path = str(tmp_path / name)
+        _data.write(path, ["text", "label"], rows)
+        found = _data.read(path, input=None, target=None, header=True, labelled=True)
+        assert [list(row) for row in zip(found.X, found.y, strict=True)] == rows
+    for cell in ("a\tb", "a\nb"):
+        with pytest.raises(ValueError, match=r"has a tab or a new line, which \.tsv cannot hold"):
+            _data.write(str(tmp_path / "b.tsv"), ["text"], [[cell]])
+    with pytest.raises(ValueError, match=r"different lengths, not those of one array; write \.jsonl"):
+        _data.write(str(tmp_path / "b.npy"), ["tags"], [[["a"]], [["a", "b"]]])
+    assert not (tmp_path / "b.tsv").exists()
+    assert not (tmp_path / "b.npy").exists()
+
+
 def test_forecasts_of_a_table(tmp_path, capsys):
     rows = [(day, (day % 7) / 7) for day in range(90)]
     path, model = write_table(tmp_path / "p.csv", rows, ("day", "load")), tmp_path / "m.npz"
@@ -215,6 +271,9 @@ def test_a_language_model_of_lines_scores_ranks_and_remembers(speaker, tmp_path,
     assert run(*talk) == 0
     assert capsys.readouterr().out == " is\n up\n"
     assert "leave --seed out" in wrong(capsys, *talk, "--seed", 1)
+    lines = tmp_path / "l.jsonl"
+    lines.write_text('{"text": "the sun"}\n{"text": 5}\n')
+    assert wrong(capsys, "score", speaker, lines) == f"{lines}:2: 5; expected a text"
 
 
 def test_a_text_of_one_piece_is_read_as_one(tmp_path, capsys):
@@ -225,6 +284,9 @@ def test_a_text_of_one_piece_is_read_as_one(tmp_path, capsys):
     assert "perplexity" in capsys.readouterr().out
     assert run("generate", model, "--prompt", "b", "--until", "\\n", "--temperature", 0) == 0
     assert capsys.readouterr().out == "ba\n\n"
+    written = ["generate", model, "--length", 3, "--temperature", 0]
+    assert run(*written, "--remember", tmp_path / "talk.npz") == run(*written) == 0
+    assert "\n" + models.load(model).conversation(tmp_path / "talk.npz").text[1:] in capsys.readouterr().out
     lines = tmp_path / "lines.txt"
     lines.write_text("ab\n\nb\n", encoding="utf-8")
     assert wrong(capsys, "score", model, lines).startswith(f"{lines}:3: less than 2 characters")
@@ -300,6 +362,27 @@ def test_inside_as_a_table_and_as_a_picture(intents, speaker, show, tmp_path, ca
     picture = tmp_path / "p.png"
     assert run("inspect", intents, "light on", "--show", show, "-o", picture) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_reads_like_the_name_of_a_file_is_one(intents, tmp_path, capsys):
+    for name in ("typo.txt", f"{tmp_path}/typo"):
+        assert wrong(capsys, "inspect", intents, name) == f"{name}: No such file or directory"
+    assert run("inspect", intents, "light and/or rain.txt") == 0
+    (tmp_path / "a.npy").write_bytes(b"")
+    assert "a.npy: not a whole .npy file" in wrong(capsys, "inspect", intents, tmp_path / "a.npy")
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    assert "a.npy: an array; the model reads text" in wrong(capsys, "inspect", intents, tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(
+    "error", [TypeError("a b"), EOFError("a b"), RecursionError("a b"), MemoryError("a b")]
+)
+def test_any_error_of_data_is_one_line(intents, messages, error, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(models, "load", fail)
+    assert wrong(capsys, "predict", intents, messages) == "a b"
 
 
 def test_inspect_says_what_there_is(intents, speaker, capsys):

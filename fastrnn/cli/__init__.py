@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import warnings
+import zipfile
 from collections.abc import Sequence
 
 from . import bench, demo, generate, info, inspect, predict, score, train, translate
@@ -29,6 +30,19 @@ Recurrent networks for NumPy.
 
 fastrnn COMMAND --help explains a command, with examples.
 """
+
+#: Errors that are one line: what comes of data and files, where no command says it better.
+_TOLD = (
+    OSError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    ImportError,
+    EOFError,
+    RecursionError,
+    MemoryError,
+    zipfile.BadZipFile,
+)
 
 _COMMANDS = (train, predict, score, generate, translate, inspect, demo, bench, info)
 
@@ -54,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (OSError, ValueError, FloatingPointError, ImportError) as error:
-        said = str(error)
+    except _TOLD as error:
+        said = str(error) or type(error).__name__
         if isinstance(error, OSError) and error.filename and error.strerror:
             said = f"{error.filename}: {error.strerror}"  # without its number
         print(f"fastrnn: {said}", file=sys.stderr)

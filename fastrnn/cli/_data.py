@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import os
 import re
 import sys
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +24,13 @@ import numpy as np
 
 from ..io._file import write_atomically
 
-__all__ = ["Data", "lines_of", "numbers", "read", "read_text", "write"]
+__all__ = ["Data", "is_file", "lines_of", "numbers", "read", "read_text", "write"]
+
+#: Endings by which a file is told from a text.
+_ENDINGS = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".npz", ".npy")
+
+#: Characters of a cell in .csv and .tsv: as many as every machine's C can count.
+_LONGEST_CELL = 2**31 - 1
 
 #: How the columns are called if nothing else is said.
 _INPUTS, _TARGETS = ("text", "source", "tokens"), ("label", "target", "tags")
@@ -122,9 +131,10 @@ def numbers(path: str, columns: Sequence[str] | None, *, header: bool) -> np.nda
 def read_text(path: str) -> str:
     """A whole file of text, UTF-8."""
     if path == "-":
-        return sys.stdin.read()
-    with open(path, "rb") as file:
-        raw = file.read()
+        raw = sys.stdin.buffer.read()
+    else:
+        with open(path, "rb") as file:
+            raw = file.read()
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -136,6 +146,22 @@ def read_text(path: str) -> str:
     if "\0" in text:
         raise ValueError(f"{path}:{text.count(chr(10), 0, text.index(chr(0))) + 1}: binary, not text")
     return text.replace("\r\n", "\n")
+
+
+def is_file(given: str) -> bool:
+    """Whether a file is meant, and not a text.
+
+    Raises
+    ------
+    FileNotFoundError
+        It reads like the name of a file, and there is none.
+    """
+    if given == "-" or os.path.exists(given):
+        return True
+    named = os.path.splitext(given)[1].lower() in _ENDINGS or os.sep in given
+    if named and not any(c.isspace() for c in given):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), given)
+    return False
 
 
 def lines_of(path: str) -> list[str]:
@@ -152,11 +178,12 @@ def write(path: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any]
     ending = os.path.splitext(path)[1].lower()
     if ending == ".npy":
         with write_atomically(path) as binary:
-            np.save(binary, np.array([row[-1] for row in rows]), allow_pickle=False)
+            np.save(binary, _together(path, rows), allow_pickle=False)
         return
     if ending == ".npz":
         with write_atomically(path) as binary:
-            np.savez(binary, allow_pickle=False, **{columns[-1]: np.array([row[-1] for row in rows])})
+            arrays: dict[str, Any] = {columns[-1]: _together(path, rows)}
+            np.savez(binary, **arrays)
         return
     out = io.StringIO()
     if ending in (".jsonl", ".ndjson"):
@@ -164,14 +191,31 @@ def write(path: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any]
             out.write(
                 json.dumps(dict(zip(columns, map(_plain, row), strict=True)), ensure_ascii=False) + "\n"
             )
-    elif ending in (".csv", ".tsv"):
-        writer = csv.writer(out, delimiter="," if ending == ".csv" else "\t", lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([[_cell(value) for value in row] for row in rows])
+    elif ending == ".csv":
+        csv.writer(out, lineterminator="\n").writerows([columns, *(map(_cell, row) for row in rows)])
+    elif ending == ".tsv":  # as it is read: no quotation marks
+        for row in [columns, *rows]:
+            cells = [_cell(value) for value in row]
+            if wrong := [cell for cell in cells if re.search("[\t\n\r]", cell)]:
+                raise ValueError(
+                    f"{path}: {wrong[0]!r:.60} has a tab or a new line, which .tsv cannot hold; write .csv"
+                )
+            out.write("\t".join(cells) + "\n")
     else:
         out.writelines(_cell(row[-1]) + "\n" for row in rows)
     with write_atomically(path) as binary:
         binary.write(out.getvalue().encode())
+
+
+def _together(path: str, rows: Sequence[Sequence[Any]]) -> np.ndarray:
+    """The last column as one array."""
+    try:
+        array = np.array([row[-1] for row in rows])
+    except ValueError:  # ragged
+        array = np.array(None)
+    if array.dtype == object:
+        raise ValueError(f"{path}: the rows have different lengths, not those of one array; write .jsonl")
+    return array
 
 
 def _plain(value: Any) -> Any:
@@ -188,6 +232,7 @@ def _cell(value: Any) -> str:
 def _separated(path: str, separator: str, header: bool) -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
     quoting: Any = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
     text = io.StringIO(read_text(path), newline="")
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     reader = csv.reader(text, delimiter=separator, quoting=quoting, strict=True)
     columns: list[str] = []
     rows = []
@@ -219,7 +264,7 @@ def _objects(path: str) -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}:{at}: not JSON: {error}") from None
         if not isinstance(row, dict):
             raise ValueError(f'{path}:{at}: a {type(row).__name__}; expected an object, {{"text": ...}}')
@@ -251,20 +296,30 @@ def _column(
 
 def _arrays(path: str, ending: str, labelled: bool) -> Data:
     try:
-        found = np.load(path, allow_pickle=False)
-        arrays = {"X": found} if ending == ".npy" else {name: found[name] for name in found.files}
-    except (ValueError, EOFError, KeyError) as error:
+        with open(path, "rb") as file:
+            found = np.load(file, allow_pickle=False)
+            arrays = {"X": found} if ending == ".npy" else {name: found[name] for name in found.files}
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise ValueError(f"{path}: not a whole {ending} file of numbers: {error}") from None
     if "X" not in arrays or (labelled and "y" not in arrays):
         needed = "X and y" if labelled else "X"
         raise ValueError(f"{path}: it has the arrays {', '.join(arrays)}; expected {needed} (and lengths)")
     X, y = arrays["X"], arrays.get("y")
+    for name, array in arrays.items():
+        if name in ("X", "y") and array.ndim == 0:
+            raise ValueError(f"{path}: {name} is a single value; expected an entry for each sequence")
     if ending == ".npy" and X.ndim == 1:
         X = X[None]
     if "lengths" in arrays:
-        if arrays["lengths"].shape != X.shape[:1] or (arrays["lengths"] > X.shape[1]).any():
-            raise ValueError(f"{path}: lengths do not fit X, which has shape {X.shape}")
-        X = [x[:length] for x, length in zip(X, arrays["lengths"].tolist(), strict=True)]
+        lengths = arrays["lengths"]
+        if X.ndim < 2 or lengths.shape != X.shape[:1] or lengths.dtype.kind not in "iu":
+            raise ValueError(
+                f"{path}: lengths is {lengths.dtype} of shape {lengths.shape}, and X has shape {X.shape}; "
+                "expected an integer for each sequence"
+            )
+        for i in np.flatnonzero((lengths < 0) | (lengths > X.shape[1]))[:1]:
+            raise ValueError(f"{path}: lengths[{i}] is {lengths[i]}; expected 0 to {X.shape[1]}, X's steps")
+        X = [x[:length] for x, length in zip(X, lengths.tolist(), strict=True)]
     if y is not None and len(y) != len(X):
         raise ValueError(f"{path}: X has {len(X)} sequences, and y has {len(y)}")
     return Data(path, X, y if labelled else None)

@@ -33,12 +33,18 @@ def for_model(data: Data, task: str) -> Data:
         return data
     if task == "tagger":
         y = _each(data, data.y, str.split, "tags")
+        for i, tags in enumerate(y):
+            if not hasattr(tags, "__len__"):
+                raise ValueError(f"{data.place(i)}: {tags!r:.60}; expected tags, as many as tokens")
         for i, (tags, x) in enumerate(zip(y, data.X, strict=True)):
             if not isinstance(x, str) and len(tags) != len(x):
                 raise ValueError(f"{data.place(i)}: {len(tags)} tags for {len(x)} tokens; expected as many")
         return replace(data, y=y)
     if task == "regressor":
         y = _each(data, data.y, lambda cell: [float(v) for v in cell.split()], "a number")
+        for i, row in enumerate(y):
+            if not all(map(_is_number, row if isinstance(row, list) else np.ravel(row))):
+                raise ValueError(f"{data.place(i)}: {row!r:.60}; expected a number")
         if len({np.shape(row) for row in y}) > 1:
             wrong = next(i for i, row in enumerate(y) if np.shape(row) != np.shape(y[0]))
             raise ValueError(
@@ -48,6 +54,10 @@ def for_model(data: Data, task: str) -> Data:
         numbers: Any = np.array(y, np.float64)
         return replace(data, y=numbers[:, 0] if numbers.shape[1:] == (1,) else numbers)
     return data
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number, np.bool_))
 
 
 def _each(data: Data, cells: Sequence[Any], convert: Callable[[str], Any], expected: str) -> list[Any]:

@@ -55,10 +55,9 @@ def run(arguments: argparse.Namespace) -> None:
         "top_k": arguments.top_k,
         "top_p": arguments.top_p,
     }
+    first = "\n" if model.units.start is None else ""
     if arguments.remember is None:
-        prompt = arguments.prompt
-        if prompt is None:
-            prompt = "\n" if model.units.start is None else ""
+        prompt = first if arguments.prompt is None else arguments.prompt
         written = model.generate(prompt, arguments.length, seed=arguments.seed, **options)
         print(prompt + written, flush=True)
         return
@@ -66,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
     if there and arguments.seed is not None:
         raise ValueError(f"{arguments.remember}: a conversation has its seed; leave --seed out")
     chat = model.conversation(arguments.remember) if there else model.conversation(seed=arguments.seed)
-    if arguments.prompt is not None:
-        chat.read(arguments.prompt)
+    if arguments.prompt is not None or not there:
+        chat.read(first if arguments.prompt is None else arguments.prompt)
     print(chat.write(arguments.length, **options), flush=True)
     chat.save(arguments.remember)

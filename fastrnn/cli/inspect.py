@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any
 
 from ._arguments import command, natural
-from ._data import read_text
+from ._data import is_file, read_text
 from ._models import task_of
 
 __all__ = ["add", "run"]
@@ -73,12 +72,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _steps(model: Any, task: str, given: str) -> tuple[Any, Any, list[str]]:
     """The layers of a model, what they read of a text, and what each step is called."""
-    if os.path.exists(given) and given.lower().endswith(".npy"):
-        import numpy as np
-
-        text: Any = np.load(given, allow_pickle=False)
-    else:
-        text = read_text(given).rstrip("\n") if given == "-" or os.path.exists(given) else given
+    text: Any = given
+    if is_file(given):
+        if given.lower().endswith(".npy"):
+            text = _array(given)
+            if task == "language-model" or model._reader.kind == "text":
+                raise ValueError(f"{given}: an array; the model reads text")
+        else:
+            text = read_text(given).rstrip("\n")
     if task == "language-model":
         ids = model.encode(text)
         if not len(ids):
@@ -94,6 +95,15 @@ def _steps(model: Any, task: str, given: str) -> tuple[Any, Any, list[str]]:
     else:
         names = [str(i) for i in x]
     return network.rnn, network.embedding(x), names
+
+
+def _array(path: str) -> Any:
+    import numpy as np
+
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: not a whole .npy file of numbers: {error}") from None
 
 
 def _parsed(model: Any, text: Any) -> Any:

@@ -77,6 +77,8 @@ def _score_lines(model: Any, arguments: argparse.Namespace) -> None:
         labelled=False,
     )
     for i, line in enumerate(data.X):
+        if not isinstance(line, str):
+            raise ValueError(f"{data.place(i)}: {line!r:.60}; expected a text")
         if model.units.start is None and len(model.encode(line)) < 2:
             raise ValueError(f"{data.place(i)}: less than 2 {model.units.name}; leave it out")
     with data.places():

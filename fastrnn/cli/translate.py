@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any
 
 from ._arguments import add_data, command, positive
-from ._data import Data, write
+from ._data import Data, is_file, write
 from ._models import read_for, task_of
 
 __all__ = ["add", "run"]
@@ -43,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     model = models.load(arguments.model)
     task = task_of(model, arguments.model, "translator")
-    if arguments.file == "-" or os.path.exists(arguments.file):
+    if is_file(arguments.file):
         data = read_for(model, task, arguments.file, arguments.input, None, not arguments.no_header, False)
     else:
         data = Data("text", [arguments.file], lines=[1])
