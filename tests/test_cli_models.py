@@ -286,7 +286,8 @@ def test_a_text_of_one_piece_is_read_as_one(tmp_path, capsys):
     assert capsys.readouterr().out == "ba\n\n"
     written = ["generate", model, "--length", 3, "--temperature", 0]
     assert run(*written, "--remember", tmp_path / "talk.npz") == run(*written) == 0
-    assert "\n" + models.load(model).conversation(tmp_path / "talk.npz").text[1:] in capsys.readouterr().out
+    text = models.load(model).conversation(tmp_path / "talk.npz").text
+    assert capsys.readouterr().out == f"{text[1:]}\n{text}\n"
     lines = tmp_path / "lines.txt"
     lines.write_text("ab\n\nb\n", encoding="utf-8")
     assert wrong(capsys, "score", model, lines).startswith(f"{lines}:3: less than 2 characters")

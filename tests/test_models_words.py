@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fastrnn.models._words import composed, joined, words
 
-TRICKY = st.text(alphabet="ab1 .,'\"-()$\n我は。\u0301\u0323ệ_%’«»")
+TRICKY = st.text(alphabet="ab1 .,'\"-()$\n我は々〇。\u0301\u0323ệ_%’«»")
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,7 @@ TRICKY = st.text(alphabet="ab1 .,'\"-()$\n我は。\u0301\u0323ệ_%’«»")
         ("Trời đẹp quá, phải không?", ["Trời", "đẹp", "quá", ",", "phải", "không", "?"]),
         ("हिन्दी में", ["हिन्दी", "में"]),
         ("我是学生。", ["我", "是", "学", "生", "。"]),
+        ("人々〇〇", ["人", "々", "〇", "〇"]),
         ("a\nb", ["a", "b"]),
     ],
 )

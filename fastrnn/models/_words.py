@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 __all__ = ["composed", "joined", "words"]
 
-#: Scripts written without spaces, of which every character is a word: Han, kana.
-_SINGLE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+#: Scripts written without spaces, of which every character is a word: Han, kana, their repetition marks.
+_SINGLE = (
+    "\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+)
 #: What has no space before it, and what has none after it.
 _CLOSING = frozenset(".,;:!?…%)]}»”。，、！？；：）」』】")
 _OPENING = frozenset("([{«“„$€£¿¡#（「『【")

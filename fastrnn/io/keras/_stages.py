@@ -113,8 +113,12 @@ class Average(Unmasked):
         if mask is None:
             return x.mean(axis=1, keepdims=self.keepdims)
         counts = np.asarray(mask)[..., None].astype(x.dtype)
+        total = np.zeros((len(x), 1, x.shape[2]), x.dtype)
+        for step in range(x.shape[1]):  # in order, so that padding changes no bits
+            total += (x[:, step] * counts[:, step])[:, None]
         with np.errstate(invalid="ignore"):
-            return (x * counts).sum(1, keepdims=self.keepdims) / counts.sum(1, keepdims=self.keepdims)
+            mean = total / counts.sum(1, keepdims=True)
+        return mean if self.keepdims else mean[:, 0]
 
 
 class Largest(Unmasked):
