@@ -642,3 +642,29 @@ def test_a_tokenizer_of_the_library_is_in_the_file(tmp_path):
     model = LanguageModel(tokenizer=tokenizer, **TINY).fit(["the cat", "cat the"] * 4, epochs=2)
     model.save(tmp_path / "m.npz")
     assert LanguageModel.load(tmp_path / "m.npz").score("the cat") == model.score("the cat")
+
+
+def test_what_would_be_ignored_is_refused():
+    for options in ({"unit": "words"}, {"min_count": 7}, {"lowercase": True}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))} is .*, and the tokenizer splits"):
+            LanguageModel(tokenizer=Pairs(), **options).build(["abcd"])
+    model = LanguageModel(**TINY, bidirectional=True)
+    model.build("abab")
+    with pytest.raises(ValueError, match="gap is ''"):
+        model.fill("a...b", gap="")
+
+
+def test_errors_name_the_text_and_a_tokenizer_that_is_not_needed(tmp_path):
+    model = LanguageModel(**TINY)
+    model.build("abab")
+    with pytest.raises(ValueError, match=r"LanguageModel\.score: text\[1\] has 1 characters"):
+        model.score(["ab", "a"])
+    with pytest.raises(ValueError, match=r"LanguageModel\.rank: texts is an empty list"):
+        model.rank([])
+    model.save(tmp_path / "m.npz")
+    with pytest.raises(TypeError, match=r"tokenizer is given, and the model of .* reads characters"):
+        LanguageModel.load(tmp_path / "m.npz", tokenizer=Pairs())
+    arrays, meta = io.load(tmp_path / "m.npz")
+    io.save(tmp_path / "m.npz", arrays, **{**meta, "units": {"tokenizer": None, "pieces": 1e999}})
+    with pytest.raises(io.FileFormatError):
+        LanguageModel.load(tmp_path / "m.npz", tokenizer=Pairs())
