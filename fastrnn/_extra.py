@@ -7,7 +7,7 @@ from typing import Any
 
 
 def optional(module: str, extra: str) -> Any:
-    """Import `module`, which ``pip install fastrnn[extra]`` brings.
+    """Import `module`, which ``pip install "fastrnn[extra]"`` brings.
 
     Raises
     ------
@@ -19,5 +19,5 @@ def optional(module: str, extra: str) -> Any:
     except ImportError as error:
         library = module.partition(".")[0]
         raise ImportError(
-            f"{library} is needed for this and cannot be imported; pip install fastrnn[{extra}]"
+            f'{library} is needed for this and cannot be imported; pip install "fastrnn[{extra}]"'
         ) from error

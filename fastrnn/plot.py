@@ -2,7 +2,7 @@
 
 Every function draws into ``ax``, or makes a figure of its own, and returns the Axes: go on with its methods,
 and save with ``ax.figure.savefig(path)``. Colours are safe for the colour-blind, and lines differ in style
-too. ``pip install fastrnn[plot]`` brings matplotlib.
+too. ``pip install "fastrnn[plot]"`` brings matplotlib.
 """
 
 from __future__ import annotations

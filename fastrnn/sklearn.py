@@ -17,7 +17,7 @@ from .models import SequenceClassifier, SequenceModel, SequenceRegressor
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 except ImportError as error:
-    raise ImportError("fastrnn.sklearn needs scikit-learn: pip install fastrnn[sklearn]") from error
+    raise ImportError('fastrnn.sklearn needs scikit-learn: pip install "fastrnn[sklearn]"') from error
 from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data

@@ -21,7 +21,7 @@ from .nn import init as initial
 try:
     import torch
 except ImportError as error:
-    raise ImportError("fastrnn.torch needs PyTorch: pip install fastrnn[torch]") from error
+    raise ImportError('fastrnn.torch needs PyTorch: pip install "fastrnn[torch]"') from error
 from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 

@@ -21,20 +21,20 @@ def without(monkeypatch):
 def test_h5py(tmp_path, without):
     without("h5py")
     (tmp_path / "m.h5").write_bytes(b"\x89HDF")
-    with pytest.raises(ImportError, match=r"^h5py is needed .*; pip install fastrnn\[keras\]$"):
+    with pytest.raises(ImportError, match=r'^h5py is needed .*; pip install "fastrnn\[keras\]"$'):
         io.keras.load(tmp_path / "m.h5")
 
 
 def test_torch(without):
     without("torch")
-    with pytest.raises(ImportError, match=r"^torch is needed .*; pip install fastrnn\[torch\]$"):
+    with pytest.raises(ImportError, match=r'^torch is needed .*; pip install "fastrnn\[torch\]"$'):
         io.torch_state_dict(nn.Linear(2, 3))
 
 
 def test_safetensors(tmp_path, without):
     without("safetensors")
     path = tmp_path / "m.safetensors"
-    message = r"^safetensors is needed .*; pip install fastrnn\[io\]$"
+    message = r'^safetensors is needed .*; pip install "fastrnn\[io\]"$'
     with pytest.raises(ImportError, match=message):
         io.save(path, {"a": np.ones(2)})
     with pytest.raises(ImportError, match=message):

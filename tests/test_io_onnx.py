@@ -368,7 +368,7 @@ except ImportError as error:
     print(error)
 """
     printed = subprocess.check_output([sys.executable, "-c", code], text=True)
-    assert printed == "onnx is needed for this and cannot be imported; pip install fastrnn[onnx]\n"
+    assert printed == 'onnx is needed for this and cannot be imported; pip install "fastrnn[onnx]"\n'
 
 
 def test_importing_fastrnn_does_not_import_onnx():

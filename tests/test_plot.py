@@ -66,7 +66,7 @@ def test_every_plot_returns_the_axes_it_was_given_and_makes_its_own(name, tmp_pa
 @pytest.mark.parametrize("name", plot.__all__)
 def test_without_matplotlib_the_error_names_the_extra(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ImportError, match=r"matplotlib is needed .*; pip install fastrnn\[plot\]"):
+    with pytest.raises(ImportError, match=r'matplotlib is needed .*; pip install "fastrnn\[plot\]"'):
         DRAWN[name]()
 
 

@@ -196,7 +196,7 @@ def test_bad_data_is_refused():
 def test_without_scikit_learn_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.base", None)
     monkeypatch.delitem(sys.modules, "fastrnn.sklearn")
-    with pytest.raises(ImportError, match=r"pip install fastrnn\[sklearn\]"):
+    with pytest.raises(ImportError, match=r'pip install "fastrnn\[sklearn\]"'):
         importlib.import_module("fastrnn.sklearn")
 
 

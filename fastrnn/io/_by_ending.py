@@ -26,7 +26,7 @@ def save(
     ----------
     path : path-like
         Used as it is; no ending is added. One that ends in ``.safetensors`` is written by
-        `fastrnn.io.safetensors`, which needs ``pip install fastrnn[io]``; all others are ``.npz`` files.
+        `fastrnn.io.safetensors`, which needs ``pip install "fastrnn[io]"``; all others are ``.npz`` files.
     source : Module, optimiser or mapping of str to array_like
         A module or optimiser gives its ``state_dict()``. Arrays of floats, integers or bool.
     **meta

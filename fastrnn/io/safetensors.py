@@ -1,6 +1,6 @@
 """Named arrays and metadata in one ``.safetensors`` file, which PyTorch and others read as well.
 
-Needs safetensors: ``pip install fastrnn[io]``. What is saved here is what `fastrnn.io.npz` saves: the names
+Needs safetensors: ``pip install "fastrnn[io]"``. What is saved here is what `fastrnn.io.npz` saves: the names
 are those of ``state_dict()``, which PyTorch's layers have too; the text ``__fastrnn__`` of the metadata is
 the same JSON as in a ``.npz`` file.
 """

@@ -239,7 +239,7 @@ def _tokenizer(text: str | None) -> Any:
         from tokenizers import Tokenizer
     except ImportError as error:
         raise ImportError(
-            "tokenizers is needed for this model and cannot be imported; pip install fastrnn[tokenizers]"
+            'tokenizers is needed for this model and cannot be imported; pip install "fastrnn[tokenizers]"'
         ) from error
     try:
         return Tokenizer.from_str(text)

@@ -58,7 +58,7 @@ class LanguageModel:
     tokenizer : optional
         What splits texts instead of `unit`: anything with ``encode(text).ids``, ``decode(ids)`` and
         ``get_vocab_size()`` or ``vocab_size``, as the tokenizers of the library tokenizers
-        (``pip install fastrnn[tokenizers]``), which the model's file holds as well.
+        (``pip install "fastrnn[tokenizers]"``), which the model's file holds as well.
     embedding_size, hidden_size, num_layers : int
     dropout : float
         Between the layers, in training.

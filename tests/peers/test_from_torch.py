@@ -204,10 +204,10 @@ def test_nothing_is_said_of_torch_where_it_is_absent():
         "try: fastrnn.from_torch(object())\n"
         "except TypeError as error: assert 'got a builtins.object' in str(error)\n"
         "try: fastrnn.io.torch_state_dict(fastrnn.GRU(2, 3))\n"
-        "except ImportError as error: assert 'pip install fastrnn[torch]' in str(error)\n"
+        "except ImportError as error: assert 'pip install \"fastrnn[torch]\"' in str(error)\n"
         "try: import fastrnn.torch\n"
         "except ImportError as error: print(error)\n"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout == "fastrnn.torch needs PyTorch: pip install fastrnn[torch]\n"
+    assert said.stdout == 'fastrnn.torch needs PyTorch: pip install "fastrnn[torch]"\n'
     assert said.stderr == ""

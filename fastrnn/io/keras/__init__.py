@@ -1,6 +1,6 @@
 """Recurrent layers from files of Keras, without Keras: ``.keras``, ``.h5`` and ``.weights.h5``.
 
-Needs h5py: ``pip install fastrnn[keras]``. No code is run from a file, whatever it holds.
+Needs h5py: ``pip install "fastrnn[keras]"``. No code is run from a file, whatever it holds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ONNX: models read and run without ONNX Runtime, layers written; with ``pip install fastrnn[onnx]``.
+"""ONNX: models read and run without ONNX Runtime, layers written; with ``pip install "fastrnn[onnx]"``.
 
 `load` reads a model: its recurrent nodes as layers, and, where around them are simple nodes alone, a model
 that runs. `export` writes layers. `Backend` is ONNX's own interface for all that runs models.

@@ -68,7 +68,7 @@ def export(
     TypeError
         A module of another kind.
     ImportError
-        The package onnx is missing: ``pip install fastrnn[onnx]``.
+        The package onnx is missing: ``pip install "fastrnn[onnx]"``.
 
     Notes
     -----

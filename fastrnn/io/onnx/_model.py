@@ -325,7 +325,7 @@ def load(source: Any, *, max_bytes: int = 1 << 30) -> Model:
         It is no ONNX file or damaged, a tensor has not the values of its shape, nodes are out of order, a
         recurrent node's attributes or weights are wrong: the message names the tensor or the node.
     ImportError
-        The package onnx is missing: ``pip install fastrnn[onnx]``.
+        The package onnx is missing: ``pip install "fastrnn[onnx]"``.
     OSError
         The file cannot be opened or read.
 
