@@ -44,7 +44,7 @@ class _Estimator(BaseEstimator):
         bidirectional: bool = False,
         dropout: float = 0.0,
         pool: str = "last",
-        inputs: str = "vectors",
+        inputs: str = "auto",
         embedding_size: int = 32,
         min_count: int = 2,
         lowercase: bool = True,
@@ -105,6 +105,7 @@ class _Estimator(BaseEstimator):
         validation = of_fit["validation"]
         if isinstance(validation, tuple) and len(validation) == 2:
             of_fit["validation"] = self._read(validation[0]), self._targets(validation[1], "validation y")
+        options["inputs"] = self._kind(X)
         self.model_ = self._model(cell, seed=seed, **options).fit(X, y, **of_fit)
         return self
 
@@ -114,7 +115,8 @@ class _Estimator(BaseEstimator):
 
     def _read(self, X: Any, reset: bool = False) -> Any:
         """X as the model takes it; a table is checked in scikit-learn's way, and its columns become steps."""
-        if not self._is_table(X):
+        kind = self._kind(X)
+        if not _is_table(X, kind):
             if reset:  # what an earlier table left
                 for name in {"n_features_in_", "feature_names_in_"} & vars(self).keys():
                     delattr(self, name)
@@ -123,19 +125,19 @@ class _Estimator(BaseEstimator):
             table = validate_data(self, X, reset=reset)
         else:
             table = check_array(X, estimator=self)
-        return table if self.inputs == "ids" else table.astype(np.float64)
+        return table if kind == "ids" else table.astype(np.float64)
 
-    def _is_table(self, X: Any) -> bool:
-        """Whether X has rows and columns: it is no text, no ragged list, and has no third axis."""
-        if self.inputs not in ("vectors", "ids"):
-            return False
-        if isinstance(X, (list, tuple)):
-            try:
-                X = np.asarray(X)
-            except ValueError:  # ragged
-                return False
-        ndim = getattr(X, "ndim", 2)
-        return ndim < 3 and not (ndim == 1 and getattr(X, "dtype", None) == np.dtype(object))
+    def _kind(self, X: Any) -> str:
+        """What `inputs` says, or of X where it is "auto": strings are words, numbers are vectors."""
+        if self.inputs != "auto":
+            return self.inputs
+        first = None
+        if isinstance(X, (list, tuple)) or getattr(X, "ndim", 0) == 1:
+            first = next(iter(X), None)
+        if isinstance(first, str):
+            return "words"
+        tokens = isinstance(first, (list, tuple)) and len(first) > 0 and isinstance(first[0], str)
+        return "tokens" if tokens else "vectors"
 
     def _given(self, y: Any) -> Any:
         if y is None:
@@ -147,11 +149,25 @@ class _Estimator(BaseEstimator):
         return self.model_
 
 
+def _is_table(X: Any, kind: str) -> bool:
+    """Whether X has rows and columns: it is no text, no ragged list, and has no third axis."""
+    if kind not in ("vectors", "ids"):
+        return False
+    if isinstance(X, (list, tuple)):
+        try:
+            X = np.asarray(X)
+        except ValueError:  # ragged
+            return False
+    ndim = getattr(X, "ndim", 2)
+    return ndim < 3 and not (ndim == 1 and getattr(X, "dtype", None) == np.dtype(object))
+
+
 class RNNClassifier(ClassifierMixin, _Estimator):
     """A recurrent network that says to which class a sequence belongs, for scikit-learn.
 
     X is an array (n, T, F), a list of arrays (T_i, F) or (T_i,) of any lengths, or a table (n, T), whose
-    columns are taken as steps of one feature. y is (n,), of any labels that scikit-learn takes.
+    columns are taken as steps of one feature; or it is a list, or a column, of strings, or a list of lists of
+    strings, their tokens. y is (n,), of any labels that scikit-learn takes.
 
     Parameters
     ----------
@@ -160,8 +176,8 @@ class RNNClassifier(ClassifierMixin, _Estimator):
         ``cells.LSTM(peepholes="ifo")``.
     hidden_size, num_layers, bidirectional, dropout, pool
         As `fastrnn.models.SequenceClassifier`.
-    inputs : {"vectors", "ids", "words", "characters", "tokens", "auto"}
-        What a sequence is, as there; integers are numbers here unless it says ids.
+    inputs : {"auto", "vectors", "ids", "words", "characters", "tokens"}
+        What a sequence is, as there; but of "auto" integers are numbers here, not ids.
     embedding_size, min_count, lowercase, standardize
         As there.
     epochs, batch_size, lr, schedule, max_norm, validation, patience
@@ -191,6 +207,13 @@ class RNNClassifier(ClassifierMixin, _Estimator):
     >>> search = GridSearchCV(RNNClassifier(hidden_size=8), {"cell": ["RNN", "GRU"]}, cv=3).fit(X, y)
     >>> bool(search.best_score_ > 0.8), search.predict(X[:2]).shape
     (True, (2,))
+
+    Of texts:
+
+    >>> X = ["turn on the light", "light on please", "is it raining", "rain today?"] * 4
+    >>> y = ["light", "light", "weather", "weather"] * 4
+    >>> RNNClassifier(hidden_size=16, pool="max").fit(X, y).predict(["light please", "rain?"]).tolist()
+    ['light', 'weather']
     """
 
     _model = SequenceClassifier

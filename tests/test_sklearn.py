@@ -123,6 +123,31 @@ def test_texts_and_ids():
     assert not RNNClassifier(**SMALL).fit(ids, y).model_.network_.embedded
 
 
+@pytest.mark.parametrize("form", ["list", "tuple", "strings", "objects", "tokens", "column"])
+def test_texts_are_known_as_such(form):
+    """Without inputs, in every form in which texts come, as the model takes a list of them."""
+    texts, y = ["turn on the light", "light on please", "is it raining", "rain today"] * 4, [1, 1, 2, 2] * 4
+    forms = {
+        "list": list,
+        "tuple": tuple,
+        "strings": np.array,
+        "objects": lambda x: np.array(x, object),
+        "tokens": lambda x: [text.split() for text in x],
+        "column": lambda x: pytest.importorskip("pandas").DataFrame({"text": x}, range(7, 7 + len(x)))[
+            "text"
+        ],
+    }
+    X = forms[form](texts)
+    ours = RNNClassifier(**SMALL).fit(X, y)
+    model = SequenceClassifier(hidden_size=8).fit(texts, [i - 1 for i in y], epochs=3)
+    assert ours.predict_proba(X).tobytes() == model.predict_proba(texts).tobytes()
+    assert not hasattr(ours, "n_features_in_")
+    column = SequenceClassifier(hidden_size=8).fit(X, [i - 1 for i in y], epochs=3)
+    assert column.predict_proba(X).tobytes() == model.predict_proba(texts).tobytes()
+    assert RNNRegressor(**SMALL).fit(X, y).predict(X[:2]).shape == (2,)
+    assert cross_val_score(RNNClassifier(**SMALL), X, y, cv=2, error_score="raise").shape == (2,)
+
+
 def test_several_numbers_of_ragged_sequences():
     X, _, far = walks(60)
     y = np.stack([far, [x.mean() for x in X]], 1)

@@ -55,8 +55,10 @@ def listed(who: str, X: Any, argument: str = "X") -> Sequence[Any]:
         raise TypeError(
             f"{who}: {argument} is a single {type(X).__name__}; expected a list of them: [{argument}]"
         )
+    if hasattr(X, "to_numpy") and getattr(X, "ndim", 0) == 1:  # a column of pandas, or of polars
+        X = X.to_numpy()
     if isinstance(X, np.ndarray):
-        if X.dtype.kind not in "OU" and X.ndim not in (2, 3):
+        if X.dtype.kind not in "OTU" and X.ndim not in (2, 3):
             raise ValueError(
                 f"{who}: {argument} has shape {X.shape}; expected (n, T, F), (n, T), or a list of arrays"
                 + (f"; one sequence is a list of one: [{argument}]" if X.ndim == 1 else "")

@@ -790,7 +790,7 @@ def _texts(who: str, argument: str, value: Any) -> Sequence[str]:
     """The value, a str or several, as a list."""
     if isinstance(value, str):
         return [value]
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) or hasattr(value, "to_numpy"):
         value = value.tolist()
     if not isinstance(value, (list, tuple)):
         raise TypeError(f"{who}: {argument} is a {type(value).__name__}; expected a str, or a list of them")
