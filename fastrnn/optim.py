@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from . import _checks
+from . import _checks, _hints
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm_"]
 
@@ -29,7 +29,7 @@ class Module(Protocol):
     def mark_changed(self) -> None: ...
 
 
-class Optimizer:
+class Optimizer(_hints.Arguments):
     """Base of the optimisers.
 
     A subclass names the arrays it keeps for each parameter (`_slots`) and writes `_update`, which changes one

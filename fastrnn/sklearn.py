@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from . import _checks
+from . import _checks, _hints
 from .models import SequenceClassifier, SequenceModel, SequenceRegressor
 
 try:
@@ -28,7 +28,7 @@ __all__ = ["RNNClassifier", "RNNRegressor"]
 _OF_FIT = ("epochs", "batch_size", "lr", "schedule", "max_norm", "validation", "patience")
 
 
-class _Estimator(BaseEstimator):
+class _Estimator(_hints.Arguments, BaseEstimator):
     """What both share: parameters, what X may be, fitting and running."""
 
     _model: ClassVar[type[SequenceModel]]
@@ -107,6 +107,8 @@ class _Estimator(BaseEstimator):
             of_fit["validation"] = self._read(validation[0]), self._targets(validation[1], "validation y")
         options["inputs"] = self._kind(X)
         self.model_ = self._model(cell, seed=seed, **options).fit(X, y, **of_fit)
+        if self.model_.history_.interrupted:  # a search or a pipeline has to end too
+            raise KeyboardInterrupt(self.model_.history_.stopped)
         return self
 
     def _targets(self, y: Any, argument: str) -> Any:

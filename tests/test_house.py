@@ -15,10 +15,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fastrnn"
 
 # What each module may import from the package, at any level of nesting: the floors of the house.
-FOUNDATION = {"cells", "_checks", "_config", "_extra"}
+FOUNDATION = {"cells", "_checks", "_config", "_extra", "_hints"}
 MAY_IMPORT = {
     "cells": set(),
     "_checks": {"cells"},
+    "_hints": {"cells", "_checks"},
     "_native": set(),
     "_extra": set(),
     "_masks": set(),
@@ -27,7 +28,7 @@ MAY_IMPORT = {
     "functional": FOUNDATION | {"_masks", "_native", "reference"},
     "nn": FOUNDATION | {"functional"},
     "losses": {"_checks", "functional"},
-    "optim": {"_checks", "functional"},
+    "optim": {"_checks", "_hints", "functional"},
     "vocab": set(),
     "io": FOUNDATION | {"functional", "nn", "losses"},
     "inspect": FOUNDATION | {"functional", "nn"},
@@ -35,7 +36,7 @@ MAY_IMPORT = {
     "torch": FOUNDATION | {"functional", "nn", "io"},
     "train": {"_checks", "_config", "functional", "nn", "losses", "optim", "io"},
     "models": FOUNDATION | {"functional", "nn", "losses", "optim", "io", "vocab", "train"},
-    "sklearn": {"_checks", "models"},
+    "sklearn": {"_checks", "_hints", "models"},
     "_bench": FOUNDATION | {"functional", "nn", "reference"},
 }
 # Leaves import what they like, and nothing imports them.

@@ -16,6 +16,7 @@ from ..optim import Adam
 from ..train import Buckets, History, Plateau, Step, fit
 from . import _files, _inputs
 from ._finite import finite
+from ._manners import Model
 from ._network import SequenceNetwork
 from ._pool import POOLS
 
@@ -43,7 +44,7 @@ class Options(TypedDict, total=False):
     seed: int
 
 
-class SequenceModel:
+class SequenceModel(Model):
     """Base of the models of labelled sequences; a subclass says what targets are and what they cost.
 
     **Data.** X is a list of sequences, whose lengths may differ. A sequence is an array (T_i, F) or (T_i,) of
@@ -302,6 +303,7 @@ class SequenceModel:
                 self._take(fresh, network, history)
             raise
         self._take(fresh, network, history)
+        self._warn_of_interrupt("fit")
         return self
 
     def _other_data(self, who: str, validation: Sequence[Any]) -> tuple[Any, Any]:
@@ -374,9 +376,13 @@ class SequenceModel:
 
     # ---- running ----
 
+    @property
+    def _is_fitted(self) -> bool:
+        return "_as_fitted" in vars(self)
+
     def _fitted(self) -> Self:
         """The model with the settings that it was fitted with, or an error that says that it was not."""
-        if not hasattr(self, "_as_fitted"):
+        if not self._is_fitted:
             name = type(self).__name__
             raise RuntimeError(f"{name}: not fitted yet; call fit(X, y), or {name}.load(path)")
         return self._as_fitted

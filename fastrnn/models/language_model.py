@@ -8,7 +8,7 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, overload
+from typing import Any, ClassVar, Self, overload
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from ..vocab import Vocabulary
 from . import _files, _lm_data
 from ._conversation import Conversation
 from ._lm_network import Directions, Network
+from ._manners import Model
 from ._score import LN2, Score, log_probabilities, perplexity, total
 from ._units import UNITS, Pieces, Tokens, Units, from_file
 from ._words import composed
@@ -38,7 +39,7 @@ _NOT_TRAINED = "LanguageModel: not trained yet; call fit(text), or LanguageModel
 Texts = str | Sequence[str]
 
 
-class LanguageModel:
+class LanguageModel(Model):
     r"""A language model: it learns from texts which token follows, scores texts, fills gaps, and writes.
 
     A token is a character or a word. Those that occur less than `min_count` times in the training text, and
@@ -114,6 +115,13 @@ class LanguageModel:
     """
 
     history_: History
+    _elsewhere: ClassVar[dict[str, str]] = {
+        "perplexity": "score(text).perplexity is it",
+        "predict": "next(prompt) says what comes next, generate(prompt) writes on",
+        "predict_proba": "next(prompt) says what comes next, with its probability",
+        "sample": "generate(prompt) writes on",
+        "network_": "it is network",
+    }
 
     def __init__(
         self,
@@ -166,6 +174,10 @@ class LanguageModel:
     def network(self) -> Network:
         """The module with the parameters."""
         return self._trained().ahead
+
+    @property
+    def _is_fitted(self) -> bool:
+        return self._directions is not None
 
     def _trained(self) -> Directions:
         if self._directions is None:
@@ -321,7 +333,7 @@ class LanguageModel:
                     f"{who}: text is {came}, and the model was made of {made}; give it the same, or make a "
                     "new LanguageModel"
                 )
-            self._warn_of_unknown(who, "text", texts, units)
+            self._warn_of_unknown(who, "text", texts, units, depth=4)
         rows = [_lm_data.marked(units, units.encode(t)) for t in texts]
         corpus = _corpus(who, rows, one, units, batch_size, chunk_size, self.seed)
         others = [_lm_data.marked(units, units.encode(t)) for t in held]
@@ -348,6 +360,7 @@ class LanguageModel:
                 "about": {"model": "LanguageModel", **made_with, "data": _fingerprint([*rows, *others])},
             },
         )
+        self._warn_of_interrupt("fit")
         return self
 
     def _split(

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Never, Self, TypedDict, Unpack, cast,
 
 import numpy as np
 
-from .. import _checks, cells, functional
+from .. import _checks, _hints, cells, functional
 from . import init as initial
 from .basic import apply_mask, draw_mask, drop
 from .module import Module, Tape
@@ -322,8 +322,8 @@ class Recurrent(Module):
         elif name in self._cell_options:
             hint = f" (did you mean {self._cell_options[name]!r}?)"
         else:
-            hint = _checks.nearest(name, known)
-        return TypeError(f"{type(self).__name__}: there is no argument {name!r}{hint}")
+            hint = ""
+        return _hints.no_argument(type(self).__name__, name, known, hint)
 
     def _directions(self) -> tuple[bool, ...]:
         return (False, True) if self.bidirectional else (False,)

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .._checks import plural
+
 __all__ = ["History"]
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """What happened in a run, step by step, and after each epoch where there are epochs.
 
@@ -38,6 +40,8 @@ class History:
     >>> history = History([3.0, 2.0, 2.0, 1.0], validation=[(2.5, 0.5), (1.5, 0.8)], steps_per_epoch=2)
     >>> history.epoch_loss, history.validation_loss, history.epoch_ends
     ([2.5, 1.5], [2.5, 1.5], [2, 4])
+    >>> history
+    History: 2 epochs; 4 steps; loss 1.5; best validation loss 1.5, score 0.8, after epoch 2
     """
 
     loss: list[float] = field(default_factory=list)
@@ -49,10 +53,30 @@ class History:
     tokens: int = 0
     stopped: str = ""
 
+    def __repr__(self) -> str:
+        """What happened, in a line."""
+        parts = [f"{plural(self.steps, 'step')}"]
+        if self.steps_per_epoch:
+            parts.insert(0, plural(self.epochs, "epoch"))
+        if self.loss:
+            parts.append(f"loss {(self.epoch_loss or self.loss)[-1]:.4g}")
+        best = self.best_epoch
+        if best is not None:
+            loss, score = self.validation[best]
+            parts.append(f"best validation loss {loss:.4g}, score {score:.4g}, after epoch {best + 1}")
+        if self.stopped:
+            parts.append(f"stopped: {self.stopped}")
+        return f"History: {'; '.join(parts)}"
+
     @property
     def steps(self) -> int:
         """How many steps were made."""
         return len(self.loss)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the run."""
+        return self.stopped.startswith("interrupted")
 
     @property
     def tokens_per_second(self) -> float:
