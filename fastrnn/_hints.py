@@ -16,7 +16,7 @@ __all__ = ["Arguments", "no_argument"]
 #: Arguments of Keras, PyTorch and scikit-learn, by the names that they have here.
 _ELSEWHERE = {
     **dict.fromkeys(("units", "hidden_dim", "n_hidden", "hidden_units"), "hidden_size"),
-    **dict.fromkeys(("layers", "n_layers"), "num_layers"),
+    "n_layers": "num_layers",
     **dict.fromkeys(("embedding_dim", "output_dim", "embed_dim"), "embedding_size"),
     **dict.fromkeys(("validation_split", "validation_data", "validation_fraction"), "validation"),
     **dict.fromkeys(("n_epochs", "num_epochs", "max_iter"), "epochs"),

@@ -325,7 +325,10 @@ def test_a_run_that_goes_on_ends_in_the_same_bits(monkeypatch, tmp_path, step, e
     whole = quick(new())
     with monkeypatch.context() as patch:
         interrupted_at(patch, step)
-        stopped = quick(new(), tmp_path / "run.npz", checkpoint_steps=every)
+        with pytest.warns(
+            UserWarning, match=f"SequenceClassifier.fit: interrupted after step {step} of 12; "
+        ):
+            stopped = quick(new(), tmp_path / "run.npz", checkpoint_steps=every)
     assert stopped.history_.stopped == f"interrupted after step {step} of 12"
     again = quick(new(), tmp_path / "run.npz", checkpoint_steps=every, resume=True)
     assert bits(again) == bits(whole)
@@ -357,7 +360,9 @@ def test_interrupted_training_leaves_the_model_trained_so_far(monkeypatch):
     X, y = order_of_two(40)
     with monkeypatch.context() as patch:
         interrupted_at(patch, 7)
-        model = new().fit(X, y, epochs=3, batch_size=8)
+        with pytest.warns(UserWarning, match="the model is that of this step") as warned:
+            model = new().fit(X, y, epochs=3, batch_size=8)
+    assert warned[0].filename == __file__
     assert model.history_.steps == 7
     assert model.predict(X[:2]).shape == (2,)
 

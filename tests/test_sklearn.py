@@ -19,6 +19,7 @@ import fastrnn.sklearn
 from fastrnn import cells
 from fastrnn.models import SequenceClassifier, SequenceRegressor
 from fastrnn.sklearn import RNNClassifier, RNNRegressor
+from fastrnn.train import History
 
 SMALL = {"hidden_size": 8, "epochs": 3}
 
@@ -86,6 +87,8 @@ def test_every_parameter_reaches_the_model():
     assert all(other[name] != value for name, value in RNNClassifier().get_params().items())
 
     class Recorder:
+        history_ = History()
+
         def __init__(self, cell, **options):
             told.update(options, cell=type(cell).__name__)
 

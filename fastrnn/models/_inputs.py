@@ -6,6 +6,7 @@ sequence, (T_i, F) float32 or (T_i,) int64, and is kept in the model's file.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -17,7 +18,19 @@ from ..vocab import Vocabulary
 from ._finite import as_float32
 from ._words import composed, words
 
-__all__ = ["KINDS", "Ids", "Inputs", "Text", "Vectors", "array_of", "learn", "listed", "moments", "series_of"]
+__all__ = [
+    "KINDS",
+    "Ids",
+    "Inputs",
+    "Text",
+    "Vectors",
+    "array_of",
+    "learn",
+    "listed",
+    "moments",
+    "series_of",
+    "warn_of_unknown",
+]
 
 #: What `inputs` may be; "auto" looks at the first sequence.
 KINDS = ("auto", "vectors", "ids", "words", "characters", "tokens")
@@ -273,6 +286,20 @@ class Text:
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {}
+
+
+def warn_of_unknown(who: str, reader: Inputs, sequences: Sequence[np.ndarray], depth: int) -> None:
+    """Warn of texts of which no token is known, as of another language; `depth` is the stack's, of `warn`."""
+    if not isinstance(reader, Text):
+        return
+    unknown = [i for i, ids in enumerate(sequences) if not (ids != reader.vocab.unknown_id).any()]
+    if unknown:
+        places = ", ".join(_checks.first_few(unknown, lambda i: f"X[{i}]"))
+        warnings.warn(
+            f"{who}: none of the {reader.split} of {places} is known to the model, which knows those that "
+            "occur min_count times in what it was fitted to",
+            stacklevel=depth,
+        )
 
 
 def from_file(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Inputs:

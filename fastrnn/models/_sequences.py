@@ -404,7 +404,9 @@ class SequenceModel(Model):
     def _answer(self, who: str, X: Any) -> list[np.ndarray]:
         """Return the outputs of each sequence of X."""
         model, who = self._fitted(), f"{type(self).__name__}.{who}"
-        return [finite(who, y) for y in model._run(model.network_, model._reader.read(who, X))]
+        sequences = model._reader.read(who, X)
+        _inputs.warn_of_unknown(who, model._reader, sequences, 5)
+        return [finite(who, y) for y in model._run(model.network_, sequences)]
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return how good the predictions are: see the class."""

@@ -1,0 +1,113 @@
+"""What models and optimisers say of themselves, and of names that they do not have."""
+
+import signal
+
+import numpy as np
+import pytest
+
+from fastrnn import cells, nn, optim
+from fastrnn.models import LanguageModel, Seq2Seq, SequenceClassifier, SequenceRegressor, SequenceTagger
+
+X, Y = ["a b", "c d"] * 4, [0, 1] * 4
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: SequenceClassifier(hiden_size=3),
+            r"SequenceClassifier: .* 'hiden_size' \(did you mean 'hidden_size'",
+        ),
+        (
+            lambda: SequenceTagger(units=3),
+            "SequenceTagger: there is no argument 'units'; here it is 'hidden_size'",
+        ),
+        (
+            lambda: SequenceClassifier(peepholes="ifo"),
+            r"option of the cell: cell=cells.LSTM\(peepholes=...\)",
+        ),
+        (lambda: SequenceClassifier(cells.GRU(), clip=1), r"cell=cells.GRU\(clip=...\)"),
+        (lambda: Seq2Seq(epochs=3), "Seq2Seq: .* 'epochs'; it is an argument of fit"),
+        (lambda: LanguageModel(learning_rate=3), "LanguageModel: there is no argument 'learning_rate'$"),
+        (
+            lambda: SequenceClassifier().fit(X, Y, epoch=3),
+            r"SequenceClassifier.fit: .* \(did you mean 'epochs'\?\)",
+        ),
+        (lambda: SequenceRegressor().fit(X, Y, validation_split=0.1), "here it is 'validation'"),
+        (
+            lambda: LanguageModel().fit("abc", verbose=1),
+            "LanguageModel.fit: .* 'verbose'; here it is 'progress'",
+        ),
+        (lambda: SequenceClassifier().fit(X, Y, dropout=0.1), "it is an argument of the constructor"),
+        (
+            lambda: SequenceClassifier().predict(X, batch_size=2),
+            "SequenceClassifier.predict: .* 'batch_size'",
+        ),
+        (lambda: Seq2Seq().translate(X, num_beams=2), "Seq2Seq.translate: .* here it is 'beam_size'"),
+        (lambda: optim.Adam(nn.Linear(2, 3), learning_rate=1), "Adam: .* 'learning_rate'; here it is 'lr'"),
+        (lambda: optim.SGD(nn.Linear(2, 3), momemtum=1), r"SGD: .* \(did you mean 'momentum'\?\)"),
+        (lambda: nn.LSTM(2, 3, seed=1), "LSTM: there is no argument 'seed'; here it is 'rng'"),
+    ],
+)
+def test_unknown_arguments_are_answered_with_what_was_meant(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        (SequenceClassifier, "train", "has no attribute 'train': fit trains the model"),
+        (SequenceClassifier, "eval", "there are no modes"),
+        (SequenceClassifier, "evaluate", "score"),
+        (SequenceClassifier, "history_", "the model is not fitted yet"),
+        (SequenceClassifier, "predct", "did you mean 'predict'"),
+        (Seq2Seq, "predict", "translate"),
+        (LanguageModel, "perplexity", "score"),
+    ],
+)
+def test_missing_attributes_are_answered_with_the_way_here(kind, name, message):
+    assert not hasattr(kind(), name)
+    with pytest.raises(AttributeError, match=message):
+        getattr(kind(), name)
+
+
+def test_models_and_histories_show_themselves_in_a_line():
+    model = SequenceClassifier(cells.LSTM(peepholes="ifo"), hidden_size=4, min_count=1)
+    shown = "SequenceClassifier(LSTM(peepholes='ifo'), hidden_size=4, min_count=1)"
+    assert repr(model) == f"{shown}, not fitted"
+    assert repr(model.fit(X, Y, epochs=2, batch_size=4, validation=(X, Y), seconds=1e9)) == f"{shown}, fitted"
+    assert repr(model.history_).startswith("History: 2 epochs; 4 steps; loss 0.")
+    assert "; best validation loss 0." in repr(model.history_)
+    assert repr(LanguageModel(unit="words")) == "LanguageModel(unit='words'), not fitted"
+    stopped = model.fit(X, Y, seconds=0).history_
+    assert (
+        repr(stopped) == "History: 0 epochs; 0 steps; stopped: the time limit of 0 s came after step 0 of 30"
+    )
+
+
+def test_ctrl_c_ends_the_fit_of_an_estimator_and_warns_in_a_models(monkeypatch):
+    def interrupting(*_):
+        signal.raise_signal(signal.SIGINT)
+
+    sklearn = pytest.importorskip("fastrnn.sklearn")
+    monkeypatch.setattr(SequenceClassifier, "_gradient", interrupting)
+    with pytest.warns(UserWarning, match="interrupted after step 0 of 30"):
+        SequenceClassifier(hidden_size=4).fit(X, Y)
+    with pytest.warns(UserWarning, match="interrupted"), pytest.raises(KeyboardInterrupt):
+        sklearn.RNNClassifier(hidden_size=4).fit(X, Y)
+
+
+def test_texts_without_a_known_token_are_warned_of_once():
+    model = SequenceClassifier(hidden_size=4).fit(X, Y, epochs=1)
+    message = r"SequenceClassifier.predict: none of the words of X\[1\], X\[2\] is known"
+    with pytest.warns(UserWarning, match=message) as warned:
+        assert model.predict(["a x", "x", "y z"]).shape == (3,)
+    assert [w.filename for w in warned] == [__file__]
+    with pytest.warns(
+        UserWarning, match=r"Seq2Seq.translate: none of the words of X\[0\] is known"
+    ) as warned:
+        Seq2Seq(hidden_size=4).fit(X, X, epochs=1).translate(["x"])
+    assert [w.filename for w in warned] == [__file__]
+    vectors = SequenceClassifier(hidden_size=4).fit(np.zeros((8, 2, 1)), Y, epochs=1)
+    assert vectors.predict(np.zeros((1, 2, 1))).shape == (1,)  # no texts, no warning
