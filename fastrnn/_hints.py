@@ -65,7 +65,7 @@ def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def telling(self: Any, *args: Any, **given: Any) -> Any:
         if given:
-            known = _known(type(self), function.__name__)
+            known = _known(type(self), function.__name__)  # type: ignore[arg-type]
             for name in given:
                 if name not in known:
                     cell = args[0] if args else given.get("cell")
