@@ -474,7 +474,7 @@ def part(who: str, mapping: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 def plural(count: int, what: str) -> str:
     """A number of things: ``"1 step"``, ``"2 steps"``; of an axis, axes."""
-    return f"{count} {what if count == 1 else what[:-1] + 'es' if what.endswith('is') else what + 's'}"
+    return f"{count} {what if count == 1 else what[:-2] + 'es' if what.endswith('is') else what + 's'}"
 
 
 def nearest(name: object, known: Any) -> str:

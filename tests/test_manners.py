@@ -111,3 +111,13 @@ def test_texts_without_a_known_token_are_warned_of_once():
     assert [w.filename for w in warned] == [__file__]
     vectors = SequenceClassifier(hidden_size=4).fit(np.zeros((8, 2, 1)), Y, epochs=1)
     assert vectors.predict(np.zeros((1, 2, 1))).shape == (1,)  # no texts, no warning
+
+
+def test_one_is_no_plural():
+    with pytest.raises(ValueError, match=r"LSTM: x has 1 axis \(shape"):
+        nn.LSTM(2, 3)(np.zeros(2, np.float32))
+    y = np.random.default_rng(0).integers(0, 2, 8).tolist()
+    history = (
+        SequenceClassifier(hidden_size=4).fit(X, y, epochs=50, patience=1, lr=1.0, validation=(X, Y)).history_
+    )
+    assert "for 1 epoch, the last" in history.stopped

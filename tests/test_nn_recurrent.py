@@ -695,7 +695,7 @@ STATE = np.ones((4, B, H), np.float32)
             ValueError,
             r"GRU.step: x_t has 2 features \(shape \(3, 2\)\)",
         ),
-        (lambda: LSTM(X[0, 0]), ValueError, r"LSTM: x has 1 axes \(shape \(4,\)\); expected \(T, B, I\)"),
+        (lambda: LSTM(X[0, 0]), ValueError, r"LSTM: x has 1 axis \(shape \(4,\)\); expected \(T, B, I\)"),
         (lambda: nn.GRU(I, H, batch_first=True)(X[None]), ValueError, r"expected \(B, T, I\)"),
         (lambda: LSTM(X.astype(int)), TypeError, r"LSTM: x is int64.*\.astype\(np.float32\)"),
         (lambda: LSTM(X > 0), TypeError, "LSTM: x is bool"),

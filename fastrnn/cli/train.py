@@ -204,7 +204,10 @@ def _tell(arguments: argparse.Namespace, data: Data, model: Any) -> None:
     if history.stopped:
         print(f"Stopped: {history.stopped}")
     if history.epoch_loss:
-        print(f"Loss {history.epoch_loss[-1]:.4f} after {history.epochs} epochs, {history.seconds[-1]:.0f} s")
+        from .._checks import plural
+
+        epochs = plural(history.epochs, "epoch")
+        print(f"Loss {history.epoch_loss[-1]:.4f} after {epochs}, {history.seconds[-1]:.0f} s")
     if history.validation:
         loss, score = history.validation[history.best_epoch if arguments.patience else -1]
         what = {"language-model": "perplexity", "regressor": "R^2"}.get(arguments.task, "accuracy")

@@ -565,7 +565,10 @@ class Recurrent(Module):
         name = f"{type(self).__name__}.step"
         x_t = _checks.real(name, "x_t", x_t, self.dtype)
         if x_t.ndim not in (1, 2):
-            raise ValueError(f"{name}: x_t has {x_t.ndim} axes (shape {x_t.shape}); expected (B, I) or (I,)")
+            raise ValueError(
+                f"{name}: x_t has {_checks.plural(x_t.ndim, 'axis')} (shape {x_t.shape}); "
+                "expected (B, I) or (I,)"
+            )
         _checks.features(name, "x_t", x_t, "input_size", self.input_size)
         unbatched = x_t.ndim == 1
         x = x_t[None, None] if unbatched else x_t[None]
@@ -810,7 +813,8 @@ class Recurrent(Module):
         x = _checks.sequences(name, x, self.dtype, order)
         if x.ndim not in (2, 3):
             raise ValueError(
-                f"{name}: x has {x.ndim} axes (shape {x.shape}); expected {order}, or (T, I) for one sequence"
+                f"{name}: x has {_checks.plural(x.ndim, 'axis')} (shape {x.shape}); expected {order}, "
+                "or (T, I) for one sequence"
             )
         _checks.features(name, "x", x, "input_size", self.input_size)
         if x.ndim == 2:

@@ -228,6 +228,6 @@ def _out_of_patience(history: History, patience: int) -> str:
     if best is None or len(history.validation) - 1 - best < patience:
         return ""
     return (
-        f"the validation loss was not the least for {patience} epochs, the last of {history.epochs}; the "
-        f"weights are those after epoch {best + 1}"
+        f"the validation loss was not the least for {_checks.plural(patience, 'epoch')}, the last of "
+        f"{history.epochs}; the weights are those after epoch {best + 1}"
     )
