@@ -3,8 +3,19 @@
 `pytest` runs the fast tests, `pytest -m peers` those that need torch, `pytest -m long` those of minutes.
 """
 
+import sys
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A busy machine is no failure of a test.
 settings.register_profile("fastrnn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fastrnn")
+
+
+@pytest.fixture(autouse=True)
+def _figures_are_closed():
+    """What a test has drawn does not stay open in the next."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")

@@ -42,6 +42,9 @@ class Model(_hints.Arguments):
 
         def __getattr__(self, name: str) -> Any:
             """Say where what other libraries have by this name is to be found."""
+            own = getattr(type(self), name, None)
+            if isinstance(own, property):  # which has said why there is nothing
+                return own.__get__(self)
             hint = {**_ELSEWHERE, **self._elsewhere}.get(name, "")
             if not hint and not name.startswith("_"):
                 hint = _checks.nearest(name, [n for n in dir(type(self)) if n[0] != "_"]).strip(" ()")
