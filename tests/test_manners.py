@@ -86,14 +86,22 @@ def test_models_and_histories_show_themselves_in_a_line():
     )
 
 
-def test_ctrl_c_ends_the_fit_of_an_estimator_and_warns_in_a_models(monkeypatch):
-    def interrupting(*_):
-        signal.raise_signal(signal.SIGINT)
+@pytest.fixture
+def _interrupted(monkeypatch):
+    monkeypatch.setattr(SequenceClassifier, "_gradient", lambda *_: signal.raise_signal(signal.SIGINT))
 
-    sklearn = pytest.importorskip("fastrnn.sklearn")
-    monkeypatch.setattr(SequenceClassifier, "_gradient", interrupting)
+
+@pytest.mark.usefixtures("_interrupted")
+def test_ctrl_c_in_the_fit_of_a_model_is_warned_of():
     with pytest.warns(UserWarning, match="interrupted after step 0 of 30"):
         SequenceClassifier(hidden_size=4).fit(X, Y)
+
+
+@pytest.mark.usefixtures("_interrupted")
+def test_ctrl_c_ends_the_fit_of_an_estimator():
+    pytest.importorskip("sklearn")
+    from fastrnn import sklearn
+
     with pytest.warns(UserWarning, match="interrupted"), pytest.raises(KeyboardInterrupt):
         sklearn.RNNClassifier(hidden_size=4).fit(X, Y)
 
