@@ -20,12 +20,15 @@ import numpy as np
 from fastrnn import cells
 from fastrnn.models import SequenceClassifier, SequenceRegressor, SequenceTagger
 
+#: The cells, and how the weights begin where not as PyTorch's do. A bias of 1 opens an LSTM's forget gate.
+OPEN = {"forget_bias": 1.0}
 CELLS = {
-    "RNN": cells.RNN(),
-    "LSTM": cells.LSTM(),
-    "LSTM, peepholes": cells.LSTM(peepholes="ifo"),
-    "GRU": cells.GRU(),
-    "MGU": cells.MGU(),
+    "RNN": (cells.RNN(), None),
+    "LSTM": (cells.LSTM(), OPEN),
+    "LSTM, peepholes": (cells.LSTM(peepholes="ifo"), OPEN),
+    "LSTM, no bias": (cells.LSTM(), None),
+    "GRU": (cells.GRU(), None),
+    "MGU": (cells.MGU(), None),
 }
 
 
@@ -109,7 +112,8 @@ def trained(task, cell, seed, quick):
     data, kind, count, units, options, measure, _ = TASKS[task]
     if quick:
         count, options = 64, {**options, "epochs": 1}
-    model = kind(CELLS[cell], hidden_size=units, seed=seed)
+    recurrent, init = CELLS[cell]
+    model = kind(recurrent, hidden_size=units, init=init, seed=seed)
     model.fit(*data(count, np.random.default_rng(seed)), **options)
     X, y = data(500, np.random.default_rng(1000 + seed))
     return float(measure(model, X, y) if measure else model.score(X, y))

@@ -84,7 +84,7 @@ def parameters(cell: Cell, params: Mapping[str, Any] | Parameters) -> Parameters
     a_cell(cell)
     who = type(cell).__name__
     if not isinstance(params, Mapping):
-        raise TypeError(f"{who}: params is {_kind(params)}; expected a mapping of names to arrays")
+        raise TypeError(f"{who}: params is {kind(params)}; expected a mapping of names to arrays")
     known = cell.parameters
     for name in params:
         if name not in known:
@@ -177,7 +177,7 @@ def _noise(cell: Cell, params: Parameters, noise: Any, steps: int, batch: int) -
     if noise is None:
         return None
     if not isinstance(noise, Noise):
-        raise TypeError(f"{who}: noise is {_kind(noise)}; expected a fastrnn.cells.Noise")
+        raise TypeError(f"{who}: noise is {kind(noise)}; expected a fastrnn.cells.Noise")
     recurrent, zoneout = noise
     widths = cell.state_shapes(params.hidden_size)
     if recurrent is not None:
@@ -192,7 +192,7 @@ def _noise(cell: Cell, params: Parameters, noise: Any, steps: int, batch: int) -
             raise ValueError(f"{who}: noise has zoneout; {cell} has none. Build it with zoneout=p")
         if not isinstance(zoneout, (tuple, list)) or len(zoneout) != len(names):
             raise ValueError(
-                f"{who}: zoneout of noise is {_kind(zoneout)}; expected a tuple for {_names(names)}"
+                f"{who}: zoneout of noise is {kind(zoneout)}; expected a tuple for {_names(names)}"
             )
         kept = []
         for name, keep in zip(names, zoneout, strict=True):
@@ -220,7 +220,7 @@ def backward_arguments(
     who = type(cell).__name__
     params = parameters(cell, params)
     if not hasattr(tape, "consumed"):
-        raise TypeError(f"{who}: tape is {_kind(tape)}; expected the tape that forward returned")
+        raise TypeError(f"{who}: tape is {kind(tape)}; expected the tape that forward returned")
     if tape.cell != cell:
         raise ValueError(f"{who}: the tape was recorded by {tape.cell}; backward was called for {cell}")
     if tape.consumed:
@@ -287,7 +287,7 @@ def elementwise_argument(who: str, x: Any, argument: str = "x") -> np.ndarray:
 def a_cell(value: Any) -> Cell:
     """The value, which is a cell."""
     if not isinstance(value, Cell):
-        raise TypeError(f"cell is {_kind(value)}; expected a cell such as fastrnn.cells.LSTM()")
+        raise TypeError(f"cell is {kind(value)}; expected a cell such as fastrnn.cells.LSTM()")
     return value
 
 
@@ -319,7 +319,7 @@ def not_negative(who: str, argument: str, value: Any) -> float:
         if isinstance(value, str):
             raise TypeError
     except (TypeError, ValueError):
-        came = _kind(value) if np.ndim(value) else repr(value)
+        came = kind(value) if np.ndim(value) else repr(value)
         raise TypeError(f"{who}: {argument} is {came}; expected a number that is not negative") from None
     if not number >= 0:
         raise ValueError(f"{who}: {argument} is {value}; expected a number that is not negative")
@@ -389,7 +389,7 @@ def real(who: str, argument: str, value: Any, dtype: np.dtype) -> np.ndarray:
 def output(who: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An array that the kernels can write the output to."""
     if not isinstance(out, np.ndarray) or out.dtype != dtype:
-        raise TypeError(f"{who}: out is {_kind(out)}; expected a {dtype} array, as the parameters are")
+        raise TypeError(f"{who}: out is {kind(out)}; expected a {dtype} array, as the parameters are")
     if out.shape != shape:
         raise ValueError(f"{who}: out has shape {out.shape}; expected {shape}")
     if not out.flags.writeable or not out.flags.aligned or (out.size and out.strides[-1] != out.itemsize):
@@ -422,7 +422,7 @@ def by_state(who: str, argument: str, value: Any, names: Sequence[str], axes: st
         first = argument.removesuffix("state") + names[0]  # h, or dh
         carried = f"a tuple ({', '.join(names)}) of arrays {axes}"
         remedy = f"; to give {first} alone: {argument}=({', '.join([first, *['None'] * (len(names) - 1)])})"
-    came = f"a {type(value).__name__} of {len(value)}" if isinstance(value, (tuple, list)) else _kind(value)
+    came = f"a {type(value).__name__} of {len(value)}" if isinstance(value, (tuple, list)) else kind(value)
     raise ValueError(f"{who}: {argument} is {came}; {who} carries {carried}{remedy}")
 
 
@@ -460,7 +460,7 @@ def part(who: str, mapping: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     if not isinstance(prefix, str):
         raise TypeError(f"{who}: prefix is {prefix!r}; expected a string such as 'encoder.lstm.'")
     if not isinstance(mapping, Mapping):
-        raise TypeError(f"{who}: got a {type(mapping).__name__}; expected a mapping of names to arrays")
+        raise TypeError(f"{who}: got {kind(mapping)}; expected a mapping of names to arrays")
     names = [name for name in mapping if isinstance(name, str)]
     found = {name.removeprefix(prefix): mapping[name] for name in names if name.startswith(prefix)}
     if not found or all(name.startswith(".") for name in found):
@@ -504,7 +504,7 @@ def _array(who: str, argument: str, value: Any) -> np.ndarray:
     except (ValueError, TypeError, RuntimeError, BufferError) as error:
         remedy = "; of a tensor give .detach().cpu().float()" if hasattr(value, "detach") else ""
         raise TypeError(
-            f"{who}: {argument} is {_kind(value)}, not readable as an array: {error}{remedy}"
+            f"{who}: {argument} is {kind(value)}, not readable as an array: {error}{remedy}"
         ) from error
 
 
@@ -595,10 +595,14 @@ def _checkpoint_every(cell: Cell, hidden_size: int, steps: int, value: Any) -> i
     return min(size(who, argument, value), max(steps, 1))
 
 
-def _kind(value: object) -> str:
+def kind(value: object) -> str:
+    """What a value is, for messages: "an int", "a list", "float32 (3, 4)", "None"."""
     if value is None:
         return "None"
-    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
 
 
 def _names(names: Any) -> str:

@@ -58,7 +58,7 @@ class Optimizer(_hints.Arguments):
     def __init__(self, module: Module, lr: float, weight_decay: float) -> None:
         if not hasattr(module, "check_grads"):
             raise TypeError(
-                f"{type(self).__name__}: module is a {type(module).__name__}; give the module itself, not "
+                f"{type(self).__name__}: module is {_checks.kind(module)}; give the module itself, not "
                 "its params; several modules have an optimiser each, or are attributes of one"
             )
         for (name, value), (other, same) in itertools.combinations(module.params.items(), 2):
@@ -162,7 +162,7 @@ class Optimizer(_hints.Arguments):
         """
         name = type(self).__name__
         if not isinstance(mapping, Mapping):
-            raise TypeError(f"{name}.load_state_dict: got a {type(mapping).__name__}; expected a mapping")
+            raise TypeError(f"{name}.load_state_dict: got {_checks.kind(mapping)}; expected a mapping")
         missing = [key for key in ("lr", "steps") if key not in mapping]
         known = tuple(f"{slot}." for slot in self._slots())
         unexpected = [k for k in mapping if k not in ("lr", "steps") and not str(k).startswith(known)]
@@ -443,7 +443,7 @@ def clip_grad_norm_(grads: Mapping[str, np.ndarray], max_norm: float) -> float:
     """
     if not isinstance(grads, Mapping):
         raise TypeError(
-            f"clip_grad_norm_: grads is a {type(grads).__name__}; expected the gradients, a mapping of names "
+            f"clip_grad_norm_: grads is {_checks.kind(grads)}; expected the gradients, a mapping of names "
             "to arrays, as backward returns them"
         )
     max_norm = _checks.not_negative("clip_grad_norm_", "max_norm", max_norm)

@@ -286,7 +286,7 @@ def _histories(runs: Any) -> dict[str, Any]:
     for name, run in named.items():
         if not all(hasattr(run, quantity) for quantity in _QUANTITIES):
             raise TypeError(
-                f"history: runs is, or has, a {type(run).__name__}; expected a fastrnn.train.History, such "
+                f"history: runs is, or has, {_checks.kind(run)}; expected a fastrnn.train.History, such "
                 "as fit returns, or a mapping of names to them"
             )
         if not run.loss:
@@ -357,8 +357,7 @@ def saturation(found: Saturation, ax: Axes | None = None, *, layer: int = 0, rev
     """
     if not isinstance(found, Saturation):
         raise TypeError(
-            f"saturation: found is a {type(found).__name__}; expected what fastrnn.inspect.saturation "
-            "returned"
+            f"saturation: found is {_checks.kind(found)}; expected what fastrnn.inspect.saturation returned"
         )
     gates = found.layer(layer, reverse)
     ax = _axes(ax, width=4.4, height=4.4)
@@ -539,7 +538,7 @@ def _axes(ax: Axes | None, width: float = 6.4, height: float = 3.8) -> Any:
     """The Axes that were given, or those of a new figure of this size in inches."""
     if ax is not None:
         if not hasattr(ax, "plot"):
-            raise TypeError(f"ax is a {type(ax).__name__}; expected matplotlib Axes, as plt.subplots() makes")
+            raise TypeError(f"ax is {_checks.kind(ax)}; expected matplotlib Axes, as plt.subplots() makes")
         return ax
     figsize = min(width, _LARGEST), min(height, _LARGEST)
     return optional("matplotlib.pyplot", "plot").subplots(figsize=figsize, layout="constrained")[1]
@@ -569,7 +568,7 @@ def _named(who: str, argument: str, value: Any, kind: type, source: str) -> dict
     for each in named.values():
         if not isinstance(each, kind):
             raise TypeError(
-                f"{who}: {argument} is, or has, a {type(each).__name__}; expected what {source} returned, or "
+                f"{who}: {argument} is, or has, {_checks.kind(each)}; expected what {source} returned, or "
                 "a mapping of names to it"
             )
     if not named:

@@ -43,6 +43,7 @@ class _Estimator(_hints.Arguments, BaseEstimator):
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        init: Any = None,
         pool: str = "last",
         inputs: str = "auto",
         embedding_size: int = 32,
@@ -63,6 +64,7 @@ class _Estimator(_hints.Arguments, BaseEstimator):
         self.num_layers = num_layers
         self.bidirectional = bidirectional
         self.dropout = dropout
+        self.init = init
         self.pool = pool
         self.inputs = inputs
         self.embedding_size = embedding_size
@@ -176,7 +178,7 @@ class RNNClassifier(ClassifierMixin, _Estimator):
     cell : str or fastrnn.cells.Cell
         Any cell: by the name of its class ("LSTM", "GRU", "RNN", "MGU", ...), or one with options, such as
         ``cells.LSTM(peepholes="ifo")``.
-    hidden_size, num_layers, bidirectional, dropout, pool
+    hidden_size, num_layers, bidirectional, dropout, init, pool
         As `fastrnn.models.SequenceClassifier`.
     inputs : {"auto", "vectors", "ids", "words", "characters", "tokens"}
         What a sequence is, as there; but of "auto" integers are numbers here, not ids.

@@ -49,7 +49,7 @@ def _refusal(who: str, argument: str, tensor: Any, error: Exception) -> Exceptio
     """Return the error of a tensor that cannot be read as an array, with the remedy."""
     if not isinstance(tensor, torch.Tensor):
         remedy = "; torch.from_numpy makes one" if isinstance(tensor, np.ndarray) else ""
-        return TypeError(f"{who}: {argument} is a {type(tensor).__name__}; expected a tensor{remedy}")
+        return TypeError(f"{who}: {argument} is {_checks.kind(tensor)}; expected a tensor{remedy}")
     if tensor.device.type == "meta":
         return TypeError(f"{who}: {argument} is on the meta device, without values; give one on the CPU")
     if tensor.device.type != "cpu":
@@ -83,7 +83,7 @@ def _states(who: str, hx: Any, names: Sequence[str]) -> tuple[Any, ...]:
         return (hx,)
     if len(names) > 1 and several and len(hx) == len(names):
         return tuple(hx)
-    came = f"a {type(hx).__name__}" + f" of {len(hx)}" * several
+    came = f"{_checks.kind(hx)}" + f" of {len(hx)}" * several
     wanted = f"a tuple ({', '.join(names)}) of tensors" if len(names) > 1 else "one tensor"
     raise TypeError(f"{who}: hx is {came}; expected {wanted} (D*num_layers, B, H)")
 
@@ -711,7 +711,7 @@ def accelerate(model: torch.nn.Module) -> Acceleration:
     >>> y, h = model["rnn"](torch.ones(7, 5, 8))
     """
     if not isinstance(model, torch.nn.Module):
-        raise TypeError(f"accelerate: model is a {type(model).__name__}; expected a torch.nn.Module")
+        raise TypeError(f"accelerate: model is {_checks.kind(model)}; expected a torch.nn.Module")
     replaced, left, already = {}, {}, []
     made: dict[torch.nn.Module, Recurrent] = {}
     for name, module in model.named_modules(remove_duplicate=False):

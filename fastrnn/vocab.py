@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from . import _checks
+
 __all__ = ["UNKNOWN", "Vocabulary"]
 
 #: How an unknown token reads when it is decoded: the replacement character.
@@ -52,7 +54,7 @@ class Vocabulary:
         self.tokens = (UNKNOWN, *self.specials, *tokens)
         for token in self.tokens:
             if not isinstance(token, str):
-                raise TypeError(f"Vocabulary: {token!r} is a {type(token).__name__}; expected strings")
+                raise TypeError(f"Vocabulary: {token!r} is {_checks.kind(token)}; expected strings")
         first = 1 + len(self.specials)
         self._ids = {token: i for i, token in enumerate(self.tokens[first:], first)}
         if len(set(self.tokens)) != len(self.tokens) or "" in self.tokens:

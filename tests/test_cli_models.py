@@ -101,11 +101,29 @@ def test_lines_of_the_standard_input_are_predicted(intents, capsys, monkeypatch)
     def give(content):
         monkeypatch.setattr(sys, "stdin", streams.TextIOWrapper(streams.BytesIO(content), "latin-1"))
 
-    give("\ufefflight please\r\n\r\ncó mưa\n".encode())
+    give("\ufefflight please\r\ncó mưa\n\n".encode())
     assert run("predict", intents, "-") == 0
     assert capsys.readouterr().out.split() == ["light", "weather"]
     give(b"light\n\xff\n")
     assert wrong(capsys, "predict", intents, "-").startswith("-:2: not UTF-8 (byte 6 is 0xff)")
+    give(b"light\n\nrain\n")  # the answers would stand at other lines
+    assert wrong(capsys, "predict", intents, "-").startswith("-:2: an empty line before others")
+    assert run("predict", intents, "light please") == 0  # a text as it is
+    assert capsys.readouterr().out == "light\n"
+
+
+def test_what_is_validated_on_is_named_by_its_own_line(messages, tmp_path, capsys):
+    other = write_table(tmp_path / "other.csv", [("light on", "light"), ("rain", "wether")])
+    options = ["--task", "classifier", "-o", tmp_path / "m.npz", *TINY, "--validation-file"]
+    assert wrong(capsys, "train", messages, *options, other).startswith(f"{other}:3: ")
+
+
+def test_the_forget_gate_of_an_lstm_begins_open(messages, tmp_path, capsys):
+    model = tmp_path / "m.npz"
+    train = ["train", messages, "--task", "classifier", *TINY, "--epochs", 1, "-o", model, "--forget-bias", 2]
+    assert run(*train, "--cell", "lstm") == 0
+    assert models.load(model).init == {"forget_bias": 2.0}
+    assert "forget_bias needs the gate f" in wrong(capsys, *train, "--cell", "gru")
 
 
 def test_columns_are_named_or_counted(folder, tmp_path, capsys):
@@ -129,10 +147,12 @@ def test_columns_are_named_or_counted(folder, tmp_path, capsys):
         ("a.csv", 'text,label\n"a\nb",x\n,y\n', "a.csv:4: 'text' is empty"),
         ("a.csv", 'text,label\na,"x\n', "a.csv:2: not CSV"),
         ("a.csv", "text,label\n", "a.csv: it has no rows"),
-        ("a.csv", "text,label\na,x\n,\n\na,b,c\n", "a.csv:5: 3 columns"),
+        ("a.csv", "text,label\na,x\n,\n\na,b\n", "a.csv:3: 'text' is empty"),
+        ("a.csv", "text,label\na,x\n\n\na,b,c\n", "a.csv:5: 3 columns"),
+        ("a.csv", "text;label\na;x\n", "commas are between columns, tabs in .tsv"),
         ("a.csv", "text,label\nb,x\n \u200b\n", "a.csv:3: 1 columns; expected 2"),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', "a.jsonl:2: not JSON"),
-        ("a.jsonl", '{"text": "a", "label": 1}\n3\n', "a.jsonl:2: a int; expected an object"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n3\n', "a.jsonl:2: an int; expected an object"),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b"}\n', "a.jsonl:2: 'label' is empty"),
         ("a.jsonl", '{"text": "a", "label": 1.5}\n' * 2, "a.jsonl:1: SequenceClassifier.fit: y[0] is 1.5"),
         ("a.csv", b"text,label\nab,x\n\xff,y\n", "a.csv:3: not UTF-8 (byte 16 is 0xff)"),
@@ -248,6 +268,10 @@ def test_forecasts_of_a_table(tmp_path, capsys):
     assert run("predict", model, path, "--input", "load") == 0
     forecast = [float(v) for v in capsys.readouterr().out.split()]
     assert np.abs(np.array(forecast) - [6 / 7, 0, 1 / 7]).max() < 0.35
+    assert run("inspect", model, path, "--show", "gradients", "--input", "load") == 0
+    assert "90" in capsys.readouterr().out
+    (tmp_path / "gap.csv").write_text("load\n1\n2\n\n4\n\n")
+    assert "gap.csv:4: an empty line before others" in wrong(capsys, "predict", model, tmp_path / "gap.csv")
     bad = write_table(tmp_path / "q.csv", [(1, 2), (2, "?")], ("day", "load"))
     assert f"{bad}:3: 'load' is '?'; expected a number" in wrong(capsys, "predict", model, bad)
 

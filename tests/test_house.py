@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "nn": FOUNDATION | {"functional"},
     "losses": {"_checks", "functional"},
     "optim": {"_checks", "_hints", "functional"},
-    "vocab": set(),
+    "vocab": {"_checks"},
     "io": FOUNDATION | {"functional", "nn", "losses"},
     "inspect": FOUNDATION | {"functional", "nn"},
     "plot": FOUNDATION | {"functional", "nn", "inspect"},

@@ -385,7 +385,7 @@ def refusals():
         nn.Linear(3, 4),
         x,
     )
-    yield TypeError, r"activations: layer is a NoneType", inspect.activations, None, x
+    yield TypeError, r"activations: layer is None", inspect.activations, None, x
     yield ValueError, r"x has 2 features", look, layer, x[..., :2]
     yield ValueError, r"backward: dy has shape \(3,\)", look, layer, x, np.zeros(3)
     yield ValueError, r"unit is 4; expected 0 to 3", influence, layer, x, 4
@@ -404,7 +404,7 @@ def refusals():
     )
     yield ValueError, r"name is 'x'; expected one of 'i', 'f'", one.pairs, "x", 0
     yield IndexError, r"unit is 4; c has units 0 to 3", one.pairs, "c", 4
-    yield TypeError, r"saturation: found is a ndarray", inspect.saturation, x
+    yield TypeError, r"saturation: found is float", inspect.saturation, x
     yield ValueError, r"low is 0\.9, high is 0\.1; expected low <= high", inspect.saturation, found, 0.9, 0.1
     yield ValueError, r"high is 2; expected a probability", inspect.saturation, found, 0.1, 2
     rnn = inspect.activations(a_layer(cells.RNN()), x)

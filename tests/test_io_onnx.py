@@ -621,7 +621,7 @@ def test_what_is_no_model_is_refused(data, message, tmp_path):
         load("/dev/null")
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "absent.onnx")
-    with pytest.raises(TypeError, match="got a int; expected a path"):
+    with pytest.raises(TypeError, match="got an int; expected a path"):
         load(3)
 
 

@@ -217,6 +217,35 @@ def test_numbers_of_numpy_are_settings(kind, tmp_path):
 
 
 @every_model
+def test_weights_begin_as_init_says(kind, tmp_path):
+    """Another seed of the weights would show as well: with `init` some are drawn twice."""
+    make, data, answer = MODELS[kind]
+    options = {**SMALL, "cell": cells.LSTM(), "init": {"forget_bias": np.float32(50), "hidden": "zeros"}}
+    model = make(**options).fit(*data, epochs=1, lr=0.0)
+    network = model.network if kind == "language" else model.network_
+    names = [name for name in network.params if "bias_ih" in name]
+    assert names
+    for name in names:
+        total = network.params[name] + network.params[name.replace("_ih", "_hh")]
+        units = len(total) // 4
+        np.testing.assert_array_equal(total[units : 2 * units], 50)  # gates i, f, g, o
+        assert not network.params[name.replace("bias_ih", "weight_hh")].any()
+    model.save(tmp_path / "m")
+    again = type(model).load(tmp_path / "m")
+    assert again.init == {"forget_bias": 50.0, "hidden": "zeros"}
+    np.testing.assert_array_equal(answer(again), answer(model))
+    for wrong, message in {
+        "orthogonal": "init is 'orthogonal'; expected a mapping",
+        ("forget", 1): r"init has 'forget' \(did you mean 'forget_bias'\?\)",
+    }.items():
+        model = make(**SMALL, init=wrong if isinstance(wrong, str) else dict([wrong]))
+        with pytest.raises(TypeError, match=message):
+            model.fit(*data)
+    with pytest.raises(ValueError, match="forget_bias needs the gate f of an LSTM"):
+        make(**SMALL, init={"forget_bias": 1.0}).fit(*data)
+
+
+@every_model
 def test_what_is_set_after_the_training_waits_for_the_next_one(kind, tmp_path):
     model, answer = fitted(kind), MODELS[kind][2]
     before = answer(model)

@@ -182,7 +182,7 @@ def test_nothing_read_and_bad_options_are_refused(model):
     for options in ({"top_p": "1"}, {"temperature": None}, {"temperature": "1"}):
         with pytest.raises(TypeError, match=f"{next(iter(options))} is .*; expected a number"):
             chat.write(**options)
-    with pytest.raises(TypeError, match=r"Conversation\.read: text is a int; expected a str"):
+    with pytest.raises(TypeError, match=r"Conversation\.read: text is an int; expected a str"):
         chat.read(5)
     with pytest.raises(ValueError, match=r"LanguageModel\.generate: seed is -1"):
         model.generate("the", seed=-1)

@@ -159,7 +159,7 @@ def test_bad_options_are_refused(trained, options, message):
         ),
         ({"text": "a", "batch_size": 1}, "fit: text has 1 characters; expected at least 2"),
         ({"text": "ab" * 8}, "fit: text has 16 characters; .* or a smaller batch_size"),
-        ({"text": ["a", 1]}, r"fit: text\[1\] is a int; expected a str"),
+        ({"text": ["a", 1]}, r"fit: text\[1\] is an int; expected a str"),
         ({"text": b"abc"}, "fit: text is a bytes; expected a str"),
     ],
 )
@@ -597,8 +597,8 @@ def test_validation_stops_early_with_the_best_weights():
         (lambda: LanguageModel().fit(TEXT, validation=2.0), r"validation is 2\.0"),
         (lambda: LanguageModel().fit(TEXT, validation=["a"]), "validation is a list; expected a str"),
         (lambda: LanguageModel().fit([]), "text is an empty list"),
-        (lambda: LanguageModel().fit(7), "text is a int; expected a str, or a list"),
-        (lambda: LanguageModel(tokenizer=3).fit(TEXT), "tokenizer is a int without encode"),
+        (lambda: LanguageModel().fit(7), "text is an int; expected a str, or a list"),
+        (lambda: LanguageModel(tokenizer=3).fit(TEXT), "tokenizer is an int without encode"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(call, message):

@@ -499,7 +499,7 @@ NAN = [*GOOD[:2], np.array([[1, 2], [np.nan, 1]]), GOOD[3]]
         ([[0, 1], [2, -3], [1], [1]], LABELS, r"X\[1\] has the id -3"),
         (["a b", "a", "b", "  "], LABELS, r"X\[3\] has no words: '  '"),
         (["a", "b", "c", "d"], LABELS, "none of the words of X occurs min_count=2 times"),
-        (["a b", "a", "b", 7], LABELS, r"X\[3\] is a int; expected a str"),
+        (["a b", "a", "b", 7], LABELS, r"X\[3\] is an int; expected a str"),
     ],
 )
 def test_bad_data_is_refused_by_name(X, y, message):

@@ -157,7 +157,7 @@ def test_memories_of_others_are_refused():
     foreign = nn.DotAttention(4, 4).read(memory)
     with pytest.raises(TypeError, match="memory is one of another attention"):
         nn.DotAttention(4, 4).look(queries, foreign)
-    with pytest.raises(TypeError, match="memory is a ndarray"):
+    with pytest.raises(TypeError, match="memory is float"):
         nn.DotAttention(4, 4).look(queries, memory)
 
 

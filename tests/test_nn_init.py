@@ -237,5 +237,7 @@ def test_what_cannot_be_is_refused_and_changes_nothing(layer, arguments, error, 
 def test_a_wrong_init_of_a_layer_is_named():
     with pytest.raises(TypeError, match="LSTM: init is 'orthogonal'; expected a mapping"):
         nn.LSTM(I, H, init="orthogonal")
-    with pytest.raises(TypeError, match="unexpected keyword argument 'hiden'"):
+    with pytest.raises(
+        TypeError, match=r"init has 'hiden' \(did you mean 'hidden'\?\); expected some of input"
+    ):
         nn.LSTM(I, H, init={"hiden": "zeros"})

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from fastrnn import io, losses, nn, optim
+from fastrnn import _checks, io, losses, nn, optim
 
 
 class Tagger(nn.Module):
@@ -341,9 +341,9 @@ def test_a_modules_own_arrays_may_be_loaded_exchanged():
 @pytest.mark.parametrize("given", [None, [("weight", 1)], ({}, {})])
 def test_what_is_no_mapping_is_refused(given):
     linear = nn.Linear(3, 2, rng=0)
-    with pytest.raises(TypeError, match=f"got a {type(given).__name__}; expected a mapping"):
+    with pytest.raises(TypeError, match=f"got {_checks.kind(given)}; expected a mapping"):
         linear.load_state_dict(given)
-    with pytest.raises(TypeError, match="Linear: grads: got a"):
+    with pytest.raises(TypeError, match="Linear: grads: got "):
         linear.check_grads(given)
     assert linear.version == 0
 

@@ -603,7 +603,7 @@ def test_tapes_of_others_and_old_tapes_are_refused():
     y, _, tape = layer.forward(x, state)
     with pytest.raises(ValueError, match="another module"):
         other.backward(tape, y)
-    with pytest.raises(TypeError, match="tape is a NoneType"):
+    with pytest.raises(TypeError, match="tape is None"):
         layer.backward(None, y)
     layer.load_state_dict(other.state_dict())
     with pytest.raises(ValueError, match="the parameters changed"):

@@ -355,7 +355,7 @@ def test_every_option_follows_its_formula(name):
 
 def test_a_state_that_is_no_mapping_of_names_is_refused():
     optimizer = optim.Adam(Model())
-    with pytest.raises(TypeError, match=r"Adam\.load_state_dict: got a NoneType; expected a mapping"):
+    with pytest.raises(TypeError, match=r"Adam\.load_state_dict: got None; expected a mapping"):
         optimizer.load_state_dict(None)
     with pytest.raises(ValueError, match=r"unexpected 1"):
         optimizer.load_state_dict({**optimizer.state_dict(), 1: 2})

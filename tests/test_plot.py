@@ -189,7 +189,7 @@ def test_history_draws_any_norms(norm):
 
 def refusals():
     many, run = RNG.random((5, 2)), a_history()
-    yield TypeError, r"gradient_norms: norms is, or has, a ndarray", plot.gradient_norms, many
+    yield TypeError, r"gradient_norms: norms is, or has, float", plot.gradient_norms, many
     yield ValueError, r"gradient_norms: norms is empty", plot.gradient_norms, {}
     yield TypeError, r"ax is a str; expected matplotlib Axes", plot.gradient_norms, norms(), "ax"
     yield ValueError, r"state is 'z'; expected 'h', 'c'", lambda: plot.gradient_norms(norms(), state="z")
@@ -209,7 +209,7 @@ def refusals():
     yield ValueError, r"attention: weights go from -1 to", plot.attention, many - 1 - many.min()
     yield ValueError, r"attention: weights has shape \(0, 2\)", plot.attention, many[:0]
     yield ValueError, r"source has 5 tokens; weights has 2", plot.attention, many, "abcde"
-    yield TypeError, r"saturation: found is a ndarray", plot.saturation, many
+    yield TypeError, r"saturation: found is float", plot.saturation, many
     yield TypeError, r"history: runs is, or has, a list", plot.history, [1.0]
     yield ValueError, r"history: no step was made in 'a'", plot.history, {"a": History()}
     yield ValueError, r"history: runs is empty", plot.history, {}

@@ -196,7 +196,7 @@ def test_pipelines_and_clones():
     ("options", "message"),
     [
         ({"cell": "LSMT"}, r"RNNClassifier: cell is 'LSMT' \(did you mean 'LSTM'\?\); expected .* IndRNN"),
-        ({"cell": 3}, "cell is a int; expected a cell such as"),
+        ({"cell": 3}, "cell is an int; expected a cell such as"),
         ({"pool": "first"}, "pool is 'first'"),
         ({"epochs": 0}, "epochs is 0"),
         ({"patience": 2}, "patience looks at the validation loss"),

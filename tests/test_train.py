@@ -567,7 +567,7 @@ def test_numbers_of_numpy_go_into_a_checkpoint(tmp_path):
         ({"max_norm": None}, "max_norm is None; expected a number"),
         ({"seconds": None}, "seconds is None"),
         ({"seconds": "long"}, "seconds is 'long'"),
-        ({"checkpoint": 3}, "checkpoint is a int; expected a path"),
+        ({"checkpoint": 3}, "checkpoint is an int; expected a path"),
         ({"resume": 3.5}, "resume is a float; expected a path"),
     ],
 )

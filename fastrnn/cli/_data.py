@@ -10,6 +10,7 @@ import contextlib
 import csv
 import errno
 import io
+import itertools
 import json
 import os
 import re
@@ -22,12 +23,14 @@ from typing import Any
 
 import numpy as np
 
+from .. import _checks
 from ..io._file import write_atomically
 
-__all__ = ["Data", "is_file", "lines_of", "numbers", "read", "read_text", "write"]
+__all__ = ["TABLES", "Data", "is_file", "lines_of", "numbers", "read", "read_text", "write"]
 
-#: Endings by which a file is told from a text.
-_ENDINGS = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".npz", ".npy")
+#: Endings of files with several inputs, and those by which a file is told from a text.
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".npz")
+_ENDINGS = (*TABLES, ".txt", ".npy")
 
 #: Characters of a cell in .csv and .tsv: as many as every machine's C can count.
 _LONGEST_CELL = 2**31 - 1
@@ -50,18 +53,27 @@ class Data:
         return f"{self.path}: X[{i}]" if self.lines is None else f"{self.path}:{self.lines[i]}"
 
     @contextlib.contextmanager
-    def places(self) -> Iterator[None]:
-        """Let errors that name an input by its number name its place instead."""
+    def places(self, held: Data | None = None) -> Iterator[None]:
+        """Let errors that name an input by its number name its place instead; `held` is validated on."""
         try:
             yield
         except (ValueError, TypeError) as error:
-            found = re.search(r"\b(?:X|y|text|texts)\[(\d+)\]", str(error))
-            if self.lines is None or not found or int(found[1]) >= len(self.X):
-                raise ValueError(f"{self.path}: {error}") from error
-            raise ValueError(f"{self.place(int(found[1]))}: {error}") from error
+            found = re.search(r"\b(validation)?(?: ?(?:X|y|text|texts))?\[(\d+)\]", str(error))
+            data = held if held is not None and "validation" in str(error) else self
+            if data.lines is None or not found or int(found[2]) >= len(data.X):
+                raise ValueError(f"{data.path}: {error}") from error
+            raise ValueError(f"{data.place(int(found[2]))}: {error}") from error
 
 
-def read(path: str, *, input: str | None, target: str | None, header: bool, labelled: bool) -> Data:
+def read(
+    path: str,
+    *,
+    input: str | None,
+    target: str | None,
+    header: bool,
+    labelled: bool,
+    every_line: bool = False,
+) -> Data:
     """Read a file; `labelled`: with its targets.
 
     Parameters
@@ -72,6 +84,8 @@ def read(path: str, *, input: str | None, target: str | None, header: bool, labe
     header : bool
         Whether the first line of .csv and .tsv names the columns.
     labelled : bool
+    every_line : bool
+        An empty line of a text before another is an error; else such lines are left out.
 
     Raises
     ------
@@ -89,6 +103,8 @@ def read(path: str, *, input: str | None, target: str | None, header: bool, labe
         if labelled:
             raise ValueError(f"{path}: a text has no targets; give a .csv, .tsv, .jsonl or .npz file")
         rows = [(at, {"text": line}) for at, line in enumerate(lines_of(path), 1) if line.strip()]
+        if every_line:
+            _refuse_gaps(path, [at for at, _ in rows], 1)
         columns, input = ["text"], None
     if not rows:
         raise ValueError(f"{path}: it has no rows; expected at least one")
@@ -112,6 +128,7 @@ def numbers(path: str, columns: Sequence[str] | None, *, header: bool) -> np.nda
     """A series (T, F) from a .csv or .tsv of numbers, a line a step; of some columns, or of all."""
     separator = "\t" if path.lower().endswith(".tsv") else ","
     there, rows = _separated(path, separator, header)
+    _refuse_gaps(path, [at for at, _ in rows], 1 + header)
     wanted = there if columns is None else columns
     for name in wanted:
         _column(path, there, name, (), "--input", 0, header)
@@ -126,6 +143,13 @@ def numbers(path: str, columns: Sequence[str] | None, *, header: bool) -> np.nda
                     "out by --input A,B)"
                 ) from None
     return series
+
+
+def _refuse_gaps(path: str, lines: Sequence[int], first: int) -> None:
+    """Refuse empty lines where each line counts: answers stand line by line, numbers step by step."""
+    for at, expected in zip(lines, itertools.count(first), strict=False):
+        if at != expected:
+            raise ValueError(f"{path}:{expected}: an empty line before others; fill it, or leave it out")
 
 
 def read_text(path: str) -> str:
@@ -240,7 +264,7 @@ def _separated(path: str, separator: str, header: bool) -> tuple[list[str], list
     try:
         for cells in reader:
             at, start = start, reader.line_num + 1
-            if not any(cell.strip() for cell in cells):
+            if len(cells) < 2 and not any(cell.strip() for cell in cells):
                 continue
             if not columns:
                 columns = [c.strip() for c in cells] if header else [str(i + 1) for i in range(len(cells))]
@@ -267,7 +291,7 @@ def _objects(path: str) -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}:{at}: not JSON: {error}") from None
         if not isinstance(row, dict):
-            raise ValueError(f'{path}:{at}: a {type(row).__name__}; expected an object, {{"text": ...}}')
+            raise ValueError(f'{path}:{at}: {_checks.kind(row)}; expected an object, {{"text": ...}}')
         rows.append((at, row))
     return list(rows[0][1]) if rows else [], rows
 
@@ -290,7 +314,9 @@ def _column(
     wanted = name if name is not None else " or ".join(usual[:2])
     raise ValueError(
         f"{path}:1: no column {wanted!r}; its columns are {', '.join(columns)}; say which with "
-        f"{option} COLUMN" + ("; if the first line is data: --no-header" if header else "")
+        f"{option} COLUMN"
+        + ("; if the first line is data: --no-header" if header else "")
+        + ("; commas are between columns, tabs in .tsv" if re.search("[;\t]", columns[0]) else "")
     )
 
 

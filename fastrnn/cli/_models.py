@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ._data import Data, numbers, read
+from ._data import Data, is_file, numbers, read
 from ._values import for_model, sequences
 
 __all__ = ["read_for", "series", "task_of"]
@@ -31,10 +31,15 @@ def task_of(model: Any, path: str, *expected: str) -> str:
 def read_for(
     model: Any, task: str, path: str, input: str | None, target: str | None, header: bool, labelled: bool
 ) -> Data:
-    """The inputs of a file, with `labelled` the targets too, as this model takes them."""
+    """The inputs of a file, with `labelled` the targets too, as this model takes them; or one text."""
     if task == "regressor" and model.horizon is not None:
         return series(path, input, header)
-    data = read(path, input=input, target=target, header=header, labelled=labelled)
+    if labelled or is_file(path):
+        data = read(
+            path, input=input, target=target, header=header, labelled=labelled, every_line=not labelled
+        )
+    else:
+        data = Data("text", [path], lines=[1])
     data = sequences(data, _kind(model) if task in ("classifier", "tagger", "regressor") else "auto")
     return for_model(data, task)
 

@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 from ._arguments import command, natural
-from ._data import is_file, read_text
-from ._models import task_of
+from ._data import TABLES, is_file, read_text
+from ._models import series, task_of
 
 __all__ = ["add", "run"]
 
@@ -41,6 +41,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="(default: %(default)s)",
     )
     parser.add_argument("--layer", type=natural, default=0, metavar="K", help="(default: %(default)s)")
+    parser.add_argument("--input", metavar="COLUMNS", help="of a table, where the model forecasts: A,B")
     parser.add_argument("--name", help="gate or state of --show activations, such as f, c or h (default: h)")
     return parser
 
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     task = task_of(model, arguments.model, "classifier", "tagger", "regressor", "language-model")
     if arguments.name is not None and arguments.show != "activations":
         raise ValueError(f"--name is of --show activations; this is --show {arguments.show}")
-    rnn, x, tokens = _steps(model, task, arguments.text)
+    rnn, x, tokens = _steps(model, task, arguments.text, arguments.input)
     if arguments.layer >= rnn.num_layers:
         raise ValueError(f"--layer is {arguments.layer}; the model has layers 0 to {rnn.num_layers - 1}")
     if arguments.show == "influence":
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
         _show_activations(inspect.activations(rnn, x, tokens=tokens), arguments)
 
 
-def _steps(model: Any, task: str, given: str) -> tuple[Any, Any, list[str]]:
+def _steps(model: Any, task: str, given: str, columns: str | None) -> tuple[Any, Any, list[str]]:
     """The layers of a model, what they read of a text, and what each step is called."""
     text: Any = given
     if is_file(given):
@@ -78,6 +79,10 @@ def _steps(model: Any, task: str, given: str) -> tuple[Any, Any, list[str]]:
             text = _array(given)
             if task == "language-model" or model._reader.kind == "text":
                 raise ValueError(f"{given}: an array; the model reads text")
+        elif task == "regressor" and model.horizon is not None:
+            text = series(given, columns, True).X[0]
+        elif given.lower().endswith(TABLES):
+            raise ValueError(f'{given}: a table; give one text, as "..." or in a .txt file')
         else:
             text = read_text(given).rstrip("\n")
     if task == "language-model":

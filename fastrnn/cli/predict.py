@@ -15,6 +15,7 @@ _DESCRIPTION = """\
 Predict the labels, tags or numbers of a file's inputs, a line each; of series that a model forecasts, the
 next steps.
 
+  fastrnn predict intents.npz "light on please"
   fastrnn predict intents.npz new.csv                       the column text; other columns do not matter
   fastrnn predict intents.npz lines.txt -o labels.csv       inputs and labels
   fastrnn predict intents.npz new.csv -o labels.jsonl --probabilities
@@ -30,7 +31,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
         commands.add_parser, "predict", help="predict labels, tags or numbers", description=_DESCRIPTION
     )
     parser.add_argument("model", metavar="MODEL", help="the .npz file of a model")
-    parser.add_argument("file", metavar="FILE", help='the inputs; "-" for lines of the standard input')
+    parser.add_argument(
+        "file", metavar="FILE|TEXT", help='the inputs, or one; "-" for lines of the standard input'
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write (default: standard output)")
     parser.add_argument("--probabilities", action="store_true", help="that of each label (classifier)")
     add_data(parser, target=False)

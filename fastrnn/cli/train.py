@@ -48,6 +48,7 @@ _MODEL = {
     "layers": ("num_layers", tuple(_CLASSES)),
     "embedding": ("embedding_size", tuple(_CLASSES)),
     "dropout": ("dropout", tuple(_CLASSES)),
+    "forget_bias": ("init", tuple(_CLASSES)),
     "seed": ("seed", tuple(_CLASSES)),
     "min_count": ("min_count", tuple(_CLASSES)),
     "lowercase": ("lowercase", tuple(_CLASSES)),
@@ -90,6 +91,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     model.add_argument("--layers", type=positive, metavar="N", help="recurrent layers")
     model.add_argument("--embedding", type=positive, metavar="N", help="size of the vectors of tokens")
     model.add_argument("--dropout", type=number, metavar="P", help="in training")
+    model.add_argument("--forget-bias", type=number, metavar="B", help="1: LSTMs remember from the start")
     model.add_argument("--bidirectional", action="store_true", default=None, help="read both ways")
     model.add_argument("--min-count", type=positive, metavar="N", help="rarer tokens are unknown")
     model.add_argument("--lowercase", action=argparse.BooleanOptionalAction, help="ignore upper case")
@@ -135,11 +137,11 @@ def run(arguments: argparse.Namespace) -> None:
     options = {name: value for name, value in options.items() if value is not None}
     if arguments.validation is not None and arguments.validation_file is not None:
         raise ValueError("--validation and --validation-file are given; expected one of them")
-    validation = arguments.validation
+    validation, held = arguments.validation, None
     if arguments.validation_file is not None:
         held = _read(arguments.validation_file, arguments)
         validation = held.X if task == "language-model" else (held.X, held.y)
-    with data.places():
+    with data.places(held):
         model.fit(
             *([data.X] if data.y is None else [data.X, data.y]),
             validation=validation,
@@ -162,7 +164,7 @@ def _model_options(arguments: argparse.Namespace) -> dict[str, Any]:
             raise ValueError(
                 f"--{given.replace('_', '-')} is for --task {', '.join(tasks)}; this one is {arguments.task}"
             )
-        options[name] = value
+        options[name] = {given: value} if name == "init" else value
     if arguments.sentences and arguments.task != "language-model":
         raise ValueError(f"--sentences is for --task language-model; this one is {arguments.task}")
     if arguments.cell is not None:

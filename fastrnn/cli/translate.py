@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ._arguments import add_data, command, positive
-from ._data import Data, is_file, write
+from ._data import write
 from ._models import read_for, task_of
 
 __all__ = ["add", "run"]
@@ -42,10 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     model = models.load(arguments.model)
     task = task_of(model, arguments.model, "translator")
-    if is_file(arguments.file):
-        data = read_for(model, task, arguments.file, arguments.input, None, not arguments.no_header, False)
-    else:
-        data = Data("text", [arguments.file], lines=[1])
+    data = read_for(model, task, arguments.file, arguments.input, None, not arguments.no_header, False)
     with data.places():
         translated = model.translate(list(data.X), beam_size=arguments.beam)
     write(arguments.output, ["source", "translation"], list(zip(data.X, translated, strict=True)))

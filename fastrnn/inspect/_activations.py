@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _checks
 from ..cells import Cell
 from ..nn import Recurrent
 from ._by_layer import ByLayer, check_layer, lengths_of, pass_name, passes_of, squeezed
@@ -175,10 +176,10 @@ def text_activations(model: Any, text: str) -> Activations:
     """
     if not hasattr(type(model), "vocab") or not hasattr(type(model), "network"):
         raise TypeError(
-            f"text_activations: model is a {type(model).__name__}; expected a fastrnn.models.LanguageModel"
+            f"text_activations: model is {_checks.kind(model)}; expected a fastrnn.models.LanguageModel"
         )
     if not isinstance(text, str):
-        raise TypeError(f"text_activations: text is a {type(text).__name__}; expected a str")
+        raise TypeError(f"text_activations: text is {_checks.kind(text)}; expected a str")
     if not text:
         raise ValueError("text_activations: text is empty; give at least one character")
     network = model.network

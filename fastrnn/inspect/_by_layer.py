@@ -71,7 +71,7 @@ def check_layer(who: str, layer: Any) -> None:
     inside = [name for name, _ in _recurrent(layer)]
     hint = f"; give one of its own: {', '.join(_checks.first_few(inside, str))}" if inside else ""
     raise TypeError(
-        f"{who}: layer is a {type(layer).__name__}; expected a recurrent layer, such as fastrnn.LSTM{hint}"
+        f"{who}: layer is {_checks.kind(layer)}; expected a recurrent layer, such as fastrnn.LSTM{hint}"
     )
 
 

@@ -90,7 +90,7 @@ def saturation(found: Activations, low: float = 0.1, high: float = 0.9) -> Satur
     """
     if not isinstance(found, Activations):
         raise TypeError(
-            f"saturation: found is a {type(found).__name__}; expected what inspect.activations returned"
+            f"saturation: found is {_checks.kind(found)}; expected what inspect.activations returned"
         )
     low = _checks.probability("saturation", "low", low)
     high = _checks.probability("saturation", "high", high)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
+from .. import _checks
 from .._checks import HEADER as _HEADER_NAME
 from ._file import FileFormatError, write_atomically
 
@@ -74,11 +75,11 @@ def arrays_of(
     """The arrays that `source` has to save, in C order, having checked both arguments."""
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(
-            f"save: path is a {type(path).__name__}; expected a path, then what to save: save(path, source)"
+            f"save: path is {_checks.kind(path)}; expected a path, then what to save: save(path, source)"
         )
     if not isinstance(source, Mapping) and not hasattr(source, "state_dict"):
         hint = "; it writes itself: .save(path)" if hasattr(source, "save") else ""
-        raise TypeError(f"save: got a {type(source).__name__}; expected a module, optimiser or mapping{hint}")
+        raise TypeError(f"save: got {_checks.kind(source)}; expected a module, optimiser or mapping{hint}")
     mapping = source if isinstance(source, Mapping) else source.state_dict()
     arrays = {}
     for name, value in mapping.items():

@@ -73,7 +73,7 @@ class Conversation:
         """
         units = self.model.units
         if not isinstance(text, str):
-            raise TypeError(f"Conversation.read: text is a {type(text).__name__}; expected a str")
+            raise TypeError(f"Conversation.read: text is {_checks.kind(text)}; expected a str")
         ids = units.encode(text)
         if self._at_start and units.start is not None:
             ids = np.concatenate([[units.start], ids])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import cells, io
 
-__all__ = ["cell_from", "cell_meta", "check_shapes", "read"]
+__all__ = ["cell_from", "cell_meta", "check_shapes", "read", "settings"]
 
 _VERSION = 1
 
@@ -34,6 +34,11 @@ def read(path: str | os.PathLike[str], kind: str) -> io.Contents:
             f"{_VERSION}; upgrade fastrnn"
         )
     return contents
+
+
+def settings(meta: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The settings of these names; files were written without ``init`` before there was one."""
+    return {name: meta.get(name) if name == "init" else meta[name] for name in names}
 
 
 def cell_meta(cell: cells.Cell) -> dict[str, Any]:

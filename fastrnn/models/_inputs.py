@@ -77,9 +77,7 @@ def listed(who: str, X: Any, argument: str = "X") -> Sequence[Any]:
                 + (f"; one sequence is a list of one: [{argument}]" if X.ndim == 1 else "")
             )
     elif not isinstance(X, (list, tuple)):
-        raise TypeError(
-            f"{who}: {argument} is a {type(X).__name__}; expected a list of sequences, or an array"
-        )
+        raise TypeError(f"{who}: {argument} is {_checks.kind(X)}; expected a list of sequences, or an array")
     if len(X) == 0:
         raise ValueError(f"{who}: {argument} is empty; expected at least one sequence")
     return X
@@ -271,7 +269,7 @@ class Text:
                 raise TypeError(f"{who}: {argument} is {x!r:.60}; expected a list of strings, the tokens")
             return [composed(token) for token in x]
         if not isinstance(x, str):
-            raise TypeError(f"{who}: {argument} is a {type(x).__name__}; expected a str")
+            raise TypeError(f"{who}: {argument} is {_checks.kind(x)}; expected a str")
         text = composed(x.lower() if self.lowercase else x)
         return words(text) if self.split == "words" else list(text)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import _checks
+
 __all__ = ["Labels"]
 
 
@@ -73,7 +75,7 @@ class Labels:
         for i, label in enumerate(labels):
             if not isinstance(label, (str, int)):
                 raise TypeError(
-                    f"{who}: {argument}[{i}] is {label!r:.40}, a {type(label).__name__}; expected labels "
+                    f"{who}: {argument}[{i}] is {label!r:.40}, {_checks.kind(label)}; expected labels "
                     "that are strings or integers (for real numbers take SequenceRegressor)"
                 )
         return labels

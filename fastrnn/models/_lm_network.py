@@ -11,6 +11,7 @@ import numpy as np
 from .. import cells, functional
 from ..losses import cross_entropy
 from ..nn import Embedding, Linear, Module, Recurrent, join_grads
+from ..nn import init as initial
 
 __all__ = ["Chunk", "Directions", "Network", "TiedLinear"]
 
@@ -58,6 +59,7 @@ class Network(Module):
         dropout: float,
         rng: Any,
         tied: bool = False,
+        init: initial.Options | None = None,
     ) -> None:
         rng = np.random.default_rng(rng)
         width = cell.output_size(hidden_size)
@@ -67,7 +69,9 @@ class Network(Module):
                 f"tied=True makes one array of both: embedding_size={width}"
             )
         self.embedding = Embedding(size, embedding_size, rng=rng)
-        self.rnn = Recurrent(cell, embedding_size, hidden_size, num_layers, dropout=dropout, rng=rng)
+        self.rnn = Recurrent(
+            cell, embedding_size, hidden_size, num_layers, dropout=dropout, init=init, rng=rng
+        )
         self.out: Linear | TiedLinear
         if tied:
             self.out = TiedLinear(size)

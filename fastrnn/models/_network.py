@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import cells
 from ..nn import Dropout, Embedding, Linear, Module, Recurrent, join_grads
+from ..nn import init as initial
 from ._pool import POOLS, Pool
 
 __all__ = ["SequenceNetwork"]
@@ -30,6 +31,7 @@ class SequenceNetwork(Module):
         num_layers: int,
         bidirectional: bool,
         dropout: float,
+        init: initial.Options | None,
         pool: str | None,
         rng: np.random.Generator | int | None,
     ) -> None:
@@ -44,6 +46,7 @@ class SequenceNetwork(Module):
             num_layers,
             dropout=dropout if num_layers > 1 else 0.0,
             bidirectional=bidirectional,
+            init=init,
             rng=rng,
         )
         self.pool: Pool | None = None if pool is None else POOLS[pool]

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _checks, cells, io
 from ..nn import Module
+from ..nn import init as initial
 from ..optim import Adam
 from ..train import Buckets, History, Plateau, Step, fit
 from . import _files, _inputs
@@ -36,6 +37,7 @@ class Options(TypedDict, total=False):
     num_layers: int
     bidirectional: bool
     dropout: float
+    init: initial.Options | None
     inputs: str
     embedding_size: int
     min_count: int
@@ -59,6 +61,9 @@ class SequenceModel(Model):
     bidirectional : bool
     dropout : float
         In training: between the layers, and of what the last Linear reads.
+    init : mapping, optional
+        How the layers' weights begin: arguments of `fastrnn.nn.init.recurrent`, such as
+        ``{"forget_bias": 1.0}``, with which LSTMs remember from the start; if not given, as PyTorch's.
     inputs : {"auto", "vectors", "ids", "words", "characters", "tokens"}
         What a sequence is. "auto": floats are vectors, integers of one axis ids, strings are split into
         words, lists of strings are tokens.
@@ -102,6 +107,7 @@ class SequenceModel(Model):
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        init: initial.Options | None = None,
         inputs: str = "auto",
         embedding_size: int = 32,
         min_count: int = 2,
@@ -114,6 +120,7 @@ class SequenceModel(Model):
         self.num_layers = num_layers
         self.bidirectional = bidirectional
         self.dropout = dropout
+        self.init = init
         self.inputs = inputs
         self.embedding_size = embedding_size
         self.min_count = min_count
@@ -329,6 +336,7 @@ class SequenceModel(Model):
         for name in ("bidirectional", "lowercase", "standardize"):
             setattr(self, name, _checks.flag(who, name, getattr(self, name)))
         self.dropout = _checks.probability(who, "dropout", self.dropout)
+        self.init = None if self.init is None else initial.options(who, self.init)
         if self.pool is not None and self.pool not in POOLS:
             raise ValueError(f"{who}: pool is {self.pool!r}; expected one of {', '.join(POOLS)}")
 
@@ -343,6 +351,7 @@ class SequenceModel(Model):
             num_layers=self.num_layers,
             bidirectional=self.bidirectional,
             dropout=self.dropout,
+            init=self.init,
             pool=self.pool,
             rng=self.seed,
         )
@@ -449,7 +458,7 @@ class SequenceModel(Model):
         arrays, meta = _files.read(path, cls.__name__)
         try:
             cell = _files.cell_from(meta["cell"])
-            fitted = cls(cell, **{name: meta[name] for name in cls._settings})
+            fitted = cls(cell, **_files.settings(meta, cls._settings))
             fitted._check_settings(cls.__name__)
             fitted._reader = _inputs.from_file(meta["reads"], _part(arrays, "inputs."))
             fitted._from_meta(meta["targets"], _part(arrays, "targets."))
@@ -500,7 +509,7 @@ def padded(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 def _same_number(who: str, sequences: Sequence[np.ndarray], y: Any) -> list[int]:
     """The lengths of the sequences, of which there are as many as targets."""
     if not hasattr(y, "__len__"):
-        raise TypeError(f"{who}: y is a {type(y).__name__}; expected a list or an array")
+        raise TypeError(f"{who}: y is {_checks.kind(y)}; expected a list or an array")
     if len(y) != len(sequences):
         raise ValueError(f"{who}: X has {len(sequences)} sequences, and y has {len(y)} targets")
     return [len(x) for x in sequences]
@@ -509,7 +518,7 @@ def _same_number(who: str, sequences: Sequence[np.ndarray], y: Any) -> list[int]
 def _part_of(who: str, validation: Any, n: int) -> float:
     """Which part of n sequences to hold out."""
     if not isinstance(validation, (float, np.floating)) or not 0 < validation < 1 or n < 2:
-        came = repr(validation) if np.isscalar(validation) else f"a {type(validation).__name__}"
+        came = repr(validation) if np.isscalar(validation) else f"{_checks.kind(validation)}"
         raise ValueError(
             f"{who}: validation is {came:.60} of {n} sequences; expected a part, more than 0.0 and less than "
             "1.0, of at least two, or (X, y)"

@@ -19,6 +19,7 @@ from ..nn import (
     Recurrent,
     join_grads,
 )
+from ..nn import init as initial
 
 __all__ = ["ATTENTIONS", "Start", "TranslationNetwork", "as_state", "states_of"]
 
@@ -74,6 +75,7 @@ class TranslationNetwork(Module):
         num_layers: int,
         bidirectional: bool,
         dropout: float,
+        init: initial.Options | None,
         attention: str | None,
         rng: np.random.Generator | int | None,
         dtype: Any = np.float32,
@@ -81,7 +83,7 @@ class TranslationNetwork(Module):
         self.rng = rng = np.random.default_rng(rng)
         own: dict[str, Any] = {"rng": rng, "dtype": dtype}
         width = cell.output_size(hidden_size)
-        layers: dict[str, Any] = {"dropout": dropout if num_layers > 1 else 0.0, **own}
+        layers: dict[str, Any] = {"dropout": dropout if num_layers > 1 else 0.0, "init": init, **own}
         self.embedding = Embedding(sources, embedding_size, **own) if embedded else None
         size = embedding_size if embedded else sources
         self.encoder = Recurrent(cell, size, hidden_size, num_layers, bidirectional=bidirectional, **layers)

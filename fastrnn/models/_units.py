@@ -153,7 +153,7 @@ class Pieces:
         for method in ("encode", "decode"):
             if not hasattr(tokenizer, method):
                 raise TypeError(
-                    f"LanguageModel: tokenizer is a {type(tokenizer).__name__} without {method}; expected "
+                    f"LanguageModel: tokenizer is {_checks.kind(tokenizer)} without {method}; expected "
                     "encode(text).ids and decode(ids), as those of the library tokenizers have"
                 )
         self.tokenizer = tokenizer
@@ -211,7 +211,7 @@ def _number_of_pieces(tokenizer: Any) -> int:
     if hasattr(tokenizer, "vocab_size"):
         return int(tokenizer.vocab_size)
     raise TypeError(
-        f"LanguageModel: tokenizer is a {type(tokenizer).__name__} that does not say how many tokens it has; "
+        f"LanguageModel: tokenizer is {_checks.kind(tokenizer)} that does not say how many tokens it has; "
         "expected get_vocab_size() or vocab_size"
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import _checks, cells, io
 from ..losses import log_softmax, softmax
+from ..nn import init as initial
 from ..optim import Adam
 from ..train import Carry, History, Plateau, Step, fit
 from ..vocab import Vocabulary
@@ -66,6 +67,8 @@ class LanguageModel(Model):
     tied : bool
         The weight of the last layer is the embedding's table, one parameter; `embedding_size` is then the
         layers' output size.
+    init : mapping, optional
+        How the layers' weights begin: arguments of `fastrnn.nn.init.recurrent`.
     bidirectional : bool
         Learn a second network that reads from right to left, for `fill`; the rest is the first one's.
     min_count : int
@@ -134,6 +137,7 @@ class LanguageModel(Model):
         num_layers: int = 2,
         dropout: float = 0.0,
         tied: bool = False,
+        init: initial.Options | None = None,
         bidirectional: bool = False,
         min_count: int = 2,
         lowercase: bool = False,
@@ -147,6 +151,7 @@ class LanguageModel(Model):
         self.num_layers = num_layers
         self.dropout = dropout
         self.tied = tied
+        self.init = init
         self.bidirectional = bidirectional
         self.min_count = min_count
         self.lowercase = lowercase
@@ -216,6 +221,7 @@ class LanguageModel(Model):
                 self.dropout,
                 seed,
                 self.tied,
+                self.init,
             )
             for seed in ([self.seed, [self.seed, 2]] if self.bidirectional else [self.seed])
         ]
@@ -231,6 +237,7 @@ class LanguageModel(Model):
         for name in ("tied", "bidirectional", "lowercase"):
             setattr(self, name, _checks.flag(who, name, getattr(self, name)))
         self.dropout = _checks.probability(who, "dropout", self.dropout)
+        self.init = None if self.init is None else initial.options(who, self.init)
         self.seed = _checks.size(who, "seed", self.seed, least=0)
         for name, usual in _OF_VOCABULARY.items() if self.tokenizer is not None else ():
             if getattr(self, name) != usual:
@@ -384,7 +391,7 @@ class LanguageModel(Model):
         held = _texts(who, "validation", validation)
         if isinstance(validation, str) != one:
             raise TypeError(
-                f"{who}: validation is a {type(validation).__name__}; expected "
+                f"{who}: validation is {_checks.kind(validation)}; expected "
                 f"{'a str' if one else 'a list of str'}, as text is, or a part of it"
             )
         return texts, held
@@ -727,7 +734,7 @@ class LanguageModel(Model):
                 f"{meta.get('unit')}; leave it out"
             )
         try:
-            settings = {name: meta[name] for name in _SETTINGS}
+            settings = _files.settings(meta, _SETTINGS)
             model = cls(_files.cell_from(meta["cell"]), tokenizer=tokenizer, **settings)
             model._check_settings("LanguageModel")
             units = from_file(model.unit, model.lowercase, meta["units"], tokenizer)
@@ -782,6 +789,7 @@ _SETTINGS = (
     "unit",
     "embedding_size",
     "hidden_size",
+    "init",
     "num_layers",
     "dropout",
     "tied",
@@ -795,7 +803,7 @@ _SETTINGS = (
 def _text(who: str, argument: str, value: Any) -> str:
     """The value, which is a str."""
     if not isinstance(value, str):
-        raise TypeError(f"{who}: {argument} is a {type(value).__name__}; expected a str")
+        raise TypeError(f"{who}: {argument} is {_checks.kind(value)}; expected a str")
     return value
 
 
@@ -806,7 +814,7 @@ def _texts(who: str, argument: str, value: Any) -> Sequence[str]:
     if isinstance(value, np.ndarray) or hasattr(value, "to_numpy"):
         value = value.tolist()
     if not isinstance(value, (list, tuple)):
-        raise TypeError(f"{who}: {argument} is a {type(value).__name__}; expected a str, or a list of them")
+        raise TypeError(f"{who}: {argument} is {_checks.kind(value)}; expected a str, or a list of them")
     if not value:
         raise ValueError(f"{who}: {argument} is an empty list; expected at least one str")
     for i, item in enumerate(value):

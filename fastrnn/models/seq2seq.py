@@ -308,6 +308,7 @@ class Seq2Seq(SequenceModel):
             num_layers=self.num_layers,
             bidirectional=self.bidirectional,
             dropout=self.dropout,
+            init=self.init,
             attention=self.attention,
             rng=self.seed,
         )

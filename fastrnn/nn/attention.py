@@ -197,7 +197,7 @@ class Attention(Module):
     def _queries(self, queries: np.ndarray, memory: Memory) -> np.ndarray:
         name = type(self).__name__
         if not isinstance(memory, Memory) or memory.attention is not self:
-            came = "one of another attention" if isinstance(memory, Memory) else f"a {type(memory).__name__}"
+            came = "one of another attention" if isinstance(memory, Memory) else f"{_checks.kind(memory)}"
             raise TypeError(f"{name}: memory is {came}; expected what `read` of this one returned")
         queries = self._checked("queries", queries, "T", self.query_size)
         if memory.keys:

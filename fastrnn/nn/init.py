@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite, sqrt
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, cast, get_args
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from .. import _checks, functional
 if TYPE_CHECKING:
     from .recurrent import Recurrent
 
-__all__ = ["UNDRAWN", "generator", "normal", "parameter_dtype", "recurrent", "uniform"]
+__all__ = ["UNDRAWN", "generator", "normal", "options", "parameter_dtype", "recurrent", "uniform"]
 
 #: Given as ``rng``, it leaves values undrawn: for those who fill the parameters themselves.
 UNDRAWN: Final[Any] = object()
@@ -35,6 +35,23 @@ class Options(TypedDict, total=False):
     each_gate: bool
     forget_bias: float | None
     chrono: float | None
+
+
+def options(who: str, init: Any) -> Options:
+    """Return the arguments of `recurrent` that an ``init`` has, by known names, as a dict of Python's own."""
+    if not isinstance(init, Mapping):
+        raise TypeError(
+            f"{who}: init is {init!r}; expected a mapping of arguments of nn.init.recurrent, such as "
+            "{'hidden': 'orthogonal'}"
+        )
+    known = Options.__annotations__
+    for name in init:
+        if name not in known:
+            raise TypeError(
+                f"{who}: init has {name!r}{_checks.nearest(name, known)}; expected some of {', '.join(known)}"
+            )
+    plain = {k: value.item() if isinstance(value, np.generic) else value for k, value in init.items()}
+    return cast(Options, plain)
 
 
 def parameter_dtype(dtype: Any) -> np.dtype:
@@ -155,7 +172,7 @@ def recurrent(
     """
     who = "init.recurrent"
     if not hasattr(layer, "cell"):
-        raise TypeError(f"{who}: layer is a {type(layer).__name__}; expected a recurrent layer, such as LSTM")
+        raise TypeError(f"{who}: layer is {_checks.kind(layer)}; expected a recurrent layer, such as LSTM")
     layer.check_not_frozen(who)
     _check_kind(who, "input", input, get_args(Weights))
     _check_kind(who, "hidden", hidden, get_args(Weights))

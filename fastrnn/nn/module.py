@@ -218,7 +218,7 @@ class Module:
         self.check_not_frozen("backward")
         if not isinstance(tape, Tape):
             raise TypeError(
-                f"{name}.backward: tape is a {type(tape).__name__}; give the tape that forward returned"
+                f"{name}.backward: tape is {_checks.kind(tape)}; give the tape that forward returned"
             )
         if tape.module is not self:
             raise ValueError(f"{name}.backward: this tape was made by another module ({tape.module!r})")
@@ -321,7 +321,7 @@ def _match(
         hint = "; pass its .arrays" if hasattr(given, "arrays") else ""
         if not hint and isinstance(given, tuple) and given and isinstance(given[-1], Mapping):
             hint = "; of what backward returns give the last, the gradients of the parameters"
-        raise TypeError(f"{where}: got a {type(given).__name__}; expected a mapping of names to arrays{hint}")
+        raise TypeError(f"{where}: got {_checks.kind(given)}; expected a mapping of names to arrays{hint}")
     missing = [name for name in expected if name not in given]
     unexpected = [name for name in given if name not in expected]
     values, misshapen = {}, []

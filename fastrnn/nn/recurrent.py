@@ -296,12 +296,7 @@ class Recurrent(Module):
             self.add_parameter(parameter, value)
         self._bind()
         if init is not None:
-            if not isinstance(init, Mapping):
-                raise TypeError(
-                    f"{name}: init is {init!r}; expected a mapping of arguments of nn.init.recurrent, such "
-                    "as {'hidden': 'orthogonal'}"
-                )
-            initial.recurrent(self, **init)
+            initial.recurrent(self, **initial.options(name, init))
 
     @classmethod
     def _cut(cls, options: Mapping[str, Any]) -> tuple[dict[str, Any], Options]:

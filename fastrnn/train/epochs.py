@@ -123,7 +123,7 @@ def fit(
         "resume": None if isinstance(resume, bool) else resume,
     }.items():
         if value is not None and not isinstance(value, (str, os.PathLike)):
-            raise TypeError(f"{_WHO}: {name} is a {type(value).__name__}; expected a path")
+            raise TypeError(f"{_WHO}: {name} is {_checks.kind(value)}; expected a path")
     schedule = named(_WHO, schedule)
     if patience is not None:
         patience = _checks.size(_WHO, "patience", patience)

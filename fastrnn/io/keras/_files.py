@@ -10,6 +10,7 @@ import zipfile
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from ... import _checks
 from .._file import FileFormatError
 from . import _hdf5
 
@@ -95,5 +96,5 @@ def _json(text: str | bytes, what: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{what} is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise FileFormatError(f"{what} is a {type(value).__name__}; expected a mapping")
+        raise FileFormatError(f"{what} is {_checks.kind(value)}; expected a mapping")
     return value

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from ... import _checks
 from ..._extra import optional
 from .._file import FileFormatError
 from ._format import Format
@@ -104,7 +105,7 @@ class _Reader:
             elif isinstance(item, self.h5py.Dataset):
                 yield below, item
             else:
-                raise FileFormatError(f"{below!r} is a {type(item).__name__}; expected a group or an array")
+                raise FileFormatError(f"{below!r} is {_checks.kind(item)}; expected a group or an array")
 
     def address(self, group: Any) -> int:
         """Where the header of a group is, by a call that reads nothing else."""

@@ -182,7 +182,7 @@ def _check_modules(modules: Sequence[Any]) -> None:
         parts = [name for name, _ in module.children()] if isinstance(module, Module) else []
         hint = f"; export([m.{', m.'.join(parts)}]) if they follow each other in this order" if parts else ""
         raise TypeError(
-            f"export: got a {type(module).__name__}, and only its code knows what it computes; expected "
+            f"export: got {_checks.kind(module)}, and only its code knows what it computes; expected "
             f"recurrent layers, Linear, Embedding, Dropout, or a sequence of them{hint}"
         )
     sized = [each for each in modules if not isinstance(each, Dropout)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import _checks
 from ...nn import Module
 from .._file import FileFormatError
 from . import _operators, _proto
@@ -158,7 +159,7 @@ class Model:
     def _given(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Return the inputs as arrays of the declared types."""
         if not isinstance(inputs, Mapping):
-            raise TypeError(f"run: got a {type(inputs).__name__}; expected a mapping of names to arrays")
+            raise TypeError(f"run: got {_checks.kind(inputs)}; expected a mapping of names to arrays")
         missing = [name for name in self.required if name not in inputs]
         unknown = [name for name in inputs if name not in self.inputs]
         if missing or unknown:

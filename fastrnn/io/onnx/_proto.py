@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import _checks
 from ..._extra import optional
 from .._file import FileFormatError
 
@@ -51,7 +52,7 @@ def read(source: Any) -> tuple[Any, Folder, int]:
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _parse(onnx, bytes(source), "these bytes"), Folder(None), len(source)
     if not isinstance(source, (str, os.PathLike)):
-        raise TypeError(f"load: got a {type(source).__name__}; expected a path, bytes or an onnx.ModelProto")
+        raise TypeError(f"load: got {_checks.kind(source)}; expected a path, bytes or an onnx.ModelProto")
     with open(source, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise FileFormatError(f"{os.fspath(source)}: not a regular file")
