@@ -149,6 +149,7 @@ def test_columns_are_named_or_counted(folder, tmp_path, capsys):
         ("a.csv", "text,label\n", "a.csv: it has no rows"),
         ("a.csv", "text,label\na,x\n,\n\na,b\n", "a.csv:3: 'text' is empty"),
         ("a.csv", "text,label\na,x\n\n\na,b,c\n", "a.csv:5: 3 columns"),
+        ("a.csv", "text,text,label\na,b,x\n", "a.csv:1: two columns are called 'text'; rename one"),
         ("a.csv", "text;label\na;x\n", "commas are between columns, tabs in .tsv"),
         ("a.csv", "text,label\nb,x\n \u200b\n", "a.csv:3: 1 columns; expected 2"),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', "a.jsonl:2: not JSON"),
@@ -248,7 +249,7 @@ def test_tables_come_back_as_they_were_written(tmp_path):
     for name in ("a.csv", "a.tsv", "a.jsonl"):
         path = str(tmp_path / name)
         _data.write(path, ["text", "label"], rows)
-        found = _data.read(path, input=None, target=None, header=True, labelled=True)
+        found = _data.read(path, _data.Columns(), labelled=True)
         assert [list(row) for row in zip(found.X, found.y, strict=True)] == rows
     for cell in ("a\tb", "a\nb"):
         with pytest.raises(ValueError, match=r"has a tab or a new line, which \.tsv cannot hold"):
@@ -272,8 +273,9 @@ def test_forecasts_of_a_table(tmp_path, capsys):
     assert "90" in capsys.readouterr().out
     (tmp_path / "gap.csv").write_text("load\n1\n2\n\n4\n\n")
     assert "gap.csv:4: an empty line before others" in wrong(capsys, "predict", model, tmp_path / "gap.csv")
-    bad = write_table(tmp_path / "q.csv", [(1, 2), (2, "?")], ("day", "load"))
-    assert f"{bad}:3: 'load' is '?'; expected a number" in wrong(capsys, "predict", model, bad)
+    for value in ("?", "nan", "-inf"):
+        bad = write_table(tmp_path / "q.csv", [(1, 2), (2, value)], ("day", "load"))
+        assert f"{bad}:3: 'load' is {value!r}; expected a number" in wrong(capsys, "predict", model, bad)
 
 
 def test_a_language_model_of_lines_scores_ranks_and_remembers(speaker, tmp_path, capsys):
@@ -399,6 +401,57 @@ def test_what_reads_like_the_name_of_a_file_is_one(intents, tmp_path, capsys):
     assert "a.npy: an array; the model reads text" in wrong(capsys, "inspect", intents, tmp_path / "a.npy")
 
 
+def test_a_stroke_is_part_of_a_text(intents, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("predict", intents, "light on/off") == 0
+    assert run("predict", intents, "on/off") == 0
+    for name in ("./on/off", "/on/off", "../off", "on/off.txt"):
+        assert wrong(capsys, "predict", intents, name) == f"{name}: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("begin", "file", "option"),
+    [
+        (["predict", "intents"], "a.txt", ["--input", "body"]),
+        (["predict", "intents"], "a.txt", ["--no-header"]),
+        (["predict", "intents"], "a.jsonl", ["--no-header"]),
+        (["predict", "intents"], "light on", ["--input", "body"]),
+        (["predict", "intents"], "a.npz", ["--input", "X"]),
+        (["score", "speaker"], "a.txt", ["--target", "label"]),
+        (["train", "--task", "language-model"], "a.txt", ["--target", "label"]),
+        (["train", "--task", "language-model"], "a.txt", ["--input", "text"]),
+        (["train", "--task", "regressor", "--horizon", 2], "a.csv", ["--target", "label"]),
+    ],
+)
+def test_columns_that_nothing_reads_are_refused(begin, file, option, intents, speaker, tmp_path, capsys):
+    trained = {"intents": intents, "speaker": speaker}
+    (tmp_path / "a.txt").write_text("light on\n")
+    (tmp_path / "a.csv").write_text("load\n1\n2\n3\n")
+    (tmp_path / "a.jsonl").write_text('{"text": "light on"}\n')
+    np.savez(tmp_path / "a.npz", X=np.zeros((2, 3, 1)))
+    path = file if file == "light on" else tmp_path / file
+    more = ["-o", tmp_path / "m.npz"] if begin[0] == "train" else []
+    said = wrong(capsys, *(trained.get(c, c) for c in begin), path, *option, *more)
+    assert f": {option[0]} is given, and nothing is read by it here" in said
+
+
+def test_a_checkpoint_is_not_the_model(messages, tmp_path, capsys):
+    both = ["--checkpoint", tmp_path / "m.npz", "-o", tmp_path / "m.npz"]
+    said = wrong(capsys, "train", "--task", "classifier", messages, *TINY, *both)
+    assert said.startswith("--checkpoint and --output are both")
+    assert not (tmp_path / "m.npz").exists()
+
+
+def test_a_conversation_outlives_a_reader_that_has_enough(speaker, tmp_path, monkeypatch):
+    def closed(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("builtins.print", closed)
+    monkeypatch.setattr(cli.os, "dup2", lambda *_: None)
+    assert run("generate", speaker, "--prompt", "the", "--remember", tmp_path / "talk.npz") == 0
+    assert models.load(speaker).conversation(tmp_path / "talk.npz").text.startswith("the")
+
+
 @pytest.mark.parametrize(
     "error", [TypeError("a b"), EOFError("a b"), RecursionError("a b"), MemoryError("a b")]
 )
@@ -414,7 +467,10 @@ def test_inspect_says_what_there_is(intents, speaker, capsys):
     assert "--name is 'x'; this layer has" in wrong(
         capsys, "inspect", speaker, "the sun", "--show", "activations", "--name", "x"
     )
-    assert "--layer is 3; the model has layers 0 to 0" in wrong(capsys, "inspect", speaker, "a", "--layer", 3)
+    gates = ["inspect", speaker, "a", "--show", "activations", "--name", "h"]
+    assert "--layer is 3; the model has layers 0 to 0" in wrong(capsys, *gates, "--layer", 3)
+    assert "--layer is of --show activations" in wrong(capsys, "inspect", speaker, "a", "--layer", 0)
+    assert "--layer is of --show activations" in wrong(capsys, *gates[:-2], "--layer", 0)
     assert "--name is of --show activations" in wrong(capsys, "inspect", intents, "a", "--name", "f")
 
 

@@ -6,12 +6,14 @@ and y (and lengths), .npy an array X; all others are text, an input a line. "-" 
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import csv
 import errno
 import io
 import itertools
 import json
+import math
 import os
 import re
 import sys
@@ -26,7 +28,7 @@ import numpy as np
 from .. import _checks
 from ..io._file import write_atomically
 
-__all__ = ["TABLES", "Data", "is_file", "lines_of", "numbers", "read", "read_text", "write"]
+__all__ = ["TABLES", "Columns", "Data", "is_file", "lines_of", "numbers", "read", "read_text", "write"]
 
 #: Endings of files with several inputs, and those by which a file is told from a text.
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".npz")
@@ -58,31 +60,42 @@ class Data:
         try:
             yield
         except (ValueError, TypeError) as error:
-            found = re.search(r"\b(validation)?(?: ?(?:X|y|text|texts))?\[(\d+)\]", str(error))
-            data = held if held is not None and "validation" in str(error) else self
-            if data.lines is None or not found or int(found[2]) >= len(data.X):
-                raise ValueError(f"{data.path}: {error}") from error
-            raise ValueError(f"{data.place(int(found[2]))}: {error}") from error
+            found = re.search(r"\b(validation)?\b ?(?:X|y|texts?|(?<=validation))\[(\d+)\]", str(error))
+            if not found:
+                raise
+            data = held if held is not None and found[1] else self
+            i = int(found[2])
+            where = data.place(i) if data.lines is not None and i < len(data.X) else data.path
+            raise ValueError(f"{where}: {error}") from error
 
 
-def read(
-    path: str,
-    *,
-    input: str | None,
-    target: str | None,
-    header: bool,
-    labelled: bool,
-    every_line: bool = False,
-) -> Data:
+@dataclass(frozen=True)
+class Columns:
+    """What the command's arguments say of the columns of a file; nothing else is usual."""
+
+    input: str | None = None
+    target: str | None = None
+    header: bool = True  # whether the first line of .csv and .tsv names them
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Columns:
+        return cls(arguments.input, getattr(arguments, "target", None), not arguments.no_header)
+
+    def refuse(self, path: str, *options: str) -> None:
+        """Refuse what would be ignored, of a file without such columns: these options, or all."""
+        given = {"--input": self.input, "--target": self.target, "--no-header": not self.header or None}
+        for option in options or given:
+            if given[option] is not None:
+                raise ValueError(f"{path}: {option} is given, and nothing is read by it here; leave it out")
+
+
+def read(path: str, named: Columns, *, labelled: bool, every_line: bool = False) -> Data:
     """Read a file; `labelled`: with its targets.
 
     Parameters
     ----------
     path : str
-    input, target : str, optional
-        The columns; by default those named as is usual here.
-    header : bool
-        Whether the first line of .csv and .tsv names the columns.
+    named : Columns
     labelled : bool
     every_line : bool
         An empty line of a text before another is an error; else such lines are left out.
@@ -93,23 +106,28 @@ def read(
         Something in it is not as it should be: named by file and line.
     """
     ending = os.path.splitext(path)[1].lower()
+    if not labelled:
+        named.refuse(path, "--target")
     if ending in (".npz", ".npy"):
+        named.refuse(path)
         return _arrays(path, ending, labelled)
     if ending in (".csv", ".tsv"):
-        columns, rows = _separated(path, "," if ending == ".csv" else "\t", header)
+        columns, rows = _separated(path, "," if ending == ".csv" else "\t", named.header)
     elif ending in (".jsonl", ".ndjson"):
+        named.refuse(path, "--no-header")
         columns, rows = _objects(path)
     else:
+        named.refuse(path)
         if labelled:
             raise ValueError(f"{path}: a text has no targets; give a .csv, .tsv, .jsonl or .npz file")
         rows = [(at, {"text": line}) for at, line in enumerate(lines_of(path), 1) if line.strip()]
         if every_line:
             _refuse_gaps(path, [at for at, _ in rows], 1)
-        columns, input = ["text"], None
+        columns = ["text"]
     if not rows:
         raise ValueError(f"{path}: it has no rows; expected at least one")
-    x = _column(path, columns, input, _INPUTS, "--input", 0, header)
-    name = _column(path, columns, target, _TARGETS, "--target", 1, header) if labelled else None
+    x = _column(path, columns, named.input, _INPUTS, "--input", 0, named.header)
+    name = _column(path, columns, named.target, _TARGETS, "--target", 1, named.header) if labelled else None
     for at, row in rows:
         for column in [x, *([] if name is None else [name])]:
             if row.get(column) in (None, "", []):
@@ -124,19 +142,21 @@ def read(
     )
 
 
-def numbers(path: str, columns: Sequence[str] | None, *, header: bool) -> np.ndarray:
-    """A series (T, F) from a .csv or .tsv of numbers, a line a step; of some columns, or of all."""
+def numbers(path: str, named: Columns) -> np.ndarray:
+    """A series (T, F) from a .csv or .tsv of numbers, a line a step; of the columns A,B, or of all."""
     separator = "\t" if path.lower().endswith(".tsv") else ","
-    there, rows = _separated(path, separator, header)
-    _refuse_gaps(path, [at for at, _ in rows], 1 + header)
-    wanted = there if columns is None else columns
+    there, rows = _separated(path, separator, named.header)
+    _refuse_gaps(path, [at for at, _ in rows], 1 + named.header)
+    wanted = there if named.input is None else named.input.split(",")
     for name in wanted:
-        _column(path, there, name, (), "--input", 0, header)
+        _column(path, there, name, (), "--input", 0, named.header)
     series = np.empty((len(rows), len(wanted)))
     for i, (at, row) in enumerate(rows):
         for j, name in enumerate(wanted):
             try:
                 series[i, j] = float(row[name])
+                if not math.isfinite(series[i, j]):
+                    raise ValueError
             except ValueError:
                 raise ValueError(
                     f"{path}:{at}: {name!r} is {row[name]!r:.40}; expected a number (other columns are left "
@@ -182,7 +202,8 @@ def is_file(given: str) -> bool:
     """
     if given == "-" or os.path.exists(given):
         return True
-    named = os.path.splitext(given)[1].lower() in _ENDINGS or os.sep in given
+    begins = f"{os.curdir}{os.sep}", f"{os.pardir}{os.sep}", f"~{os.sep}", os.sep  # not on/off, km/h
+    named = os.path.splitext(given)[1].lower() in _ENDINGS or given.startswith(begins)
     if named and not any(c.isspace() for c in given):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), given)
     return False
@@ -268,6 +289,9 @@ def _separated(path: str, separator: str, header: bool) -> tuple[list[str], list
                 continue
             if not columns:
                 columns = [c.strip() for c in cells] if header else [str(i + 1) for i in range(len(cells))]
+                for name in columns:
+                    if columns.count(name) > 1:
+                        raise ValueError(f"{path}:{at}: two columns are called {name!r}; rename one")
                 if header:
                     continue
             if len(cells) != len(columns):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ._data import Data, is_file, numbers, read
+from ._data import Columns, Data, is_file, numbers, read
 from ._values import for_model, sequences
 
 __all__ = ["read_for", "series", "task_of"]
@@ -28,30 +28,27 @@ def task_of(model: Any, path: str, *expected: str) -> str:
     return task
 
 
-def read_for(
-    model: Any, task: str, path: str, input: str | None, target: str | None, header: bool, labelled: bool
-) -> Data:
+def read_for(model: Any, task: str, path: str, named: Columns, *, labelled: bool) -> Data:
     """The inputs of a file, with `labelled` the targets too, as this model takes them; or one text."""
     if task == "regressor" and model.horizon is not None:
-        return series(path, input, header)
+        return series(path, named)
     if labelled or is_file(path):
-        data = read(
-            path, input=input, target=target, header=header, labelled=labelled, every_line=not labelled
-        )
+        data = read(path, named, labelled=labelled, every_line=not labelled)
     else:
+        named.refuse("a text")
         data = Data("text", [path], lines=[1])
     data = sequences(data, _kind(model) if task in ("classifier", "tagger", "regressor") else "auto")
     return for_model(data, task)
 
 
-def series(path: str, input: str | None, header: bool) -> Data:
+def series(path: str, named: Columns) -> Data:
     """Series to forecast: one from a table of numbers, a line a step, or those of an array."""
     if path.lower().endswith((".npz", ".npy")):
-        data = read(path, input=None, target=None, header=True, labelled=False)
+        data = read(path, named, labelled=False)
         one = path.lower().endswith(".npy") and getattr(data.X, "ndim", 0) == 2 and len(data.X) > 1
         return replace(data, X=[data.X]) if one else data  # (T, F)
-    columns = None if input is None else input.split(",")
-    return Data(path, [numbers(path, columns, header=header)])
+    named.refuse(path, "--target")
+    return Data(path, [numbers(path, named)])
 
 
 def _kind(model: Any) -> str:

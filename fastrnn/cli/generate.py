@@ -67,5 +67,6 @@ def run(arguments: argparse.Namespace) -> None:
     chat = model.conversation(arguments.remember) if there else model.conversation(seed=arguments.seed)
     if arguments.prompt is not None or not there:
         chat.read(first if arguments.prompt is None else arguments.prompt)
-    print(chat.write(arguments.length, **options), flush=True)
-    chat.save(arguments.remember)
+    written = chat.write(arguments.length, **options)
+    chat.save(arguments.remember)  # first: whoever reads what is printed may have enough of it
+    print(written, flush=True)

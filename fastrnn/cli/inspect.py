@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ._arguments import command, natural
-from ._data import TABLES, is_file, read_text
+from ._data import TABLES, Columns, is_file, read_text
 from ._models import series, task_of
 
 __all__ = ["add", "run"]
@@ -40,7 +40,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         default="influence",
         help="(default: %(default)s)",
     )
-    parser.add_argument("--layer", type=natural, default=0, metavar="K", help="(default: %(default)s)")
+    parser.add_argument("--layer", type=natural, metavar="K", help="of --show activations (default: 0)")
     parser.add_argument("--input", metavar="COLUMNS", help="of a table, where the model forecasts: A,B")
     parser.add_argument("--name", help="gate or state of --show activations, such as f, c or h (default: h)")
     return parser
@@ -54,9 +54,14 @@ def run(arguments: argparse.Namespace) -> None:
     task = task_of(model, arguments.model, "classifier", "tagger", "regressor", "language-model")
     if arguments.name is not None and arguments.show != "activations":
         raise ValueError(f"--name is of --show activations; this is --show {arguments.show}")
+    if arguments.layer is not None and (
+        arguments.show != "activations" or (arguments.name is None and arguments.output is None)
+    ):
+        raise ValueError("--layer is of --show activations, with --name or --output")
     rnn, x, tokens = _steps(model, task, arguments.text, arguments.input)
-    if arguments.layer >= rnn.num_layers:
-        raise ValueError(f"--layer is {arguments.layer}; the model has layers 0 to {rnn.num_layers - 1}")
+    layer = arguments.layer or 0
+    if layer >= rnn.num_layers:
+        raise ValueError(f"--layer is {layer}; the model has layers 0 to {rnn.num_layers - 1}")
     if arguments.show == "influence":
         values = inspect.input_influence(rnn, x)
         _show_influence(values, tokens, arguments.output)
@@ -80,7 +85,7 @@ def _steps(model: Any, task: str, given: str, columns: str | None) -> tuple[Any,
             if task == "language-model" or model._reader.kind == "text":
                 raise ValueError(f"{given}: an array; the model reads text")
         elif task == "regressor" and model.horizon is not None:
-            text = series(given, columns, True).X[0]
+            text = series(given, Columns(columns)).X[0]
         elif given.lower().endswith(TABLES):
             raise ValueError(f'{given}: a table; give one text, as "..." or in a .txt file')
         else:
@@ -142,7 +147,7 @@ def _show_influence(values: Any, tokens: list[str], output: str | None) -> None:
 def _show_activations(found: Any, arguments: argparse.Namespace) -> None:
     from .. import inspect
 
-    layer = found.layer(arguments.layer)
+    layer = found.layer(arguments.layer or 0)
     name = "h" if arguments.name is None else arguments.name
     if name not in layer:
         raise ValueError(f"--name is {name!r}; this layer has {', '.join(layer)}")

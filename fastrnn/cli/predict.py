@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ._arguments import add_data, command
-from ._data import write
+from ._data import Columns, write
 from ._models import read_for, task_of
 
 __all__ = ["add", "run"]
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     task = task_of(model, arguments.model, "classifier", "tagger", "regressor")
     if arguments.probabilities and task != "classifier":
         raise ValueError(f"--probabilities are of a classifier; {arguments.model} holds a {task}")
-    data = read_for(model, task, arguments.file, arguments.input, None, not arguments.no_header, False)
+    data = read_for(model, task, arguments.file, Columns.of(arguments), labelled=False)
     with data.places():
         predicted = model.predict(data.X)
         odds = model.predict_proba(data.X) if arguments.probabilities else None

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ._arguments import add_data, command
-from ._data import read, write
+from ._data import Columns, read, write
 from ._models import read_for, task_of
 
 __all__ = ["add", "run"]
@@ -53,15 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.rank or arguments.output is not None:
         given = "--rank" if arguments.rank else "--output"
         raise ValueError(f"{given} is of a language model; {arguments.model} holds a {task}")
-    data = read_for(
-        model,
-        task,
-        arguments.file,
-        arguments.input,
-        arguments.target,
-        not arguments.no_header,
-        labelled=True,
-    )
+    data = read_for(model, task, arguments.file, Columns.of(arguments), labelled=True)
     with data.places():
         score = model.score(*([data.X] if data.y is None else [data.X, data.y]))
     what = {"regressor": "R^2", "translator": "score"}.get(task, "accuracy")
@@ -69,13 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _score_lines(model: Any, arguments: argparse.Namespace) -> None:
-    data = read(
-        arguments.file,
-        input=arguments.input,
-        target=None,
-        header=not arguments.no_header,
-        labelled=False,
-    )
+    data = read(arguments.file, Columns.of(arguments), labelled=False)
     for i, line in enumerate(data.X):
         if not isinstance(line, str):
             raise ValueError(f"{data.place(i)}: {line!r:.60}; expected a text")

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from ._arguments import add_data, command, natural, number, part, positive
-from ._data import Data, read, read_text
+from ._data import Columns, Data, read, read_text
 from ._models import series
 from ._values import for_model, sequences
 
@@ -131,6 +131,10 @@ def run(arguments: argparse.Namespace) -> None:
     folder = os.path.dirname(os.path.realpath(arguments.output))
     if os.path.isdir(arguments.output) or not os.access(folder, os.W_OK):
         raise OSError(f"cannot write {arguments.output}; give another file with --output")
+    if arguments.checkpoint is not None and os.path.realpath(arguments.checkpoint) == os.path.realpath(
+        arguments.output
+    ):
+        raise ValueError(f"--checkpoint and --output are both {arguments.output}; give one another name")
     model = getattr(models, _CLASSES[task])(**_model_options(arguments))
     data = _read(arguments.file, arguments)
     options = {name: getattr(arguments, given) for given, name in _FIT.items()}
@@ -183,19 +187,14 @@ def _cell(name: str) -> Any:
 
 def _read(path: str, arguments: argparse.Namespace) -> Data:
     """The data of a file, as the model takes it."""
-    task = arguments.task
+    task, named = arguments.task, Columns.of(arguments)
     if task == "regressor" and arguments.horizon is not None:
-        return series(path, arguments.input, not arguments.no_header)
+        return series(path, named)
     table = os.path.splitext(path)[1].lower() in (".csv", ".tsv", ".jsonl", ".ndjson")
     if task == "language-model" and not table and not arguments.sentences:
+        named.refuse(path)
         return Data(path, read_text(path))
-    data = read(
-        path,
-        input=arguments.input,
-        target=arguments.target,
-        header=not arguments.no_header,
-        labelled=task != "language-model",
-    )
+    data = read(path, named, labelled=task != "language-model")
     kind = arguments.inputs or ("tokens" if task == "tagger" else "auto")
     return for_model(sequences(data, kind), task)
 

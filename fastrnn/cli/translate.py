@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ._arguments import add_data, command, positive
-from ._data import write
+from ._data import Columns, write
 from ._models import read_for, task_of
 
 __all__ = ["add", "run"]
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     model = models.load(arguments.model)
     task = task_of(model, arguments.model, "translator")
-    data = read_for(model, task, arguments.file, arguments.input, None, not arguments.no_header, False)
+    data = read_for(model, task, arguments.file, Columns.of(arguments), labelled=False)
     with data.places():
         translated = model.translate(list(data.X), beam_size=arguments.beam)
     write(arguments.output, ["source", "translation"], list(zip(data.X, translated, strict=True)))
