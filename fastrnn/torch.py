@@ -109,6 +109,24 @@ def _on_threads(call: Callable[..., Result], *arguments: Any, **options: Any) ->
 # ---- automatic differentiation ----
 
 
+def _run(
+    layer: nn.Recurrent, tensors: Sequence[Any], lengths: Any, seed: int | None, tape: bool
+) -> tuple[torch.Tensor, list[torch.Tensor], Any]:
+    """Return y, the states and the tape; the tensors are x and the states."""
+    who = type(layer).__name__
+    x, state = _array(who, "input", tensors[0]), None
+    if len(tensors) > 1:
+        given = [None if s is None else _array(who, "hx", s) for s in tensors[1:]]
+        state = given[0] if len(given) == 1 else tuple(given)
+    record = None
+    if lengths is None and seed is None and not tape:
+        y, after = _on_threads(layer, x, state)
+    else:
+        rng = None if seed is None else np.random.default_rng(seed)
+        y, after, record = _on_threads(layer.run, x, state, lengths=lengths, tape=tape, rng=rng)
+    return torch.from_numpy(y), _tensors(after if isinstance(after, tuple) else (after,)), record
+
+
 class _Plan(NamedTuple):
     """What a call has besides tensors."""
 
@@ -117,21 +135,10 @@ class _Plan(NamedTuple):
     seed: int | None  # of dropout; None: none acts
     states: int  # how many of the tensors are states
 
-    def run(self, tensors: Sequence[Any], tape: bool) -> tuple[torch.Tensor, list[torch.Tensor], Any]:
+    def run(self, tensors: Sequence[Any]) -> tuple[torch.Tensor, list[torch.Tensor], Any]:
         """Return y, the states and the tape; the tensors are x, the states, and the weights if need be."""
         layer, lengths, seed, states = self
-        who = type(layer).__name__
-        x, state = _array(who, "input", tensors[0]), None
-        if states:
-            given = [None if s is None else _array(who, "hx", s) for s in tensors[1 : 1 + states]]
-            state = given[0] if states == 1 else tuple(given)
-        if lengths is None and seed is None and not tape:
-            y, after = _on_threads(layer, x, state)
-            record = None
-        else:
-            rng = None if seed is None else np.random.default_rng(seed)
-            y, after, record = _on_threads(layer.run, x, state, lengths=lengths, tape=tape, rng=rng)
-        return torch.from_numpy(y), _tensors(after if isinstance(after, tuple) else (after,)), record
+        return _run(layer, tensors[: 1 + states], lengths, seed, tape=True)
 
     def on(self, tensors: Sequence[Any]) -> _Plan:
         """Return the plan with the weights that are among the tensors."""
@@ -152,7 +159,7 @@ class _Through(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, plan: _Plan, *tensors: Any) -> Any:
-        y, after, tape = plan.run(tensors, tape=True)
+        y, after, tape = plan.run(tensors)
         # The tape hangs on a saved tensor, so that it goes when PyTorch lets go of what was saved.
         carrier = torch.empty(0)
         carrier.record = tape, _addresses(tensors)  # type: ignore[attr-defined]
@@ -169,7 +176,7 @@ class _Through(torch.autograd.Function):
         if tape is None or addresses != _addresses(tensors):
             # What was saved went through hooks, such as those of checkpoints, or was kept from writes.
             plan = plan.on(tensors)
-            _, _, tape = plan.run(tensors, tape=True)
+            _, _, tape = plan.run(tensors)
         gradients = _gradients(plan, tape, dy, dafter)
         needed = ctx.needs_input_grad[1:]
         found = [g if wanted else None for g, wanted in zip(gradients, needed, strict=True)]
@@ -318,7 +325,7 @@ class Recurrent(torch.nn.Module):
         """Keep the options of a layer, without its arrays; `_bound` makes layers on the tensors' memory."""
         self._outline = layer.outline()
         self._names = list(layer.params)
-        self._binding: tuple[Any, nn.Recurrent | None] = None, None
+        self._binding: tuple[nn.Recurrent | None, list[tuple[Any, int]]] = None, []
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew: from U(-1/sqrt(H), 1/sqrt(H)), as ``torch.nn`` does, or by ``init``."""
@@ -341,7 +348,7 @@ class Recurrent(torch.nn.Module):
     @dropout.setter
     def dropout(self, value: float) -> None:
         self._outline.dropout = _checks.probability(type(self).__name__, "dropout", value)
-        self._binding = None, None
+        self._binding = None, []
 
     @property
     def proj_size(self) -> int:
@@ -408,13 +415,13 @@ class Recurrent(torch.nn.Module):
             tensors += [s if s is None else self._cast(s, "hx", dtype) for s in states]
         if torch.jit.is_tracing() or forward_ad._current_level >= 0:
             self._refuse_transforms([*tensors, *weights])
-        plan = _Plan(layer, lengths, _seed() if self.training and layer.draws else None, len(tensors) - 1)
+        seed = _seed() if self.training and layer.draws else None
         if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (*weights, *tensors)):
             if torch._C._are_functorch_transforms_active():
                 raise _no_transforms(type(layer).__name__, "input", "it is under one of them")
-            y, *after = _Through.apply(plan, *tensors, *weights)
+            y, *after = _Through.apply(_Plan(layer, lengths, seed, len(tensors) - 1), *tensors, *weights)
         else:
-            y, after, _ = plan.run(tensors, tape=False)
+            y, after, _ = _run(layer, tensors, lengths, seed, tape=False)
         return y, after[0] if len(after) == 1 else tuple(after)
 
     def _run_packed(self, packed: PackedSequence, hx: Any, lengths: Any) -> tuple[Any, Any]:
@@ -459,16 +466,20 @@ class Recurrent(torch.nn.Module):
             weights: list[Any] = [own[name] for name in self._names]
         except KeyError:  # they are computed: parametrize, weight_norm
             weights = [getattr(self, name) for name in self._names]
-        try:
-            key = [(w.data_ptr() * w.is_contiguous(), w.shape, w.dtype) for w in weights]
-        except (RuntimeError, AttributeError):
-            key = [(0, None, None)]
-        known, layer = self._binding
-        if layer is not None and known == key:
-            return layer, weights
+        layer, views = self._binding
+        if layer is not None:
+            try:
+                for weight, (view, address) in zip(weights, views, strict=True):
+                    if weight.data_ptr() != address or not weight.is_set_to(view):
+                        break
+                else:
+                    return layer, weights
+            except (RuntimeError, AttributeError):  # a tensor without memory, of which `_bind` tells
+                pass
         layer = self._bind(weights)
-        # The layer's views keep this memory, so that nothing else comes to stand at these addresses.
-        self._binding = (key, layer) if all(address for address, *_ in key) else (None, None)
+        # The views keep this memory, so that nothing else comes to stand at these addresses.
+        whole = all(w.is_contiguous() and w.data_ptr() for w in weights)
+        self._binding = (layer, [(w.detach(), w.data_ptr()) for w in weights]) if whole else (None, [])
         return layer, weights
 
     def _bind(self, weights: Sequence[Any]) -> nn.Recurrent:
@@ -487,11 +498,11 @@ class Recurrent(torch.nn.Module):
         return self._outline.sharing(arrays)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        self._binding = None, None  # lets go of memory that the parameters are about to leave
+        self._binding = None, []  # lets go of memory that the parameters are about to leave
         return super()._apply(fn, recurse)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_binding": (None, None)}
+        return {**self.__dict__, "_binding": (None, [])}
 
     def extra_repr(self) -> str:
         """Return the arguments, as ``torch.nn`` shows them."""

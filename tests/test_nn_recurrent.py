@@ -1047,6 +1047,26 @@ def test_a_frozen_layer_runs_in_many_threads_at_once(hidden):
             done.result()
 
 
+def test_what_is_written_into_parameters_counts_in_the_next_call():
+    """Calls of a layer that is not frozen take the quick way too, and find the arrays as they are."""
+    layer, x = nn.LSTM(I, H, num_layers=2, rng=0), np.ones((T, B, I), np.float32)
+    for call in (layer, lambda x: layer.step(x[0])):
+        call(x)
+        for value in layer.params.values():
+            value += np.float32(0.25)
+        with fastrnn.backend("reference"):
+            expected = call(x)
+        assert same(call(x), expected)
+    layer.freeze()
+    layer(x)
+    layer.thaw()
+    for value in layer.params.values():
+        value -= np.float32(0.5)
+    with fastrnn.backend("reference"):
+        expected = layer(x)
+    assert same(layer(x), expected)
+
+
 def test_the_quick_way_keeps_nothing(cell):
     _, frozen = pair(cell, bidirectional=False)
     x, state = np.ones((B, I), np.float32), states_for(frozen, B)

@@ -364,7 +364,7 @@ class Recurrent(Module):
             for layer, reverse in self._passes()
             if self._own  # an outline has none
         ]
-        self._bound: functional.BoundLayers | None = None
+        self._bound = self._bind_layers(self._cells) if self._own else None
         self._widths = tuple(self.cell.state_shapes(self.hidden_size).values())
 
     def _bind_layers(
@@ -389,7 +389,6 @@ class Recurrent(Module):
         dtype = next(iter(arrays.values())).dtype
         other.__dict__.update(self.__dict__, _own=dict(arrays), dtype=dtype)
         other._bind()
-        other._bound = other._bind_layers(other._cells)
         return other
 
     # ---- running ----
@@ -916,7 +915,7 @@ class Recurrent(Module):
 
     def _thaw(self) -> None:
         super()._thaw()
-        self._bound = None
+        self._bound = self._bind_layers(self._cells)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self._derived}
