@@ -3,8 +3,9 @@
 from . import init
 from .attention import AdditiveAttention, Attention, DotAttention, Memory
 from .basic import Dropout, Embedding, Linear
+from .layers import GRU, LSTM, RNN
 from .module import IncompatibleKeys, Module, Tape, join_grads
-from .recurrent import GRU, LSTM, RNN, Recurrent, RecurrentTape, StepGradients
+from .recurrent import Recurrent, RecurrentTape, StepGradients
 
 __all__ = [
     "GRU",

@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import _checks, cells, functional
 from ...nn import Module, Tape
-from ...nn.recurrent import _torch_name
+from ...nn.recurrent import parameter_name
 
 
 class Directions(Module):
@@ -46,13 +46,13 @@ class Directions(Module):
         self.batch_first = batch_first
         for _, params, reverse in passes:
             for name, value in params.items():
-                self.add_parameter(_torch_name(name, 0, reverse), value)
+                self.add_parameter(parameter_name(name, 0, reverse), value)
         given = _checks.parameters(self.cells[0], passes[0][1])
         self.input_size, self.hidden_size, self.dtype = given.input_size, given.hidden_size, given.dtype
 
     def _params(self, cell: cells.Cell, reverse: bool) -> dict[str, np.ndarray]:
         own = self._own
-        return {n: own[key] for n in cell.parameters if (key := _torch_name(n, 0, reverse)) in own}
+        return {n: own[key] for n in cell.parameters if (key := parameter_name(n, 0, reverse)) in own}
 
     def __call__(self, x: Any, state: Any = None, *, lengths: Any = None) -> tuple[np.ndarray, Any]:
         """Return the output (T, B, D*H) and the state (D, B, H), or a tuple of them: inference."""
@@ -83,7 +83,7 @@ class Directions(Module):
             )
             dx = of_x if dx is None else dx + of_x
             found.append(of_state)
-            grads |= {_torch_name(name, 0, reverse): value for name, value in of_params.items()}
+            grads |= {parameter_name(name, 0, reverse): value for name, value in of_params.items()}
         assert dx is not None
         return (dx.transpose(1, 0, 2) if self.batch_first else dx), self._stack(found), grads
 

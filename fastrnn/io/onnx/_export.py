@@ -11,7 +11,7 @@ import numpy as np
 
 from ... import _checks, cells
 from ...nn import Dropout, Embedding, Linear, Module, Recurrent
-from ...nn.recurrent import _torch_name
+from ...nn.recurrent import parameter_name
 from .._file import write_atomically
 from ..layouts import to_onnx
 from ._directions import Directions
@@ -264,7 +264,7 @@ def _layers(module: Recurrent | Directions) -> list[_Layer]:
     params = module.params
 
     def of(cell: cells.Cell, layer: int, reverse: bool) -> dict[str, np.ndarray]:
-        public = {name: _torch_name(name, layer, reverse) for name in cell.parameters}
+        public = {name: parameter_name(name, layer, reverse) for name in cell.parameters}
         return {name: params[key] for name, key in public.items() if key in params}
 
     return [_Layer([(cell, of(cell, k, reverse), reverse) for cell, reverse in ways]) for k in range(count)]
