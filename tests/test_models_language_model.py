@@ -157,10 +157,12 @@ def test_bad_options_are_refused(trained, options, message):
             {"text": ""},
             "fit: text has 0 characters; expected at least 17 for batch_size=16 streams; give a",
         ),
-        ({"text": "a", "batch_size": 1}, "fit: text has 1 characters; expected at least 2"),
+        ({"text": "a", "batch_size": 1}, "fit: text has 1 character; expected at least 2"),
         ({"text": "ab" * 8}, "fit: text has 16 characters; .* or a smaller batch_size"),
         ({"text": ["a", 1]}, r"fit: text\[1\] is an int; expected a str"),
         ({"text": b"abc"}, "fit: text is a bytes; expected a str"),
+        ({"validation": ""}, "fit: validation has 0 characters; expected at least 2"),
+        ({"validation": "t"}, "fit: validation has 1 character; expected at least 2"),
     ],
 )
 @pytest.mark.parametrize("built", [False, True])
@@ -179,6 +181,18 @@ def test_a_refused_fit_changes_nothing(options, message, built):
         with pytest.raises(RuntimeError, match="not trained"):
             _ = model.vocab
     assert model.fit(TEXT[:100], epochs=1, **QUICK).history_.steps
+
+
+@pytest.mark.parametrize("options", [{"unit": "words"}, {"tokenizer": 0}])
+def test_a_part_held_out_has_two_tokens(options):
+    """It is cut by characters."""
+    options = {"tokenizer": Pairs()} if "tokenizer" in options else options
+    model = LanguageModel(**SMALL, **options)
+    with pytest.raises(ValueError, match=r"fit: validation=0\.001 of text has 1 \w+; expected at least 2"):
+        model.fit("catdog" * 200 if "tokenizer" in options else TEXT, validation=0.001, **QUICK)
+    assert not hasattr(model, "history_")
+    sentences = LanguageModel(**SMALL).fit(["a cat", "a dog"] * 4, epochs=1, validation=[""])
+    assert sentences.history_.epochs == 1  # of its two marks
 
 
 def test_a_text_whose_characters_all_stand_once_is_refused():
@@ -204,7 +218,7 @@ def test_unknown_white_space_and_a_few_unknown_characters_pass(trained):
 
 
 def test_bad_texts_are_refused(trained):
-    with pytest.raises(ValueError, match="bits_per_character: text has 1 characters"):
+    with pytest.raises(ValueError, match="bits_per_character: text has 1 character;"):
         trained.bits_per_character("a")
     with pytest.raises(TypeError, match="bytes"):
         trained.bits_per_character(b"abc")
@@ -657,7 +671,7 @@ def test_what_would_be_ignored_is_refused():
 def test_errors_name_the_text_and_a_tokenizer_that_is_not_needed(tmp_path):
     model = LanguageModel(**TINY)
     model.build("abab")
-    with pytest.raises(ValueError, match=r"LanguageModel\.score: text\[1\] has 1 characters"):
+    with pytest.raises(ValueError, match=r"LanguageModel\.score: text\[1\] has 1 character;"):
         model.score(["ab", "a"])
     with pytest.raises(ValueError, match=r"LanguageModel\.rank: texts is an empty list"):
         model.rank([])

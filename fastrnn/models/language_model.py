@@ -343,7 +343,8 @@ class LanguageModel(Model):
             self._warn_of_unknown(who, "text", texts, units, depth=4)
         rows = [_lm_data.marked(units, units.encode(t)) for t in texts]
         corpus = _corpus(who, rows, one, units, batch_size, chunk_size, self.seed)
-        others = [_lm_data.marked(units, units.encode(t)) for t in held]
+        whole = "validation" if isinstance(validation, str) else f"validation={validation} of text"
+        others = [_row(who, whole if one else f"validation[{i}]", units, t) for i, t in enumerate(held)]
         made_with = self._made_with
         if directions is None:
             directions, made_with = self._made(units), self._meta()
@@ -478,7 +479,8 @@ class LanguageModel(Model):
         who = "LanguageModel.score"
         texts = _texts(who, "text", text)
         named = ["text"] if isinstance(text, str) else [f"text[{i}]" for i in range(len(texts))]
-        ids = [self._ids(who, argument, each) for argument, each in zip(named, texts, strict=True)]
+        units = self.units
+        ids = [_row(who, argument, units, each) for argument, each in zip(named, texts, strict=True)]
         values = _both_ends(self.network, ids)
         scores = [Score(total(v), len(v)) for v in values]
         return scores[0] if isinstance(text, str) else scores
@@ -514,21 +516,12 @@ class LanguageModel(Model):
             The text has less than two tokens.
         """
         who = "LanguageModel.bits_per_character"
-        ids = self._ids(who, "text", _text(who, "text", text))
-        (values,) = _both_ends(self.network, [ids])
-        characters = len(values)
         units = self.units
+        (values,) = _both_ends(self.network, [_row(who, "text", units, _text(who, "text", text))])
+        characters = len(values)
         if not (isinstance(units, Tokens) and units.unit == "characters"):
             characters = len(composed(text))
         return -total(values) / LN2 / characters
-
-    def _ids(self, who: str, argument: str, text: str) -> np.ndarray:
-        """The ids of a text with its marks, at least two."""
-        units = self.units
-        ids = _lm_data.marked(units, units.encode(text))
-        if len(ids) < 2:
-            raise ValueError(f"{who}: {argument} has {len(ids)} {units.name}; expected at least 2")
-        return ids
 
     # ---- what comes next ----
 
@@ -822,6 +815,19 @@ def _texts(who: str, argument: str, value: Any) -> Sequence[str]:
     return value
 
 
+def _row(who: str, argument: str, units: Units, text: str) -> np.ndarray:
+    """The ids of a text with its marks, at least two: one, and one that comes after it."""
+    ids = _lm_data.marked(units, units.encode(text))
+    if len(ids) < 2:
+        raise ValueError(f"{who}: {argument} has {_counted(len(ids), units.name)}; expected at least 2")
+    return ids
+
+
+def _counted(count: int, name: str) -> str:
+    """A number of tokens, whose name is in the plural."""
+    return _checks.plural(count, name.removesuffix("s"))
+
+
 def _corpus(
     who: str, rows: list[np.ndarray], one: bool, units: Units, batch_size: int, chunk_size: int, seed: int
 ) -> _lm_data.Corpus:
@@ -834,8 +840,8 @@ def _corpus(
 def _check_length(who: str, count: int, name: str, batch_size: int) -> None:
     if count <= batch_size:
         raise ValueError(
-            f"{who}: text has {count} {name}; expected at least {batch_size + 1} for batch_size={batch_size} "
-            "streams; give a longer text or a smaller batch_size"
+            f"{who}: text has {_counted(count, name)}; expected at least {batch_size + 1} for "
+            f"batch_size={batch_size} streams; give a longer text or a smaller batch_size"
         )
 
 
