@@ -286,23 +286,71 @@ def test_a_disk_that_is_full_leaves_the_model_trained_so_far(kind, monkeypatch, 
 
 
 @every_model
-def test_weights_that_overflow_are_told_of(kind):
-    with pytest.raises(ValueError, match="lr of the optimiser is inf"):
+def test_a_learning_rate_that_is_none_is_refused(kind):
+    with pytest.raises(ValueError, match=r"lr .*is inf"):
         fitted(kind, lr=np.inf)
     with pytest.raises(TypeError, match="lr is 'a'"):
         fitted(kind, lr="a")
+
+
+@every_model
+def test_weights_that_are_not_finite_are_told_of(kind):
+    model, answer = fitted(kind), MODELS[kind][2]
+    network = (model.network if kind == "language" else model.network_).thaw()
+    for value in network.params.values():
+        value[...] = np.nan
+    with pytest.raises(FloatingPointError, match="puts out numbers that are not finite"):
+        answer(model)
+
+
+@every_model
+def test_weights_that_overflow_are_not_taken(kind, monkeypatch):
+    """A second fit whose last step overflows, which no later loss tells of."""
+
+    class Overflows(optim.Adam):
+        def step(self, grads):
+            super().step(grads)
+            for value in self.module.params.values():
+                value[...] = np.inf
+
     make, data, answer = MODELS[kind]
-    model = make(**SMALL)
-    with np.errstate(all="ignore"):
-        with pytest.raises(FloatingPointError, match="lower the learning rate"):
-            model.fit(*data, epochs=3, lr=3e38, schedule="constant", batch_size=8)
-        assert model.history_.steps
-        network = (model.network if kind == "language" else model.network_).thaw()
-        for value in network.params.values():
-            value[...] = np.nan
-        network.freeze()
-        with pytest.raises(FloatingPointError, match="puts out numbers that are not finite"):
-            answer(model)
+    model = fitted(kind)
+    before, history = answer(model), model.history_
+    where = "language_model" if kind == "language" else "_sequences"
+    monkeypatch.setattr(f"fastrnn.models.{where}.Adam", Overflows)
+    with pytest.raises(FloatingPointError, match="training ended after step 1 .* not finite"):
+        model.fit(*data, epochs=1, batch_size=100)
+    assert model.history_ is history
+    np.testing.assert_array_equal(answer(model), before)
+    monkeypatch.undo()
+    first = make(**SMALL)
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="lower the learning rate"):
+        first.fit(*data, epochs=3, lr=3e38, schedule="constant", batch_size=8)
+    with pytest.raises(RuntimeError, match="not (fitted|trained) yet"):
+        answer(first)
+
+
+@every_model
+@pytest.mark.parametrize("again", [False, True])
+def test_an_error_in_the_middle_of_the_training_changes_nothing(kind, again):
+    calls = iter(range(22))  # 17 to compare it with others, 5 steps
+
+    def schedule(done):
+        if next(calls, None) is None:
+            raise ValueError("no factor")
+        return 1.0
+
+    make, data, answer = MODELS[kind]
+    model = fitted(kind) if again else make(**SMALL)
+    before = answer(model) if again else None
+    with pytest.raises(ValueError, match="no factor"):
+        model.fit(*data, epochs=3, batch_size=8, schedule=schedule)
+    if again:
+        np.testing.assert_array_equal(answer(model), before)
+        assert model.history_.epochs == 1
+        assert (model.network if kind == "language" else model.network_).frozen
+    else:
+        assert not hasattr(model, "history_")
 
 
 @every_model

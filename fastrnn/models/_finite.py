@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["as_float32", "finite"]
+from ..nn import Module
+
+__all__ = ["all_finite", "as_float32", "finite"]
+
+
+def all_finite(network: Module) -> bool:
+    """Whether all weights of a network are."""
+    return all(np.isfinite(value).all() for value in network.params.values())
 
 
 def finite(who: str, outputs: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from ..nn import init as initial
 from ..optim import Adam
 from ..train import Buckets, History, Plateau, Step, fit
 from . import _files, _inputs
-from ._finite import finite
+from ._finite import all_finite, finite
 from ._manners import Model
 from ._network import SequenceNetwork
 from ._pool import POOLS
@@ -236,10 +236,11 @@ class SequenceModel(Model):
         Raises
         ------
         ValueError, TypeError
-            An argument, a sequence or a target that cannot be; the model is as before.
+            An argument, a sequence or a target that cannot be; and any other error: the model is as before.
         FloatingPointError, OSError
             The loss or a weight is not finite; the checkpoint cannot be written. The model is that of the
-            last step before, with `patience` that of the best epoch; before the first step it is as before.
+            last step before, with `patience` that of the best epoch; where there is none whose weights are
+            finite, it is as before.
         """
         who = f"{type(self).__name__}.fit"
         fresh = self._fresh()
@@ -306,7 +307,7 @@ class SequenceModel(Model):
                 history=history,
             )
         except (FloatingPointError, OSError):
-            if history.steps:
+            if history.steps and all_finite(network):
                 self._take(fresh, network, history)
             raise
         self._take(fresh, network, history)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import warnings
@@ -20,6 +21,7 @@ from ..train import Carry, History, Plateau, Step, fit
 from ..vocab import Vocabulary
 from . import _files, _lm_data
 from ._conversation import Conversation
+from ._finite import all_finite
 from ._lm_network import Directions, Network
 from ._manners import Model
 from ._score import LN2, Score, log_probabilities, perplexity, total
@@ -312,9 +314,11 @@ class LanguageModel(Model):
         ------
         FloatingPointError, OSError
             The loss or a weight is not finite; the checkpoint cannot be written. The model is that of the
-            last step before, with `patience` that of the best epoch.
+            last step before, with `patience` that of the best epoch; where there is none whose weights are
+            finite, it is as before.
         ValueError, TypeError
-            An argument out of its range, or a text that is too short for the streams; the model is as before.
+            An argument out of its range, or a text that is too short for the streams; and any other error:
+            the model is as before.
 
         Warns
         -----
@@ -350,7 +354,7 @@ class LanguageModel(Model):
             directions, made_with = self._made(units), self._meta()
         self._train(
             units,
-            directions,
+            copy.deepcopy(directions).thaw(),
             made_with,
             corpus,
             others,
@@ -407,6 +411,7 @@ class LanguageModel(Model):
         lr: float,
         options: dict[str, Any],
     ) -> None:
+        """Train networks that are not yet those of the model, and take them."""
         carry = Carry()
 
         def gradient(batch: Any) -> tuple[float, Mapping[str, np.ndarray], int]:
@@ -422,8 +427,11 @@ class LanguageModel(Model):
             loss = _mean_nats(directions, held)
             return loss, perplexity(loss)
 
-        history, whole = History(), False
-        directions.thaw()
+        def take() -> None:
+            self._units, self._directions, self._made_with = units, directions.freeze(), made_with
+            self.history_ = history
+
+        history = History()
         try:
             fit(
                 directions,
@@ -435,12 +443,11 @@ class LanguageModel(Model):
                 history=history,
                 **options,
             )
-            whole = True
-        finally:
-            directions.freeze()
-            if whole or history.steps:
-                self._units, self._directions, self._made_with = units, directions, made_with
-                self.history_ = history
+        except (FloatingPointError, OSError):
+            if history.steps and all_finite(directions):
+                take()
+            raise
+        take()
 
     # ---- texts and ids ----
 
