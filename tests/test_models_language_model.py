@@ -244,6 +244,32 @@ def test_fit_again_goes_on(trained):
     assert model.bits_per_character(TEXT) < before
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hidden_size", 64), ("dropout", 0.5), ("cell", cells.LSTM()), ("cell", cells.GRU(reset="before")),
+        ("unit", "words"), ("tied", True), ("bidirectional", True), ("min_count", 1), ("init", {"hidden": "zeros"}),
+        ("tokenizer", "other"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("loaded", [False, True])
+def test_settings_of_a_second_fit_that_would_be_ignored_are_refused(name, value, loaded, tmp_path):
+    tokenizer = {"tokenizer": Pairs()} if name == "tokenizer" else {}
+    model, text = LanguageModel(**SMALL, **tokenizer), "abbacacacb" * 20
+    model.fit(text, epochs=1, **QUICK)
+    if loaded:
+        model.save(tmp_path / "m.npz")
+        model = LanguageModel.load(tmp_path / "m.npz", **tokenizer)
+    before, old = bits(model), getattr(model, name)
+    setattr(model, name, Pairs() if name == "tokenizer" else value)
+    with pytest.raises(ValueError, match=f"fit: {name} is .* now, and the model was made with another"):
+        model.fit(text, epochs=1, **QUICK)
+    assert bits(model) == before
+    setattr(model, name, old)
+    model.seed = np.int64(7)
+    assert model.fit(text, epochs=1, **QUICK).history_.steps
+
+
 def test_a_diverging_run_leaves_a_usable_model():
     model = LanguageModel(cells.RNN("relu"), **SMALL)
     model.build(TEXT)

@@ -248,6 +248,17 @@ class LanguageModel(Model):
                     f"does; leave {name} out"
                 )
 
+    def _check_unchanged(self, who: str, units: Units) -> None:
+        """Refuse settings that were set after the model was made, and to which it would not listen."""
+        now = self._meta() | {"tokenizer": self.tokenizer}
+        made = self._made_with | {"tokenizer": units.tokenizer if isinstance(units, Pieces) else None}
+        for name, value in now.items():
+            if name != "seed" and value != made[name]:
+                raise ValueError(
+                    f"{who}: {name} is {getattr(self, name)!r} now, and the model was made with another; a "
+                    "second fit goes on with what there is: set it back, or make a new LanguageModel"
+                )
+
     # ---- training ----
 
     def fit(
@@ -269,6 +280,9 @@ class LanguageModel(Model):
         resume: bool | str | os.PathLike[str] | None = False,
     ) -> Self:
         """Train on a text or on sentences, with Adam; a second call goes on from the first.
+
+        It goes on with the network and the vocabulary that there are: of the settings, `seed` alone may be
+        another one than in the first call.
 
         With dropout it goes on to other bits where the model was saved and loaded between the calls: a file
         does not hold how far the drawing of what is dropped had come.
@@ -344,6 +358,7 @@ class LanguageModel(Model):
                     f"{who}: text is {came}, and the model was made of {made}; give it the same, or make a "
                     "new LanguageModel"
                 )
+            self._check_unchanged(who, units)
             self._warn_of_unknown(who, "text", texts, units, depth=4)
         rows = [_lm_data.marked(units, units.encode(t)) for t in texts]
         corpus = _corpus(who, rows, one, units, batch_size, chunk_size, self.seed)
