@@ -318,7 +318,7 @@ def test_weights_that_overflow_are_not_taken(kind, monkeypatch):
     before, history = answer(model), model.history_
     where = "language_model" if kind == "language" else "_sequences"
     monkeypatch.setattr(f"fastrnn.models.{where}.Adam", Overflows)
-    with pytest.raises(FloatingPointError, match="training ended after step 1 .* not finite"):
+    with pytest.raises(FloatingPointError, match=r"training ended after step 1 .* not finite"):
         model.fit(*data, epochs=1, batch_size=100)
     assert model.history_ is history
     np.testing.assert_array_equal(answer(model), before)
@@ -326,7 +326,7 @@ def test_weights_that_overflow_are_not_taken(kind, monkeypatch):
     first = make(**SMALL)
     with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="lower the learning rate"):
         first.fit(*data, epochs=3, lr=3e38, schedule="constant", batch_size=8)
-    with pytest.raises(RuntimeError, match="not (fitted|trained) yet"):
+    with pytest.raises(RuntimeError, match=r"not (fitted|trained) yet"):
         answer(first)
 
 

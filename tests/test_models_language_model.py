@@ -247,7 +247,8 @@ def test_fit_again_goes_on(trained):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("hidden_size", 64), ("dropout", 0.5), ("cell", cells.LSTM()), ("cell", cells.GRU(reset="before")),
+        ("hidden_size", 64), ("dropout", 0.5), ("cell", cells.LSTM()), 
+        ("cell", cells.GRU(reset="before")),
         ("unit", "words"), ("tied", True), ("bidirectional", True), ("min_count", 1), ("init", {"hidden": "zeros"}),
         ("tokenizer", "other"),
     ],

@@ -416,7 +416,15 @@ def test_data_that_cannot_be(X, y, message):
         (lambda m: m.translate("abc"), TypeError, r"X is a single str; expected a list of them: \[X\]"),
         (lambda m: m.translate(["abc"], 0), ValueError, "beam_size"),
         (lambda m: m.translate(["abc"], length_penalty=-1), ValueError, "length_penalty"),
+        (
+            lambda m: m.translate(["abc"], length_penalty=np.inf),
+            ValueError,
+            "length_penalty is inf; .* 0 to 10",
+        ),
+        (lambda m: m.score(["a"], ["a"], length_penalty=10.5), ValueError, r"score: length_penalty is 10\.5"),
+        (lambda m: m.error_rate(["a"], ["a"], length_penalty=np.nan), ValueError, "length_penalty is nan"),
         (lambda m: m.translate(["abc"], max_length=0), ValueError, "max_length"),
+        (lambda m: m.translate(["abc"], max_length=10**5000), ValueError, "max_length is greater than"),
         (lambda m: m.translate(["abc"], return_attention=True), ValueError, "the model has attention=None"),
         (lambda m: m.score(["abc"], ["a", "b"]), ValueError, "X has 1 sequences, and y has 2"),
         (lambda m: Seq2Seq().translate(["abc"]), RuntimeError, "not fitted yet"),
@@ -450,6 +458,13 @@ def test_no_memory_is_taken_for_weights_that_are_not_there(models, attention, tm
     io.save(tmp_path / "bad.npz", arrays, **{**meta, "targets": {**meta["targets"], "longest": 10**400}})
     with pytest.raises(io.FileFormatError, match="longest is 1000"):
         Seq2Seq.load(tmp_path / "bad.npz")
+
+
+def test_the_greatest_penalty_leaves_scores_that_are_numbers(models):
+    model = models["dot"]
+    for longest in (9, 2**63 - 1):
+        found = model._search(model.network_, model._reader.read("", ["abc", "e"]), 3, 10.0, longest)
+        assert np.isfinite([each.score for each in found]).all()
 
 
 def test_a_great_length_takes_no_memory(models):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Unpack, overload
 
@@ -22,6 +23,9 @@ _MARKS = Marks(unknown=0, start=1, end=2)
 
 #: Tokens of a target that a file may tell of: more can hardly be trained, and would be searched for long.
 _LONGEST = 1 << 24
+
+#: With greater ones the score of a long hypothesis is no number any more.
+_GREATEST_PENALTY = 10
 
 #: Hypotheses that are followed at once; the bits do not depend on it.
 _AT_ONCE = 256
@@ -156,8 +160,8 @@ class Seq2Seq(SequenceModel):
         beam_size : int
             Hypotheses that are followed; 1: always the likeliest token.
         length_penalty : float
-            a in the score of a hypothesis, log-probability / length ** a; 0: the log-probability itself,
-            which prefers the short ones. The length counts the end.
+            a in the score of a hypothesis, log-probability / length ** a, 0 to 10; 0: the log-probability
+            itself, which prefers the short ones. The length counts the end.
         max_length : int, optional
             Tokens of a translation; as many as the longest of the training data if not given.
         return_attention : bool
@@ -244,7 +248,13 @@ class Seq2Seq(SequenceModel):
         model, who = self._fitted(), f"{type(self).__name__}.{method}"
         beam_size = _checks.size(who, "beam_size", beam_size)
         length_penalty = _checks.not_negative(who, "length_penalty", length_penalty)
+        if length_penalty > _GREATEST_PENALTY:
+            raise ValueError(
+                f"{who}: length_penalty is {length_penalty:g}; expected 0 to {_GREATEST_PENALTY}, such as 1.0"
+            )
         longest = model._longest if max_length is None else _checks.size(who, "max_length", max_length)
+        if longest > sys.maxsize:
+            raise ValueError(f"{who}: max_length is greater than {sys.maxsize}; expected at most that")
         if weights and model.attention is None:
             raise ValueError(
                 f"{who}: return_attention is True and the model has attention=None; make it with "
