@@ -247,10 +247,9 @@ def test_fit_again_goes_on(trained):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("hidden_size", 64), ("dropout", 0.5), ("cell", cells.LSTM()), 
-        ("cell", cells.GRU(reset="before")),
-        ("unit", "words"), ("tied", True), ("bidirectional", True), ("min_count", 1), ("init", {"hidden": "zeros"}),
-        ("tokenizer", "other"),
+        ("hidden_size", 64), ("dropout", 0.5), ("cell", cells.LSTM()), ("cell", cells.GRU(reset="before")),
+        ("unit", "words"), ("tied", True), ("bidirectional", True), ("min_count", 1), ("tokenizer", "other"),
+        ("init", {"hidden": "zeros"}),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("loaded", [False, True])

@@ -3,6 +3,7 @@
 import itertools
 import os
 import tempfile
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import fastrnn
 from fastrnn import cells, io
 from fastrnn.losses import cross_entropy
 from fastrnn.models import Seq2Seq, edit_distance
-from fastrnn.models._beam import Marks, search
+from fastrnn.models._beam import Found, Marks, search
 from fastrnn.models._translator import TranslationNetwork
 from fastrnn.models.seq2seq import _shifted
 
@@ -93,6 +94,32 @@ def test_validation_loss_is_the_mean_over_tokens(model):
     loss, score = model._validate(model.network_, sequences, targets)
     assert loss == pytest.approx(total / count, rel=1e-6)
     assert score == model.score(X, y)
+
+
+def test_validation_looks_at_some_logits_at_once(model, monkeypatch):
+    X, y = reversed_words(60, seed=3, longest=20)
+    data = model._reader.read("", X), model._read_targets("", y, [])
+    whole = model._validate(model.network_, *data)
+    for logits, rows in ((1, 256), (100, 7), (1 << 22, 1)):
+        monkeypatch.setattr("fastrnn.models.seq2seq._LOGITS", logits)
+        monkeypatch.setattr("fastrnn.models.seq2seq._AT_ONCE", rows)
+        assert model._validate(model.network_, *data) == whole
+
+
+def test_validation_takes_little_memory():
+    """The vocabulary is large: all logits are 37 MB."""
+    X = [" ".join(f"{k}-{i}" for i in range(12)) for k in range(64)]
+    model = Seq2Seq(hidden_size=4, embedding_size=4, min_count=1)
+    model.fit(X, X, epochs=1, batch_size=8)
+    data = model._reader.read("", X), model._read_targets("", X, [])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastrnn.models.seq2seq._LOGITS", 1 << 16)
+        patch.setattr(model, "_search", lambda *_: [Found([], 0.0, None)] * 64)
+        tracemalloc.start()
+        model._validate(model.network_, *data)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 4e6
 
 
 @pytest.mark.parametrize(

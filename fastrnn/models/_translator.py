@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import cells, functional
+from ..losses import log_softmax
 from ..nn import (
     AdditiveAttention,
     Attention,
@@ -123,6 +124,22 @@ class TranslationNetwork(Module):
         start = self.encode(x, lengths)
         y, _ = self.decoder(self.target_embedding(ids), start.state)
         return self._read_out(y, start.memory)[0]
+
+    def log_probabilities(
+        self, x: np.ndarray, lengths: np.ndarray, ids: np.ndarray, wanted: np.ndarray, steps: int
+    ) -> np.ndarray:
+        """Return the log-probability (T, B), float64, of each of the tokens `wanted` after those of `ids`.
+
+        The logits of `steps` steps are there at once; no bits depend on how many.
+        """
+        start = self.encode(x, lengths)
+        y, _ = self.decoder(self.target_embedding(ids), start.state)
+        found = np.empty(ids.shape)
+        for at in range(0, len(ids), steps):
+            part = slice(at, at + steps)
+            logits = log_softmax(self._read_out(y[part], start.memory)[0])
+            found[part] = np.take_along_axis(logits, wanted[part][..., None], -1)[..., 0]
+        return found
 
     def _read_out(self, y: np.ndarray, memory: Memory | None) -> tuple[np.ndarray, np.ndarray | None]:
         if self.attention is None or memory is None:

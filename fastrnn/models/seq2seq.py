@@ -13,6 +13,7 @@ from ..losses import cross_entropy
 from . import _files, _inputs
 from ._beam import Found, Marks, search
 from ._edits import edit_distance
+from ._score import total
 from ._sequences import Options, SequenceModel, padded, together
 from ._translator import ATTENTIONS, TranslationNetwork
 
@@ -27,8 +28,8 @@ _LONGEST = 1 << 24
 #: With greater ones the score of a long hypothesis is no number any more.
 _GREATEST_PENALTY = 10
 
-#: Hypotheses that are followed at once; the bits do not depend on it.
-_AT_ONCE = 256
+#: Hypotheses that are followed at once, and logits that are looked at; the bits depend on neither.
+_AT_ONCE, _LOGITS = 256, 1 << 22
 
 
 class Seq2Seq(SequenceModel):
@@ -361,16 +362,16 @@ class Seq2Seq(SequenceModel):
     def _validate(
         self, network: TranslationNetwork, sequences: list[np.ndarray], targets: list[np.ndarray]
     ) -> tuple[float, float]:
-        total = count = 0.0
+        values = []
         for places in together(sequences, _AT_ONCE):
             x, lengths = padded([sequences[i] for i in places])
             ids, wanted, inside = _shifted([targets[i] for i in places])
-            logits = network(x, lengths, ids)[inside]
-            total += float(cross_entropy(logits, wanted[inside], reduction="sum")[0])
-            count += len(logits)
+            steps = max(1, _LOGITS // (self._outputs * len(places)))
+            values.append(network.log_probabilities(x, lengths, ids, wanted, steps)[inside])
+        each_token = np.concatenate(values)
         found = self._search(network, sequences)
         right = [each.ids == ids.tolist() for each, ids in zip(found, targets, strict=True)]
-        return total / count, float(np.mean(right))
+        return -total(each_token) / len(each_token), float(np.mean(right))
 
     # ---- files ----
 
