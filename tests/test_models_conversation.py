@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ import fastrnn
 from fastrnn import cells, io
 from fastrnn.models import Conversation, LanguageModel
 from fastrnn.models._conversation import choose
+from fastrnn.models.language_model import _shortlist
 
 TEXT = "the cat sat on the mat. the dog sat on the log. " * 30
 SENTENCES = ["hello there", "how are you", "you are here", "hello you"] * 10
@@ -31,6 +34,40 @@ def test_reading_in_pieces_is_reading_at_once(model):
     assert pieces.next(5) == once.next(5)
     assert pieces.write(40, temperature=0.8) == once.write(40, temperature=0.8)
     assert pieces.text == once.text
+
+
+@pytest.mark.parametrize("cell", [cells.GRU(), cells.LSTM()], ids=str)
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_long_text_is_read_in_pieces_of_the_same_bits(cell, tied, monkeypatch):
+    model = LanguageModel(cell, embedding_size=12, hidden_size=12, num_layers=2, tied=tied)
+    model.build(TEXT)
+    ids = model.encode(TEXT)[:130]
+    logits, state = model.network(ids[:, None])
+    for piece in (1, 7, 130, 1024):
+        monkeypatch.setattr("fastrnn.models._lm_network._PIECE", piece)
+        last, after = model.network.read(ids)
+        assert last.tobytes() == logits[-1, 0].tobytes()
+        assert np.array_equal(after, state)
+
+
+@pytest.mark.parametrize("call", ["generate", "next", "read", "fill"])
+def test_reading_a_long_text_takes_little_memory(call):
+    """All logits are 20 MB."""
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 500))) * 20
+    model = LanguageModel(hidden_size=4, embedding_size=4, num_layers=1, bidirectional=call == "fill")
+    model.build(text)
+    ids = model.encode(text)
+    read = {
+        "generate": lambda: model.generate(text, 2, seed=0),
+        "next": lambda: model.next(text),
+        "read": lambda: model.conversation().read(text),
+        "fill": lambda: _shortlist(model._directions, model.units, ids, ids),
+    }[call]
+    tracemalloc.start()
+    read()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e6
 
 
 def test_writing_in_pieces_is_writing_at_once(model):

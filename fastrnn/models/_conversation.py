@@ -78,8 +78,8 @@ class Conversation:
         if self._at_start and units.start is not None:
             ids = np.concatenate([[units.start], ids])
         if len(ids):
-            logits, state = self.model.network(ids[:, None], self._state)
-            self._go_on(text, ids.tolist(), state, logits[-1, 0], at_start=False)
+            logits, state = self.model.network.read(ids, self._state)
+            self._go_on(text, ids.tolist(), state, logits, at_start=False)
         else:
             self.text += text
         return self

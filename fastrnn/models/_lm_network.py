@@ -16,6 +16,10 @@ from ..nn import init as initial
 __all__ = ["Chunk", "Directions", "Network", "TiedLinear"]
 
 
+#: Steps that are read at once where only what comes after the last is asked for.
+_PIECE = 1024
+
+
 class TiedLinear(Module):
     r"""The map from outputs to logits whose weight is the table E of an embedding: :math:`z = y E^T + b`.
 
@@ -91,6 +95,15 @@ class Network(Module):
         """Return logits and state."""
         y, state = self.rnn(self.embedding(ids), state, lengths=lengths)
         return self.logits(y), state
+
+    def read(self, ids: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
+        """Return the logits (V,) of what comes after ids (T,), at least one, and the state.
+
+        No other logits are made, and no bits depend on the pieces that are read at once.
+        """
+        for at in range(0, len(ids), _PIECE):
+            y, state = self.rnn(self.embedding(ids[at : at + _PIECE, None]), state)
+        return self.logits(y[-1])[0], state
 
     def step(self, ids: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
         """Return the logits (B, V) and the state after one more id a row, (B,)."""

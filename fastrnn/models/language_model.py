@@ -891,7 +891,7 @@ def _shortlist(directions: Directions, units: Units, before: np.ndarray, after: 
     ):
         ids = ids if mark is None else np.concatenate([[mark], ids])
         if len(ids):
-            sides.append(log_softmax(network(ids[:, None])[0][-1, 0]))
+            sides.append(log_softmax(network.read(ids)[0]))
     if not sides:
         raise ValueError("LanguageModel.fill: text is nothing but the gap; give what stands beside it")
     order = np.argsort(-sum(sides), kind="stable")
