@@ -31,7 +31,7 @@ class SequenceNetwork(Module):
         num_layers: int,
         bidirectional: bool,
         dropout: float,
-        init: initial.Options | None,
+        init: initial.Options | None = None,
         pool: str | None,
         rng: np.random.Generator | int | None,
     ) -> None:

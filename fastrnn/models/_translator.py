@@ -76,7 +76,7 @@ class TranslationNetwork(Module):
         num_layers: int,
         bidirectional: bool,
         dropout: float,
-        init: initial.Options | None,
+        init: initial.Options | None = None,
         attention: str | None,
         rng: np.random.Generator | int | None,
         dtype: Any = np.float32,
