@@ -118,7 +118,11 @@ def test_a_forecast_looks_at_its_window_alone(forecaster):
 def test_forecasts_of_several_features():
     two = np.stack([WAVES[0], WAVES[0][::-1]], 1)
     model = SequenceRegressor(**SMALL, horizon=3, window=10).fit([two], epochs=1)
-    assert model.predict([two, two[:5]]).shape == (2, 3, 2)
+    assert model.predict([two, two[:10]]).shape == (2, 3, 2)
+    with pytest.raises(
+        ValueError, match=r"predict: X\[1\] has 9 steps; .* windows of 10: give at least as many"
+    ):
+        model.predict([two, two[:9]])
 
 
 @pytest.mark.parametrize("pool", ["last", "mean", "max"])

@@ -84,11 +84,21 @@ class SequenceRegressor(SequenceModel):
         self.window = window
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the numbers of each sequence, (n, ...) as y was, or the steps after each series."""
+        """Return the numbers of each sequence, (n, ...) as y was, or the steps after each series.
+
+        With `horizon`, a series has at least `window` steps, of which the last are read.
+        """
         model = self._fitted()
         if model.horizon is not None:
             who = "SequenceRegressor.predict"
-            X = [series_of(who, f"X[{i}]", x)[-model.window :] for i, x in enumerate(listed(who, X))]
+            series = [series_of(who, f"X[{i}]", x) for i, x in enumerate(listed(who, X))]
+            for i, x in enumerate(series):
+                if len(x) < model.window:
+                    raise ValueError(
+                        f"{who}: X[{i}] has {_checks.plural(len(x), 'step')}; the model was fitted to "
+                        f"windows of {model.window}: give at least as many"
+                    )
+            X = [x[-model.window :] for x in series]
         outputs = np.stack(self._answer("predict", X)).astype(np.float64)
         return (outputs * model._scale + model._mean).reshape(len(outputs), *model._shape)
 
