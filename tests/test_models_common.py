@@ -404,6 +404,54 @@ def test_one_long_sequence_does_not_make_the_others_long():
     assert peak < 30e6
 
 
+@pytest.mark.parametrize("part", [None, 0.3])
+def test_windows_are_scaled_as_if_each_were_there(part):
+    rng = np.random.default_rng(0)
+    series = [rng.standard_normal((n, 2)).cumsum(0) + [1e6, 0] for n in (40, 9, 25)]
+    model = SequenceRegressor(**SMALL, horizon=2, window=7)
+    windows, targets = model._pairs("t", series, None)
+    kept = np.arange(len(windows)) if part is None else model._held_out("t", series, len(windows), part)[0]
+    copies = [np.array(x) for x in windows]
+    assert all(
+        np.array_equal(series[i][start : start + 9], np.concatenate([x, after]))
+        for x, after, (i, start) in zip(copies, targets, windows.places, strict=True)
+    )
+    expected, arrays = _inputs.learn(
+        "t", copies, "auto", standardize=True, lowercase=True, min_count=1, kept=kept
+    )
+    found, pieces = _inputs.learn(
+        "t", windows, "auto", standardize=True, lowercase=True, min_count=1, kept=kept
+    )
+    np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-12)
+    np.testing.assert_allclose(found.scale, expected.scale, rtol=1e-9)
+    np.testing.assert_allclose(np.stack(pieces), np.stack(arrays), atol=1e-6)
+    model.fit(series, epochs=1, validation=part)
+    np.testing.assert_array_equal(model._reader.scale, found.scale)
+    if part is None:  # a series at its end is read as its last window was in the training
+        read = model._reader.read("t", model._pairs("t", series[:1], None)[0])
+        assert read[-1].tobytes() == model._reader.read("t", [series[0][31:38]])[0].tobytes()
+
+
+def test_windows_of_a_long_series_take_little_memory(monkeypatch):
+    """The series is 0.16 MB, its windows are 31 MB."""
+
+    class Begins(Exception):
+        pass
+
+    def begins(*_, **__):
+        raise Begins
+
+    monkeypatch.setattr(_sequences, "fit", begins)
+    series = np.random.default_rng(0).standard_normal(20_000)
+    model = SequenceRegressor(**SMALL, horizon=1, window=200)
+    tracemalloc.start()
+    with pytest.raises(Begins):
+        model.fit([series])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 15e6
+
+
 # ---- data ----
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from .. import _checks
 from ..vocab import Vocabulary
 from ._finite import as_float32
+from ._windows import Windows
 from ._words import composed, words
 
 __all__ = [
@@ -76,7 +77,7 @@ def listed(who: str, X: Any, argument: str = "X") -> Sequence[Any]:
                 f"{who}: {argument} has shape {X.shape}; expected (n, T, F), (n, T), or a list of arrays"
                 + (f"; one sequence is a list of one: [{argument}]" if X.ndim == 1 else "")
             )
-    elif not isinstance(X, (list, tuple)):
+    elif not isinstance(X, (list, tuple, Windows)):
         raise TypeError(f"{who}: {argument} is {_checks.kind(X)}; expected a list of sequences, or an array")
     if len(X) == 0:
         raise ValueError(f"{who}: {argument} is empty; expected at least one sequence")
@@ -140,20 +141,26 @@ class Vectors:
     def learn(
         cls, who: str, X: Sequence[Any], standardize: bool, kept: Sequence[int] | np.ndarray
     ) -> tuple[Vectors, list[np.ndarray]]:
-        series = [series_of(who, f"X[{i}]", x) for i, x in enumerate(X)]
+        series = _series(who, "X", X)
         mean, scale = np.zeros(series[0].shape[1]), np.ones(series[0].shape[1])
         itself = cls(mean, scale)
         itself._check_features(who, "X", series)
         if standardize:
-            itself = cls(*moments(who, "X", np.concatenate([series[i] for i in kept])))
-        return itself, itself._scaled(who, "X", series)
+            if isinstance(X, Windows):
+                rows, counts = np.concatenate(series), X.counts(np.asarray(kept))
+                rows, weights = rows[counts > 0], counts[counts > 0]
+            else:
+                rows, weights = np.concatenate([series[i] for i in kept]), None
+            itself = cls(*moments(who, "X", rows, weights))
+        return itself, itself._cut(who, "X", X, series)
 
     def read(self, who: str, X: Any, argument: str = "X") -> list[np.ndarray]:
-        series = [series_of(who, f"{argument}[{i}]", x) for i, x in enumerate(listed(who, X, argument))]
+        X = listed(who, X, argument)
+        series = _series(who, argument, X)
         self._check_features(who, argument, series)
-        return self._scaled(who, argument, series)
+        return self._cut(who, argument, X, series)
 
-    def _check_features(self, who: str, argument: str, series: list[np.ndarray]) -> None:
+    def _check_features(self, who: str, argument: str, series: Sequence[np.ndarray]) -> None:
         for i, x in enumerate(series):
             if x.shape[1] != self.size:
                 raise ValueError(
@@ -161,10 +168,14 @@ class Vectors:
                     f"{self.size}, as the first sequence that the model was fitted to"
                 )
 
-    def _scaled(self, who: str, argument: str, series: list[np.ndarray]) -> list[np.ndarray]:
-        return [
+    def _cut(
+        self, who: str, argument: str, X: Sequence[Any], series: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """The sequences X of series: these, or windows of them."""
+        scaled = [
             as_float32(who, f"{argument}[{i}]", (x - self.mean) / self.scale) for i, x in enumerate(series)
         ]
+        return X.of(scaled) if isinstance(X, Windows) else scaled
 
     def meta(self) -> dict[str, Any]:
         return {"kind": self.kind}
@@ -317,8 +328,12 @@ def from_file(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Inputs:
     raise ValueError(f"unknown kind of inputs {meta!r:.80}")
 
 
-def moments(who: str, argument: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def moments(
+    who: str, argument: str, rows: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each column; 1 for a deviation that is nothing, or rounding.
+
+    `weights`: how often each row counts, once if not given.
 
     Raises
     ------
@@ -326,7 +341,8 @@ def moments(who: str, argument: str, rows: np.ndarray) -> tuple[np.ndarray, np.n
         The numbers are so large that they overflow.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, scale = rows.mean(0), rows.std(0)
+        mean = np.average(rows, 0, weights)
+        scale = np.sqrt(np.average(np.square(rows - mean), 0, weights))
     greatest = np.abs(rows).max(0)
     if not (np.isfinite(mean) & np.isfinite(scale)).all():
         raise ValueError(
@@ -354,6 +370,13 @@ def array_of(who: str, argument: str, x: Any) -> np.ndarray:
 def _not_empty(who: str, argument: str, x: np.ndarray) -> None:
     if len(x) == 0:
         raise ValueError(f"{who}: {argument} is empty (shape {x.shape}); leave it out")
+
+
+def _series(who: str, argument: str, X: Sequence[Any]) -> Sequence[np.ndarray]:
+    """The series of X, checked; those of windows are."""
+    if isinstance(X, Windows):
+        return X.series
+    return [series_of(who, f"{argument}[{i}]", x) for i, x in enumerate(X)]
 
 
 def series_of(who: str, argument: str, x: Any) -> np.ndarray:

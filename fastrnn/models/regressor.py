@@ -13,6 +13,7 @@ from ..losses import mse
 from ._finite import as_float32
 from ._inputs import array_of, listed, moments, series_of
 from ._sequences import Options, SequenceModel
+from ._windows import Windows
 
 __all__ = ["SequenceRegressor"]
 
@@ -119,7 +120,7 @@ class SequenceRegressor(SequenceModel):
             raise TypeError(f"{who}: {argument}y is given; with horizon the targets are the next steps of X")
         return self._windows(who, X, f"{argument}X")
 
-    def _windows(self, who: str, X: Any, argument: str) -> tuple[list[np.ndarray], np.ndarray]:
+    def _windows(self, who: str, X: Any, argument: str) -> tuple[Windows, np.ndarray]:
         """Every window of the series, those that end earlier in theirs first, and what comes after each."""
         assert self.horizon is not None
         series = [series_of(who, f"{argument}[{i}]", x) for i, x in enumerate(listed(who, X, argument))]
@@ -131,16 +132,17 @@ class SequenceRegressor(SequenceModel):
                     f"{whole} steps of {series[0].shape[1]} features"
                 )
         places = self._places([len(x) for x in series])
-        inputs = [series[i][start : start + self.window] for i, start in places]
-        after = np.stack([series[i][start + self.window : start + whole] for i, start in places])
-        return inputs, after[..., 0] if after.shape[2] == 1 else after
+        after = np.stack(Windows(series, places + [0, self.window], self.horizon)[:])
+        return Windows(series, places, self.window), after[..., 0] if after.shape[2] == 1 else after
 
-    def _places(self, lengths: Sequence[int]) -> list[tuple[int, int]]:
-        """Of every window its series and its start, those that end earlier in theirs first."""
+    def _places(self, lengths: Sequence[int]) -> np.ndarray:
+        """Of every window its series and its start (n, 2), those that end earlier in theirs first."""
         assert self.horizon is not None
-        counts = [length - self.window - self.horizon + 1 for length in lengths]
-        each = [(i, start) for i, count in enumerate(counts) for start in range(count)]
-        return sorted(each, key=lambda place: ((place[1] + 1) / counts[place[0]], *place))
+        counts = np.array(lengths) - self.window - self.horizon + 1
+        which = np.repeat(np.arange(len(counts)), counts)
+        starts = np.concatenate([np.arange(count) for count in counts])
+        order = np.lexsort((starts, which, (starts + 1) / counts[which]))
+        return np.stack([which, starts], 1)[order]
 
     def _other_data(self, who: str, validation: Sequence[Any]) -> tuple[Any, Any]:
         if self.horizon is not None and len(validation) == 1:
@@ -151,7 +153,7 @@ class SequenceRegressor(SequenceModel):
         if self.horizon is None:
             return super()._held_out(who, X, n, part)
         count = min(max(1, round(part * n)), n - 1)
-        places = self._places([len(x) for x in X])
+        places = self._places([len(x) for x in X]).tolist()
         first: dict[int, int] = {}  # held-out window of each series
         for i, start in places[n - count :]:
             first[i] = min(start, first.get(i, start))
