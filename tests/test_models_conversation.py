@@ -169,8 +169,12 @@ def test_weights_that_are_not_finite_are_named(tmp_path):
     io.save(tmp_path / "m.npz", {**arrays, "out.bias": arrays["out.bias"] * np.float32(np.nan)}, **meta)
     damaged = LanguageModel.load(tmp_path / "m.npz")
     for call in (damaged.generate, damaged.next):
-        with pytest.raises(FloatingPointError, match="not finite"):
+        with pytest.raises(FloatingPointError, match=rf"^LanguageModel\.{call.__name__}: .* not finite"):
             call("the")
+    with pytest.raises(FloatingPointError, match=r"^Conversation\.next: .* not finite"):
+        damaged.conversation().read("the").next()
+    with pytest.raises(ValueError, match=r"^LanguageModel\.next: k is 0"):
+        model.next("the", k=0)
 
 
 def test_the_least_temperature_takes_the_likeliest(model):

@@ -629,6 +629,21 @@ def test_validation_stops_early_with_the_best_weights():
     assert model.score("aabb" * 20).perplexity == pytest.approx(perplexity)
 
 
+class Table:
+    """What pandas and polars have in common."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def to_numpy(self):
+        return np.array(self.rows, dtype=object)
+
+
+def test_a_column_is_a_list_of_sentences():
+    model = LanguageModel(**TINY).fit(Table(SENTENCES), epochs=1)
+    assert model.rank(Table(SENTENCES[:2])) == model.rank(SENTENCES[:2])
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -637,6 +652,15 @@ def test_validation_stops_early_with_the_best_weights():
         (lambda: LanguageModel().fit(TEXT, validation=2.0), r"validation is 2\.0"),
         (lambda: LanguageModel().fit(TEXT, validation=["a"]), "validation is a list; expected a str"),
         (lambda: LanguageModel().fit([]), "text is an empty list"),
+        (
+            lambda: LanguageModel().fit(np.array("text")),
+            r"text is <U4 \(\) of shape \(\); expected a str, or one",
+        ),
+        (
+            lambda: LanguageModel().fit(Table([["a"]])),
+            r"text is a Table of shape \(1, 1\); .* such as a column",
+        ),
+        (lambda: LanguageModel().fit(Table([1])), r"text\[0\] is an int; expected a str"),
         (lambda: LanguageModel().fit(7), "text is an int; expected a str, or a list"),
         (lambda: LanguageModel(tokenizer=3).fit(TEXT), "tokenizer is an int without encode"),
     ],

@@ -437,6 +437,11 @@ def test_data_that_cannot_be(X, y, message):
         Seq2Seq(**SMALL).fit(X, y)
 
 
+def test_a_target_that_is_no_list_of_tokens_is_named():
+    with pytest.raises(TypeError, match=r"Seq2Seq\.fit: y\[1\] is 5; expected a list of strings"):
+        Seq2Seq(min_count=1).fit(["a", "b"], [["x"], 5])
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

@@ -578,6 +578,29 @@ def test_bad_numbers_are_refused(settings, X, y, message):
         SequenceRegressor(**settings).fit(X, y)
 
 
+@pytest.mark.parametrize("sequence", [1, None, b"ab", np.array("a"), iter("ab"), {"a": 1}, [["a"]]])
+def test_what_is_no_list_of_tokens_is_refused_by_name(sequence):
+    with pytest.raises(TypeError, match=r"fit: X\[1\] is .*; expected a list of strings, the tokens"):
+        SequenceClassifier(inputs="tokens").fit([["a", "a"], sequence], [0, 1])
+
+
+@pytest.mark.parametrize("min_count", [1, 2])
+def test_an_empty_token_is_refused_by_name(min_count):
+    with pytest.raises(ValueError, match=r"fit: X\[1\] has an empty token at step 2"):
+        SequenceClassifier(inputs="tokens", min_count=min_count).fit([["a", "a"], ("a", "b", "")], [0, 1])
+
+
+def test_tokens_may_be_arrays_and_tuples():
+    rows = [["a", "b"], ["b", "a"]] * 4
+    models = [
+        SequenceClassifier(inputs="tokens", hidden_size=4).fit(
+            [kind(row) for row in rows], [0, 1] * 4, epochs=1
+        )
+        for kind in (list, tuple, np.array)
+    ]
+    assert len({model.predict_proba(rows).tobytes() for model in models}) == 1
+
+
 def test_tags_are_as_many_as_steps():
     with pytest.raises(ValueError, match=r"y\[1\] has 1 labels, and its sequence 5 steps"):
         SequenceTagger().fit(GOOD[:2], [[0, 1, 0], [1]])

@@ -92,9 +92,12 @@ class Conversation:
 
     def next(self, k: int = 10) -> list[tuple[str, float]]:
         """Return the `k` likeliest next tokens with their probabilities, the likeliest first."""
+        return self._likeliest("Conversation.next", k)
+
+    def _likeliest(self, who: str, k: int) -> list[tuple[str, float]]:
         units = self.model.units
-        k = _checks.size("Conversation.next", "k", k)
-        p = softmax(self._next("Conversation.next").astype(np.float64))
+        k = _checks.size(who, "k", k)
+        p = softmax(self._next(who).astype(np.float64))
         order = _ordered(p, units.never_written)[:k]
         return [(units.token(int(i)), float(p[i])) for i in order]
 
@@ -259,7 +262,7 @@ def choose(
     rng: np.random.Generator,
     never: Sequence[int],
 ) -> int:
-    """Draw the next id from its logits (V,), none of those in `never`."""
+    """Draw the next id from its logits (V,), which are finite, none of those in `never`."""
     order = _ordered(logits, never)[:top_k]
     if temperature == 0:
         return int(order[0])
@@ -273,10 +276,6 @@ def choose(
 
 def _ordered(values: np.ndarray, never: Sequence[int]) -> np.ndarray:
     """The ids, the greatest value first, without some."""
-    if not np.isfinite(values).all():
-        raise FloatingPointError(
-            "LanguageModel: what the network says of the next token is not finite; its weights are damaged"
-        )
     order = np.argsort(-values, kind="stable")
     return order[~np.isin(order, never)]
 

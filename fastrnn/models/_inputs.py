@@ -276,9 +276,14 @@ class Text:
 
     def _row(self, who: str, argument: str, x: Any) -> list[str]:
         if self.split == "tokens":
-            if isinstance(x, str) or not all(isinstance(token, str) for token in x):
+            tokens = x.tolist() if hasattr(x, "tolist") else x
+            if not isinstance(tokens, (list, tuple)) or not all(isinstance(token, str) for token in tokens):
                 raise TypeError(f"{who}: {argument} is {x!r:.60}; expected a list of strings, the tokens")
-            return [composed(token) for token in x]
+            if "" in tokens:
+                raise ValueError(
+                    f"{who}: {argument} has an empty token at step {tokens.index('')}; leave it out"
+                )
+            return [composed(token) for token in tokens]
         if not isinstance(x, str):
             raise TypeError(f"{who}: {argument} is {_checks.kind(x)}; expected a str")
         text = composed(x.lower() if self.lowercase else x)

@@ -557,7 +557,8 @@ class LanguageModel(Model):
         >>> [token for token, p in model.next("a", k=2)]
         ['b', 'a']
         """
-        return self._read("LanguageModel.next", prompt, None).next(k)
+        who = "LanguageModel.next"
+        return self._read(who, prompt, None)._likeliest(who, k)
 
     def generate(
         self,
@@ -826,8 +827,14 @@ def _texts(who: str, argument: str, value: Any) -> Sequence[str]:
     """The value, a str or several, as a list."""
     if isinstance(value, str):
         return [value]
-    if isinstance(value, np.ndarray) or hasattr(value, "to_numpy"):
-        value = value.tolist()
+    if isinstance(value, np.ndarray) or hasattr(value, "to_numpy"):  # a column of a table
+        array = value if isinstance(value, np.ndarray) else value.to_numpy()
+        if array.ndim != 1:
+            raise TypeError(
+                f"{who}: {argument} is {_checks.kind(value)} of shape {array.shape}; expected a str, or one "
+                "axis of them, such as a column of a table"
+            )
+        value = array.tolist()
     if not isinstance(value, (list, tuple)):
         raise TypeError(f"{who}: {argument} is {_checks.kind(value)}; expected a str, or a list of them")
     if not value:
