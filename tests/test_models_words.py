@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fastrnn.models._words import composed, joined, words
 
-TRICKY = st.text(alphabet="ab1 .,'\"-()$\n我は々〇。\u0301\u0323ệ_%’«»")
+TRICKY = st.text(alphabet="ab1 .,'\"-()$\n我は々〇。\ufa0e\U00020000\u4dc0，\u0301\u0323ệ_%’«»")
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,9 @@ TRICKY = st.text(alphabet="ab1 .,'\"-()$\n我は々〇。\u0301\u0323ệ_%’«�
         ("我是学生。", ["我", "是", "学", "生", "。"]),
         ("人々〇〇", ["人", "々", "〇", "〇"]),
         ("a\nb", ["a", "b"]),
+        ("\ufa0e\ufa0f中", ["\ufa0e", "\ufa0f", "中"]),
+        ("\U00020000\U0002a6d6字", ["\U00020000", "\U0002a6d6", "字"]),
+        ("\U0002f800\U00030000を", ["\U0002f800", "\U00030000", "を"]),
     ],
 )
 def test_words_of_many_scripts(text, expected):
@@ -37,6 +40,10 @@ def test_decomposed_letters_are_the_same_words():
         "it's 5% of $3.50; the 'rest' isn't.",
         "Trăm năm trong cõi người ta,\nchữ tài chữ mệnh khéo là ghét nhau.",
         "我是学生。你好，世界！",
+        "\ufa0e\ufa0f中",
+        "中\ufa0e（\U00020000）\U00030000を。",
+        "\u4dc0\u4dc1",
+        "ab 中\U00020000 cd",
     ],
 )
 def test_joined_words_read_as_they_were_written(text):

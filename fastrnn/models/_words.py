@@ -13,7 +13,10 @@ __all__ = ["composed", "joined", "words"]
 #: Scripts written without spaces, of which every character is a word: Han, kana, their repetition marks.
 _SINGLE = (
     "\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
 )
+#: No space stands beside them and their punctuation.
+_UNSPACED = re.compile(f"[{_SINGLE}\u3000-\u303f\u4dc0-\u4dff，！？；：（）]")
 #: What has no space before it, and what has none after it.
 _CLOSING = frozenset(".,;:!?…%)]}»”。，、！？；：）」』】")
 _OPENING = frozenset("([{«“„$€£¿¡#（「『【")
@@ -81,7 +84,7 @@ def joined(tokens: Sequence[str], before: str = "") -> str:
             or closes
             or token in _CLOSING
             or "\n" in (token, previous)
-            or (_is_single(token) and _is_single(previous))
+            or (_UNSPACED.match(token) and _UNSPACED.match(previous))
         ):
             parts.append(" ")
         parts.append(token)
@@ -92,10 +95,3 @@ def joined(tokens: Sequence[str], before: str = "") -> str:
         after_opening = token in _OPENING or (token in _QUOTES and not closes)
         previous = token
     return "".join(parts)
-
-
-def _is_single(token: str) -> bool:
-    """Whether no space stands beside it: Han, kana and their punctuation."""
-    return (
-        "\u3000" <= token[0] <= "\u30ff" or "\u3400" <= token[0] <= "\u9fff" or token[0] in "，！？；：（）"
-    )
