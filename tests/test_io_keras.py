@@ -547,3 +547,18 @@ def test_padding_changes_no_bits_of_a_mean_of_one_feature():
         for steps in (37, 45, 130, 300)
     }
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("features", [1, 7])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_a_mean_has_the_same_bits_in_any_layout_with_a_mask_and_without(features, keepdims):
+    from fastrnn.io.keras._stages import Average
+
+    x = np.random.default_rng(0).standard_normal((20, 300, features)).astype(np.float32)
+    mean = Average(keepdims)
+    layouts = [x, np.asfortranarray(x), x.transpose(1, 0, 2).copy().transpose(1, 0, 2)]
+    found = [mean(each, mask) for each in layouts for mask in (None, np.ones((20, 300), bool))]
+    assert {each.dtype for each in found} == {np.dtype(np.float32)}
+    assert len({each.tobytes() for each in found}) == 1
+    np.testing.assert_allclose(found[0], x.mean(axis=1, keepdims=keepdims), atol=1e-6)
+    assert np.isnan(mean(x[:, :0])).all()

@@ -110,11 +110,9 @@ class Average(Unmasked):
 
     def __call__(self, x: np.ndarray, mask: Mask = None) -> np.ndarray:
         x = np.asarray(x)
-        if mask is None:
-            return x.mean(axis=1, keepdims=self.keepdims)
-        counts = np.asarray(mask)[..., None].astype(x.dtype)
+        counts = np.ones_like(x[..., :1]) if mask is None else np.asarray(mask)[..., None].astype(x.dtype)
         total = np.zeros((len(x), 1, x.shape[2]), x.dtype)
-        for step in range(x.shape[1]):  # in order, so that padding changes no bits
+        for step in range(x.shape[1]):  # in order, so that neither padding nor layout changes bits
             total += (x[:, step] * counts[:, step])[:, None]
         with np.errstate(invalid="ignore"):
             mean = total / counts.sum(1, keepdims=True)
