@@ -262,6 +262,32 @@ def test_what_is_set_after_the_training_waits_for_the_next_one(kind, tmp_path):
     assert again.hidden_size == 8
 
 
+@every_model
+def test_what_there_is_not_yet_can_be_looked_for(kind):
+    model = MODELS[kind][0](**SMALL)
+    for name in ("classes_", "network_", "network", "vocab", "units", "history_"):
+        assert not hasattr(model, name)
+    if kind in ("classifier", "tagger"):
+        assert hasattr(fitted(kind), "classes_")
+        with pytest.raises(RuntimeError, match="not fitted yet"):
+            _ = model.classes_
+
+
+@every_model
+def test_a_model_is_shown_with_what_is_not_the_default(kind):
+    make = type(MODELS[kind][0]())
+    assert repr(make()) == f"{make.__name__}(), not fitted"
+    assert repr(make(cells.LSTM(), hidden_size=8)) == f"{make.__name__}(LSTM(), hidden_size=8), not fitted"
+
+    class Narrow(make):
+        def __init__(self, size, seed=3):
+            super().__init__()
+            self.size, self.seed = size, seed
+
+    assert repr(Narrow(5)) == "Narrow(size=5), not fitted"
+    assert repr(Narrow(5, seed=0)) == "Narrow(seed=0, size=5), not fitted"
+
+
 # ---- errors while training ----
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .. import _checks, _hints
+from .. import _checks, _hints, cells
 from ..train import History
 
-__all__ = ["Model"]
+__all__ = ["Model", "NotFittedError"]
 
 #: Names from other libraries, and the way here.
 _ELSEWHERE = {
@@ -28,6 +29,10 @@ _ELSEWHERE = {
     "history_": "the model is not fitted yet",
     "network_": "the model is not fitted yet",
 }
+
+
+class NotFittedError(RuntimeError, AttributeError):
+    """A model was asked for what `fit` makes; an AttributeError, so that `hasattr` can look."""
 
 
 class Model(_hints.Arguments):
@@ -56,7 +61,7 @@ class Model(_hints.Arguments):
 
     def __repr__(self) -> str:
         """The options that are not the defaults, and whether there is something to run."""
-        defaults = vars(type(self)())
+        defaults = _defaults(type(self)) | {"cell": cells.GRU()}
         shown = [
             repr(value) if name == "cell" else f"{name}={value!r}"
             for name, value in vars(self).items()
@@ -73,3 +78,13 @@ class Model(_hints.Arguments):
                 "or with patience that of the best epoch",
                 stacklevel=4,
             )
+
+
+def _defaults(kind: type) -> dict[str, Any]:
+    """The values of a constructor's options if none are given; a class's own come before those above it."""
+    found: dict[str, Any] = {}
+    for each in reversed(kind.__mro__):
+        if "__init__" in vars(each):
+            parameters = inspect.signature(vars(each)["__init__"]).parameters
+            found |= {name: parameter.default for name, parameter in parameters.items()}
+    return found

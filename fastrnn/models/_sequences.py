@@ -17,7 +17,7 @@ from ..optim import Adam
 from ..train import Buckets, History, Plateau, Step, fit
 from . import _files, _inputs
 from ._finite import all_finite, finite
-from ._manners import Model
+from ._manners import Model, NotFittedError
 from ._network import SequenceNetwork
 from ._pool import POOLS
 
@@ -394,7 +394,7 @@ class SequenceModel(Model):
         """The model with the settings that it was fitted with, or an error that says that it was not."""
         if not self._is_fitted:
             name = type(self).__name__
-            raise RuntimeError(f"{name}: not fitted yet; call fit(X, y), or {name}.load(path)")
+            raise NotFittedError(f"{name}: not fitted yet; call fit(X, y), or {name}.load(path)")
         return self._as_fitted
 
     def _run(self, network: Any, sequences: list[np.ndarray]) -> list[np.ndarray]:

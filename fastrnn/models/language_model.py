@@ -23,7 +23,7 @@ from . import _files, _lm_data
 from ._conversation import Conversation
 from ._finite import all_finite
 from ._lm_network import Directions, Network
-from ._manners import Model
+from ._manners import Model, NotFittedError
 from ._score import LN2, Score, log_probabilities, perplexity, total
 from ._units import UNITS, Pieces, Tokens, Units, from_file
 from ._words import composed
@@ -166,7 +166,7 @@ class LanguageModel(Model):
     def units(self) -> Units:
         """How texts become ids and back."""
         if self._units is None:
-            raise RuntimeError(_NOT_TRAINED)
+            raise NotFittedError(_NOT_TRAINED)
         return self._units
 
     @property
@@ -188,7 +188,7 @@ class LanguageModel(Model):
 
     def _trained(self) -> Directions:
         if self._directions is None:
-            raise RuntimeError(_NOT_TRAINED)
+            raise NotFittedError(_NOT_TRAINED)
         return self._directions
 
     # ---- making ----

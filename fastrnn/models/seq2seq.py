@@ -112,17 +112,17 @@ class Seq2Seq(SequenceModel):
     _target: _inputs.Text
     _longest: int  # target of the training data
 
-    def __init__(
+    def __init__(  # type: ignore[misc]  # bidirectional is one of the options, by another default
         self,
         cell: cells.Cell | None = None,
         *,
         attention: str | None = "dot",
         outputs: str = "auto",
         teacher_forcing: float = 1.0,
+        bidirectional: bool = True,
         **options: Unpack[Options],
     ) -> None:
-        options.setdefault("bidirectional", True)
-        super().__init__(cell, **options)
+        super().__init__(cell, bidirectional=bidirectional, **options)
         self.attention = attention
         self.outputs = outputs
         self.teacher_forcing = teacher_forcing
