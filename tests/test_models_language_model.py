@@ -488,6 +488,17 @@ def test_fill_is_its_equation(reader):
         assert found == pytest.approx(p[candidates.index(word)] / p.sum())
 
 
+def test_no_mark_is_tried_in_a_gap():
+    """At the end of a sentence its mark is the likeliest token after what stands left."""
+    model = LanguageModel(unit="words", bidirectional=True, **TINY).fit(SENTENCES, epochs=2)
+    for network in (model._directions.ahead, model._directions.back):
+        network.thaw().out.params["bias"][:3] = 50  # unknown, start, end
+    for text in ("the cat ...", "... the", "a ... b"):
+        found = [token for token, _ in model.fill(text, k=100)]
+        assert sorted(found) == sorted(model.vocab.known)
+    assert model.next("the")[0][0] == "</s>"
+
+
 def test_gaps_that_cannot_be_filled_are_refused(reader, trained):
     for text, message in (("no gap", "0 gaps"), ("a ... b ...", "2 gaps")):
         with pytest.raises(ValueError, match=message):

@@ -15,7 +15,7 @@ import fastrnn
 from fastrnn import cells, io
 from fastrnn.losses import cross_entropy
 from fastrnn.models import Seq2Seq, edit_distance
-from fastrnn.models._beam import Found, Marks, search
+from fastrnn.models._beam import Found, Marks, _Beams, search
 from fastrnn.models._translator import TranslationNetwork
 from fastrnn.models.seq2seq import _shifted
 
@@ -269,6 +269,19 @@ def test_a_wide_beam_finds_the_best_of_all(small, penalty):
         best = max(scores, key=scores.get)
         assert tuple(each.ids) == best
         assert each.score == pytest.approx(scores[best], rel=1e-5)
+
+
+def test_of_the_candidates_the_first_k_may_end():
+    """Of four candidates the third ends, the first of those that do: a beam of two does not take it."""
+    beams = _Beams(1, 2)
+    scores = np.log(np.array([[0.4], [0.3], [0.2], [0.1]]))
+    beams.complete(0, scores, np.zeros((4, 1), int), np.array([[False], [False], [True], [True]]))
+    assert beams.count.tolist() == [0]
+    assert np.isneginf(beams.score).all()
+    beams.complete(1, scores, np.arange(4)[:, None], np.array([[False], [True], [True], [False]]))
+    assert beams.count.tolist() == [1]
+    assert beams.score.tolist() == [np.log(0.3)]
+    assert beams.end.tolist() == [[1, 1]]
 
 
 def test_a_beam_of_one_takes_the_likeliest_token(model):
