@@ -178,7 +178,8 @@ def history(
     Parameters
     ----------
     runs : fastrnn.train.History, or mapping of names to them
-        Such as ``fit`` returns. The values of long runs are drawn pale, with their running mean.
+        Such as ``history_`` of a model. The values of long runs are drawn pale, with their running mean; the
+        loss of a validation set, where there is one, is dashed beside that of the training.
     ax : matplotlib.axes.Axes, or a sequence of them, optional
         One for each of `what`; one alone takes the loss if `what` is not given.
     what : "loss", "norm", "lr", "seconds", "validation_loss", "validation_score", or a sequence of them
@@ -227,7 +228,15 @@ def history(
         for i, (run, each) in enumerate(named.items()):
             values = np.asarray(getattr(each, name), np.float64)
             steps = np.arange(1, each.steps + 1) if not name.startswith("validation") else each.epoch_ends
-            _draw_run(panel, np.asarray(steps)[: len(values)], values, _look(i, i), run, log)
+            look = _look(i, i)
+            held = each.validation_loss if name == "loss" else []
+            _draw_run(
+                panel, np.asarray(steps)[: len(values)], values, look, run or ("training" * bool(held)), log
+            )
+            if held:
+                ends = np.asarray(each.epoch_ends)[: len(held)]
+                called = _label(f"{run}, validation" if run else "validation")
+                panel.plot(ends, held, label=called, color=look["color"], linestyle="--", marker=".")
         if log:
             _log_axis(panel)
         panel.margins(x=0.01)

@@ -261,6 +261,10 @@ def test_history_draws_the_validation_after_each_epoch():
     run = a_history(6)
     run.validation, run.steps_per_epoch = [(3.0, 0.1), (2.0, 0.2)], 2  # the third was interrupted
     axes = plot.history(run, what=("loss", "validation_loss", "validation_score"))
+    beside = axes[0].lines[-1]
+    assert [list(data) for data in beside.get_data()] == [[2, 4], [3.0, 2.0]]
+    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["training", "validation"]
+    assert axes[0].get_ylabel() == "loss"
     for ax, values in zip(axes[1:], ([3.0, 2.0], [0.1, 0.2]), strict=True):
         x, y = ax.lines[0].get_data()
         assert (list(x), list(y)) == ([2, 4], values)
