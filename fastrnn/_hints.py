@@ -56,30 +56,33 @@ class Arguments:
         super().__init_subclass__(**options)
         for name in ("__init__", *cls._with_options):
             if name in vars(cls):
-                setattr(cls, name, _telling(vars(cls)[name]))
+                setattr(cls, name, _telling(cls, vars(cls)[name]))
 
 
-def _telling(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, which refuses arguments that it does not have in the name of the object's class."""
+def _telling(owner: type, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The owner's function, which refuses arguments that it does not have in the name of the object's class.
+
+    A subclass may take fewer arguments, and give this one others.
+    """
 
     @functools.wraps(function)
     def telling(self: Any, *args: Any, **given: Any) -> Any:
         if given:
-            known = _known(type(self), function.__name__)  # type: ignore[arg-type]
+            known = _known(type(self), owner, function.__name__)  # type: ignore[arg-type]
             for name in given:
                 if name not in known:
                     cell = args[0] if args else given.get("cell")
-                    raise _error(type(self), function.__name__, name, cell)
+                    raise _error(type(self), owner, function.__name__, name, cell)
         return function(self, *args, **given)
 
     return telling
 
 
 @functools.cache
-def _known(kind: type, method: str) -> frozenset[str]:
-    """The arguments of a method, with those that it hands on to the one of the class above."""
+def _known(kind: type, owner: type, method: str) -> frozenset[str]:
+    """The arguments of the owner's method, with those that it hands on to the one of the class above it."""
     found: set[str] = set()
-    for each in kind.__mro__:
+    for each in kind.__mro__[kind.__mro__.index(owner) :]:
         if method in vars(each):
             parameters = list(inspect.signature(vars(each)[method]).parameters.values())[1:]
             kinds_of = {parameter.kind for parameter in parameters}
@@ -89,15 +92,15 @@ def _known(kind: type, method: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _error(kind: type, method: str, name: str, cell: Any) -> TypeError:
+def _error(kind: type, owner: type, method: str, name: str, cell: Any) -> TypeError:
     made = method == "__init__"
-    known = _known(kind, method)
+    known = _known(kind, owner, method)
     hint = ""
     if made and "cell" in known:
         hint = _of_cell(name, cell)
     others = {"__init__", *getattr(kind, "_with_options", ())} & {"__init__", "fit"} - {method}
     for other in sorted(others):
-        if not hint and hasattr(kind, other) and name in _known(kind, other):
+        if not hint and hasattr(kind, other) and name in _known(kind, kind, other):
             hint = f"; it is an argument of {'the constructor' if other == '__init__' else other}"
     return no_argument(kind.__name__ if made else f"{kind.__name__}.{method}", name, known, hint)
 

@@ -54,6 +54,39 @@ def test_unknown_arguments_are_answered_with_what_was_meant(call, message):
         call()
 
 
+class _Fixed(optim.Adam):
+    def __init__(self, module, lr=0.5):
+        super().__init__(module, lr=lr, betas=(0.8, 0.9))
+
+
+class _HandsOn(_Fixed):
+    def __init__(self, module, **options):
+        super().__init__(module, **options)
+
+
+class _Small(SequenceClassifier):
+    def __init__(self, cell=None):
+        super().__init__(cell, hidden_size=3)
+
+    def predict(self, X):
+        return super().predict(X=X)
+
+
+def test_a_subclass_may_take_fewer_arguments_than_it_gives():
+    linear = nn.Linear(2, 3)
+    assert _Fixed(linear, lr=2.0).betas == _HandsOn(linear, lr=2.0).betas == (0.8, 0.9)
+    assert _Small(cell=cells.GRU()).hidden_size == 3
+    for kind in (_Fixed, _HandsOn):
+        with pytest.raises(TypeError, match=f"{kind.__name__}: there is no argument 'betas'"):
+            kind(linear, betas=(0.1, 0.2))
+    with pytest.raises(TypeError, match="_Small: there is no argument 'hidden_size'"):
+        _Small(hidden_size=4)
+    with pytest.raises(RuntimeError, match="not fitted yet"):
+        _Small().predict(X)
+    with pytest.raises(TypeError, match=r"_Small.predict: there is no argument 'Z'"):
+        _Small().predict(Z=X)
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [
