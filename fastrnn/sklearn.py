@@ -105,7 +105,7 @@ class _Estimator(_hints.Arguments, BaseEstimator):
         cell = _checks.cell_or_name(type(self).__name__, options.pop("cell"))
         of_fit = {name: options.pop(name) for name in _OF_FIT}
         validation = of_fit["validation"]
-        if isinstance(validation, tuple) and len(validation) == 2:
+        if isinstance(validation, (tuple, list)) and len(validation) == 2:
             of_fit["validation"] = self._read(validation[0]), self._targets(validation[1], "validation y")
         options["inputs"] = self._kind(X)
         self.model_ = self._model(cell, seed=seed, **options).fit(X, y, **of_fit)

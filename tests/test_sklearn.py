@@ -241,8 +241,10 @@ def test_what_is_validated_on_is_read_as_what_is_learned():
         X[:30], numbers[:30], epochs=3, validation=(X[30:], numbers[30:])
     )
     assert ours.history_.validation == model.history_.validation
-    shifted = RNNClassifier(**{**fit, "validation": (X[30:], numbers[30:] + 1)}).fit(X[:30], numbers[:30] + 1)
-    assert shifted.history_.validation == model.history_.validation
+    for pair in (tuple, list):
+        others = pair([X[30:], numbers[30:] + 1])
+        shifted = RNNClassifier(**{**fit, "validation": others}).fit(X[:30], numbers[:30] + 1)
+        assert shifted.history_.validation == model.history_.validation
     with pytest.raises(ValueError, match=r"validation y\[1\] is 'up', not one of y's labels, left, right"):
         RNNClassifier(**{**fit, "validation": (X[:2], ["left", "up"])}).fit(X, y)
     pandas = pytest.importorskip("pandas")
