@@ -7,6 +7,9 @@ searches over parameters find it.
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -96,9 +99,21 @@ class _Estimator(_hints.Arguments, BaseEstimator):
         """How many epochs were made."""
         return self.model_.history_.epochs
 
+    @contextlib.contextmanager
+    def _as_before_unless_fitted(self) -> Iterator[None]:
+        """After an error, put back what was learned before, unless there is a new model."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            if vars(self).get("model_") is before.get("model_"):
+                vars(self).clear()
+                vars(self).update(before)
+            raise
+
     def _fit(self, X: Any, y: Any) -> Self:
         """Train a model of these parameters on sequences and targets that were checked."""
-        options = self.get_params(deep=False)
+        options = {name: getattr(self, name) for name in _PARAMETERS}
         seed = options.pop("random_state")
         if not isinstance(seed, (int, np.integer)):
             seed = int(check_random_state(seed).randint(2**31 - 1))
@@ -151,6 +166,10 @@ class _Estimator(_hints.Arguments, BaseEstimator):
     def _fitted(self) -> Any:
         check_is_fitted(self)
         return self.model_
+
+
+#: A subclass may have fewer, and `get_params` returns those.
+_PARAMETERS = tuple(inspect.signature(_Estimator).parameters)
 
 
 def _is_table(X: Any, kind: str) -> bool:
@@ -231,18 +250,20 @@ class RNNClassifier(ClassifierMixin, _Estimator):
         ValueError, TypeError
             A parameter, a sequence or a label that cannot be.
         FloatingPointError
-            The loss is not finite.
+            The loss is not finite. After any of these the estimator is as before.
         """
-        X = self._read(X, reset=True)
-        y = column_or_1d(self._given(y), warn=True)
-        assert_all_finite(y, input_name="y")
-        check_classification_targets(y)
-        self.classes_, numbers = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"{type(self).__name__}: y has one class, {self.classes_[0]}; expected at least two classes"
-            )
-        return self._fit(X, numbers)
+        with self._as_before_unless_fitted():
+            X = self._read(X, reset=True)
+            y = column_or_1d(self._given(y), warn=True)
+            assert_all_finite(y, input_name="y")
+            check_classification_targets(y)
+            self.classes_, numbers = np.unique(y, return_inverse=True)
+            if len(self.classes_) < 2:
+                raise ValueError(
+                    f"{type(self).__name__}: y has one class, {self.classes_[0]}; expected at least two "
+                    "classes"
+                )
+            return self._fit(X, numbers)
 
     def _targets(self, y: Any, argument: str) -> np.ndarray:
         """The classes' numbers of labels."""
@@ -304,8 +325,9 @@ class RNNRegressor(RegressorMixin, _Estimator):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train from the beginning; raises as `RNNClassifier.fit`."""
-        X = self._read(X, reset=True)
-        return self._fit(X, self._targets(self._given(y), "y"))
+        with self._as_before_unless_fitted():
+            X = self._read(X, reset=True)
+            return self._fit(X, self._targets(self._given(y), "y"))
 
     def _targets(self, y: Any, argument: str) -> np.ndarray:
         """The numbers, checked."""

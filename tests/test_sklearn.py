@@ -79,9 +79,9 @@ def test_every_parameter_reaches_the_model():
     """Each, with another value than the default, is told to the model or to its fit."""
     other = {
         "cell": "MGU", "hidden_size": 5, "num_layers": 2, "bidirectional": True, "dropout": 0.5,
-        "pool": "max", "inputs": "ids", "embedding_size": 7, "min_count": 3, "lowercase": False,
-        "standardize": False, "epochs": 2, "batch_size": 7, "lr": 0.5, "schedule": "constant",
-        "max_norm": 0.1, "validation": 0.3, "patience": 1, "random_state": 9,
+        "init": {"forget_bias": 1.0}, "pool": "max", "inputs": "ids", "embedding_size": 7, "min_count": 3,
+        "lowercase": False, "standardize": False, "epochs": 2, "batch_size": 7, "lr": 0.5,
+        "schedule": "constant", "max_norm": 0.1, "validation": 0.3, "patience": 1, "random_state": 9,
     }  # fmt: skip
     assert set(other) == set(RNNClassifier().get_params())
     assert all(other[name] != value for name, value in RNNClassifier().get_params().items())
@@ -219,6 +219,45 @@ def test_bad_data_is_refused():
     X[2][1, 0] = np.nan
     with pytest.raises(ValueError, match=r"X\[2\] has nan at step 1"):
         RNNRegressor().fit(X, far)
+
+
+def test_a_fit_that_fails_leaves_the_estimator_as_it_was():
+    X, y = np.random.default_rng(0).standard_normal((12, 4)), ["left", "right"] * 6
+    model = RNNClassifier(**SMALL).fit(X, y)
+    before, known = dict(vars(model)), model.predict(X)
+    for wrong in (["up", "down"] * 5, ["up"] * 12):
+        with pytest.raises(ValueError, match="y has"):
+            model.fit(np.ones((12, 3)), wrong)
+        assert vars(model) == before
+    with pytest.raises(ValueError, match="y has"):
+        model.fit([np.ones((k, 2)) for k in range(1, 13)], ["up"] * 12)
+    assert vars(model) == before
+    assert (model.predict(X) == known).all()
+    with pytest.raises(ValueError, match="epochs is 0"):
+        model.set_params(epochs=0).fit(X[:, :3], ["up", "down"] * 6)
+    assert (model.predict(X) == known).all()
+    far = RNNRegressor(**SMALL).fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="y has"):
+        far.fit(X[:, :3], np.ones(5))
+    assert far.n_features_in_ == 4
+    unfitted = RNNClassifier()
+    with pytest.raises(ValueError, match="y has one class"):
+        unfitted.fit(X, ["up"] * 12)
+    assert not [name for name in vars(unfitted) if name[-1] == "_"]
+
+
+class _Small(RNNClassifier):
+    def __init__(self, hidden_size=8):
+        super().__init__(hidden_size=hidden_size, epochs=3)
+
+
+def test_a_subclass_may_have_fewer_parameters():
+    X, y, _ = walks(20)
+    small = clone(_Small()).fit(X, y)
+    assert (small.predict_proba(X) == RNNClassifier(**SMALL).fit(X, y).predict_proba(X)).all()
+    assert small.get_params() == {"hidden_size": 8}
+    with pytest.raises(TypeError, match="_Small: there is no argument 'epochs'"):
+        _Small(epochs=2)
 
 
 def test_without_scikit_learn_the_error_names_the_extra(monkeypatch):
