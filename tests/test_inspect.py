@@ -215,7 +215,7 @@ def test_dropout_does_not_act():
         ([1, 1e200, np.inf, np.nan], "explodes", 1, 1e200),
         ([np.nan, np.nan], "is not a number", 0, math.nan),
         ([1, np.nan, 4], "is not a number", 0, math.nan),
-        ([1, 0.5, np.nan, np.nan], "is carried", 1, 0.5),
+        ([1, 0.5, np.nan, np.nan], "is not a number", 1, 0.5),
         ([1, np.inf, np.nan, np.nan], "explodes", 0, math.nan),
         ([0, 0, 0], "none arrives", 0, math.nan),
         ([3], "is carried", 0, math.nan),
@@ -228,6 +228,17 @@ def test_trends_end_where_the_gradient_does(norms, verdict, steps, factor):
     assert trend.half_life == (
         math.inf if not factor < 1 else pytest.approx(math.log(0.5) / math.log(factor))
     )
+
+
+@pytest.mark.parametrize("lengths", [None, [6, 4]])
+def test_a_gradient_that_is_not_a_number_to_the_beginning_is_not_carried(lengths):
+    x = draw(6, 2, I)
+    assert inspect.gradient_norms(a_layer(), x, lengths=lengths).trend().verdict != "is not a number"
+    x[3, 0, 0] = np.nan
+    norms = inspect.gradient_norms(a_layer(), x, lengths=lengths)
+    assert np.isnan(norms.curve()[-1])
+    assert norms.trend().verdict == "is not a number"
+    assert "is not a number" in repr(norms)
 
 
 def test_gradients_too_large_and_too_small_for_their_squares_have_norms():

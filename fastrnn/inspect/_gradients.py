@@ -53,13 +53,11 @@ class Trend(NamedTuple):
 
     @classmethod
     def of(cls, norms: np.ndarray) -> Trend:
-        """Return the trend of norms (steps + 1,), which go back in time; NaN at the end are past the length.
+        """Return the trend of norms (steps + 1,), which go back in time to the beginning of the row.
 
         >>> Trend.of(np.array([8.0, 4.0, 2.0, 1.0]))
         Trend(first=8.0, last=1.0, steps=3, factor=0.5, verdict='is carried')
         """
-        inside = np.flatnonzero(~np.isnan(norms))
-        norms = norms[: inside[-1] + 1] if inside.size else norms
         ends = np.flatnonzero(~np.isfinite(norms))
         reached = norms[: ends[0]] if ends.size else norms
         broken = "" if not ends.size else "is not a number" if np.isnan(norms[ends[0]]) else "explodes"
