@@ -139,6 +139,24 @@ def test_ctrl_c_ends_the_fit_of_an_estimator():
         sklearn.RNNClassifier(hidden_size=4).fit(X, Y)
 
 
+def test_ctrl_c_after_early_stopping_is_warned_of_and_ends_the_fit_of_an_estimator(monkeypatch):
+    """It comes when the best weights are put back."""
+    pytest.importorskip("sklearn")
+    from fastrnn import sklearn
+
+    def loaded(self, mapping, *args, **options):
+        signal.raise_signal(signal.SIGINT)
+        return load(self, mapping, *args, **options)
+
+    load = nn.Module.load_state_dict
+    monkeypatch.setattr(nn.Module, "load_state_dict", loaded)
+    options = {"hidden_size": 4, "epochs": 50, "lr": 1.0, "patience": 1, "validation": (X, Y)}
+    y = np.random.default_rng(0).integers(0, 2, 8).tolist()
+    match = "not the least for 1 epoch.*; interrupted after step"
+    with pytest.warns(UserWarning, match=match), pytest.raises(KeyboardInterrupt, match=match):
+        sklearn.RNNClassifier(**options).fit(X, y)
+
+
 def test_texts_without_a_known_token_are_warned_of_once():
     model = SequenceClassifier(hidden_size=4).fit(X, Y, epochs=1)
     message = r"SequenceClassifier.predict: none of the words of X\[1\], X\[2\] is known"

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fastrnn import io, nn, optim, train
+from fastrnn.train._checkpoint import Training
 from fastrnn.train._interrupts import interrupts
 from fastrnn.train._progress import Lines
 from fastrnn.train.schedules import described
@@ -492,6 +493,32 @@ def test_an_interrupt_after_the_last_step_keeps_the_best_weights(monkeypatch):
         history = fitted(line, 2, patience=2, validate=lambda: (next(losses), 0.0))
     assert history.stopped == "interrupted after step 2 of 2"
     assert line.w == once.w
+
+
+@pytest.mark.parametrize("stop", ["patience", "seconds"])
+def test_an_interrupt_in_the_last_checkpoint_is_told_besides_another_stop(
+    monkeypatch, tmp_path, stop
+):
+    options = {"patience": {"patience": 1, "validate": lambda: (1.0, 0.0)}, "seconds": {"seconds": 0.0}}[stop]
+    plain = fitted(Line(), 9, **options)
+    assert not plain.interrupted
+
+    def saved(self, path):
+        if self.history.stopped:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Training, "save", saved)
+    history = fitted(Line(), 9, checkpoint=tmp_path / "run.npz", **options)
+    assert history.interrupted
+    assert history.stopped == f"{plain.stopped}; interrupted after step {history.steps} of 9"
+
+
+def test_a_history_that_goes_on_forgets_what_stopped_it():
+    line, history = Line(), train.History()
+    line.run(gradient=interrupt_at(line, 7), history=history)
+    assert history.interrupted
+    line.run(history=history)
+    assert (history.stopped, history.interrupted, history.steps) == ("", False, 27)
 
 
 def test_blocks_of_interrupts_stand_within_each_other():

@@ -203,7 +203,7 @@ def fit(
             if training.best:
                 network.load_state_dict(training.best)
         if ctrl_c.pending:
-            history.stopped = history.stopped or f"interrupted after step {history.steps} of {total}"
+            history.interrupt(total)
     return history
 
 

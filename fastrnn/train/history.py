@@ -34,6 +34,8 @@ class History:
         How many targets were trained on.
     stopped : str
         Empty when every step was made; else why not.
+    interrupted : bool
+        Whether Ctrl-C came, be it when the last step was made.
 
     Examples
     --------
@@ -52,6 +54,7 @@ class History:
     steps_per_epoch: int = 0
     tokens: int = 0
     stopped: str = ""
+    interrupted: bool = False
 
     def __repr__(self) -> str:
         """What happened, in a line."""
@@ -73,10 +76,11 @@ class History:
         """How many steps were made."""
         return len(self.loss)
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether Ctrl-C ended the run."""
-        return self.stopped.startswith("interrupted")
+    def interrupt(self, total: int) -> None:
+        """Write down that Ctrl-C came in a run of so many steps, besides what stopped it before."""
+        why = f"interrupted after step {self.steps} of {total}"
+        self.stopped = f"{self.stopped}; {why}" if self.stopped else why
+        self.interrupted = True
 
     @property
     def tokens_per_second(self) -> float:

@@ -77,6 +77,7 @@ def run(
     if not math.isfinite(optimizer.lr):
         raise ValueError(f"{_WHO}: lr of the optimiser is {optimizer.lr}; expected a finite number")
     history = History() if history is None else history
+    history.stopped, history.interrupted = "", False
     draws = Draws(network)
     base = optimizer.lr
     start = time.perf_counter()
@@ -108,7 +109,7 @@ def run(
                     show.set_postfix_str(_summary(smooth, history), False)
                     show.update()
     except KeyboardInterrupt:
-        history.stopped = f"interrupted after step {history.steps} of {total}"
+        history.interrupt(total)
     finally:
         optimizer.lr = base
         if show:
