@@ -179,7 +179,10 @@ class Optimizer(_hints.Arguments):
                 key.removeprefix(f"{slot}."): mapping[key] for key in mapping if key.startswith(f"{slot}.")
             }
             checked[slot] = self.module.check_grads(part, what=f"{name}.load_state_dict: {slot}")
-        lr, steps = float(mapping["lr"]), int(mapping["steps"])
+        lr, steps = (
+            float(mapping["lr"]),
+            _checks.size(f"{name}.load_state_dict", "steps", mapping["steps"], 0),
+        )
         self.lr, self.steps = lr, steps
         for slot, arrays in checked.items():
             for key, value in arrays.items():

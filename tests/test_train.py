@@ -386,15 +386,84 @@ def test_any_generator_goes_on_from_a_checkpoint(kind, tmp_path):
     np.testing.assert_array_equal(first.dropout.forward(x)[0], second.dropout.forward(x)[0])
 
 
-@pytest.mark.parametrize("damage", ["history.loss", "network.weight", "optimizer.steps"])
-def test_a_damaged_checkpoint_is_refused(damage, tmp_path):
+def nothing(array):
+    """What becomes of an array that is taken out."""
+
+
+def with_first(value):
+    def changed(array):
+        array = array.copy()
+        array.reshape(-1)[0] = value
+        return array
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("history.loss", nothing, "'history.loss'"),
+        ("history.loss", with_first(np.nan), "history.loss has nan"),
+        ("history.loss", lambda a: a[:1], "'history.loss'"),
+        ("history.validation", lambda a: np.ones((9, 2)), "'history.validation'"),
+        ("history.validation", with_first(np.inf), "history.validation has inf"),
+        ("network.weight", nothing, "'network.weight'"),
+        ("network.weight", with_first(np.nan), "network.weight has nan"),
+        ("best.weight", nothing, "'best.weight'"),
+        ("best.weight", with_first(np.inf), "best.weight has inf"),
+        ("optimizer.steps", nothing, "'optimizer.steps'"),
+        ("optimizer.steps", lambda a: np.array(-5), "steps is -5"),
+        ("optimizer.steps", lambda a: np.array(1), "optimizer.steps is 1 after 2 steps"),
+        ("optimizer.steps", lambda a: np.array(2.5), "integer"),
+        ("optimizer.momentum_buffer.weight", with_first(np.nan), "momentum_buffer.weight has nan"),
+        ("carry.h", nothing, "'carry.h'"),
+        ("carry.h", lambda a: a[:1], "'carry.h'"),
+        ("carry.h", with_first(np.nan), "carry.h has nan"),
+        ("carry.c", lambda a: np.ones(3), "'carry.c'"),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused(name, change, message, tmp_path):
+    def run(line, **options):
+        line.optimizer = optim.SGD(line.network, lr=0.1, momentum=0.5)
+        carry = train.Carry()
+        carry.after(1, {"h": np.ones(2)})
+        losses = {"validate": lambda: (1.0, np.nan), "patience": 5, "checkpoint": path, "carry": carry}
+        return fitted(line, 2, **losses, **options), carry
+
     path = tmp_path / "run.npz"
-    fitted(Line(), 2, checkpoint=path)
+    run(Line())
+    assert run(Line(), resume=True)[1].before(2)["h"].tolist() == [1, 1]
     arrays, meta = io.load(path)
-    del arrays[damage]
+    changed = change(arrays.get(name))
+    arrays = (
+        {**arrays, name: changed} if changed is not None else {n: a for n, a in arrays.items() if n != name}
+    )
     io.save(path, arrays, **meta)
-    with pytest.raises(ValueError, match=r"weight|missing|history"):
-        fitted(Line(), 2, checkpoint=path, resume=True)
+    line = Line()
+    before = line.w
+    with pytest.raises(io.FileFormatError, match=f"run.npz: not a whole checkpoint .*{message}"):
+        run(line, resume=True)
+    assert (line.w, line.optimizer.steps) == (before, 0)
+
+
+@pytest.mark.parametrize(("validations", "message"), [(9, "9 validations of 2 epochs"), (0, "0 validations")])
+def test_a_checkpoint_with_more_or_less_validations_than_epochs_is_refused(validations, message, tmp_path):
+    path = tmp_path / "run.npz"
+    fitted(Line(), 2, checkpoint=path, validate=lambda: (1.0, 0.0))
+    arrays, meta = io.load(path)
+    arrays["history.validation"] = np.ones((validations, 2))
+    meta["shapes"]["history.validation"] = [validations, 2]
+    io.save(path, arrays, **meta)
+    with pytest.raises(io.FileFormatError, match=message):
+        fitted(Line(), 3, checkpoint=path, resume=True, validate=lambda: (1.0, 0.0))
+
+
+def test_an_optimiser_that_made_steps_before_goes_on_from_a_checkpoint(tmp_path):
+    line, again = Line(), Line()
+    line.run(3)
+    fitted(line, 2, checkpoint=tmp_path / "run.npz")
+    assert fitted(again, 4, checkpoint=tmp_path / "run.npz", resume=True).steps == 4
+    assert again.optimizer.steps == 7
 
 
 def test_streams_are_chunks_from_another_place_in_each_epoch():
@@ -496,9 +565,7 @@ def test_an_interrupt_after_the_last_step_keeps_the_best_weights(monkeypatch):
 
 
 @pytest.mark.parametrize("stop", ["patience", "seconds"])
-def test_an_interrupt_in_the_last_checkpoint_is_told_besides_another_stop(
-    monkeypatch, tmp_path, stop
-):
+def test_an_interrupt_in_the_last_checkpoint_is_told_besides_another_stop(monkeypatch, tmp_path, stop):
     options = {"patience": {"patience": 1, "validate": lambda: (1.0, 0.0)}, "seconds": {"seconds": 0.0}}[stop]
     plain = fitted(Line(), 9, **options)
     assert not plain.interrupted

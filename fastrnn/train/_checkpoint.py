@@ -69,7 +69,12 @@ class Training:
             **{f"history.{name}": np.array(getattr(history, name), np.float64) for name in _BY_STEP},
             "history.validation": np.array(history.validation, np.float64).reshape(-1, 2),
         }
-        meta = {"tokens": history.tokens, "generators": self.draws.state, "about": self.about}
+        meta = {
+            "tokens": history.tokens,
+            "generators": self.draws.state,
+            "about": self.about,
+            "shapes": _shapes(arrays),
+        }
         io.save(path, arrays, kind="checkpoint", version=_VERSION, **meta)
         self._saved = now
 
@@ -96,17 +101,21 @@ class Training:
         self._check_about(given, meta.get("about"))
         before = self.network.state_dict(), self.optimizer.state_dict(), self.draws.state
         try:
+            _check_whole(arrays, meta["shapes"])
             by_step = {name: _numbers(arrays, name).tolist() for name in _BY_STEP}
-            if len({len(values) for values in by_step.values()}) > 1:
-                raise ValueError(f"of each step there are {[len(values) for values in by_step.values()]}")
             validation = [(loss, score) for loss, score in _numbers(arrays, "validation", 2).tolist()]
+            self._check_counts([len(values) for values in by_step.values()], len(validation))
             tokens, best = _checks.size("checkpoint", "tokens", meta["tokens"], 0), _part(arrays, "best.")
             if best:
                 best = self.network.check_grads(best, what="best")
             self.network.load_state_dict(_part(arrays, "network."))
             self.optimizer.load_state_dict(_part(arrays, "optimizer."))
+            if self.optimizer.steps < len(by_step["loss"]):  # it may have made some before the run
+                raise ValueError(
+                    f"optimizer.steps is {self.optimizer.steps} after {len(by_step['loss'])} steps"
+                )
             self.draws.state = meta["generators"]
-        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
             self.network.load_state_dict(before[0])
             self.optimizer.load_state_dict(before[1])
             self.draws.state = before[2]
@@ -128,6 +137,33 @@ class Training:
                     f"resume: the run of {path} had {name}={about.get(name)!r}, this one has {now!r}; give "
                     "the same data and options, or begin anew with resume=False"
                 )
+
+    def _check_counts(self, steps: list[int], validations: int) -> None:
+        """Refuse a history that no run has: of other numbers of steps, or of validations."""
+        if len(set(steps)) > 1:
+            raise ValueError(f"of each step there are {steps}")
+        epochs = steps[0] // self.history.steps_per_epoch
+        least = max(epochs - 1, 0) if self.about["validates"] else 0  # the last may have been interrupted
+        if not least <= validations <= epochs:
+            raise ValueError(f"there are {validations} validations of {_checks.plural(epochs, 'epoch')}")
+
+
+def _shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, list[int]]:
+    return {name: list(array.shape) for name, array in arrays.items()}
+
+
+def _check_whole(arrays: Mapping[str, np.ndarray], written: Mapping[str, list[int]]) -> None:
+    """Refuse arrays that are not those that were written, or that no run goes on from."""
+    there = _shapes(arrays)
+    wrong = sorted(name for name in {*there, *written} if there.get(name) != written.get(name))
+    if wrong:
+        raise ValueError(f"missing, or not as written: {', '.join(_checks.first_few(wrong))}")
+    for name, array in arrays.items():
+        # A sum of squares may overflow, and a score be undefined, while the run goes on.
+        numbers = array[:, 0] if name == "history.validation" else array
+        fault = np.isnan(numbers) if name.startswith("optimizer.") else ~np.isfinite(numbers)
+        if fault.any():
+            raise ValueError(f"{name} has {numbers[fault][0]}")
 
 
 def _numbers(arrays: Mapping[str, np.ndarray], name: str, *width: int) -> np.ndarray:
