@@ -107,8 +107,8 @@ class _Estimator(_hints.Arguments, BaseEstimator):
             yield
         except BaseException:
             if vars(self).get("model_") is before.get("model_"):
-                vars(self).clear()
-                vars(self).update(before)
+                self.__dict__.clear()
+                self.__dict__.update(before)
             raise
 
     def _fit(self, X: Any, y: Any) -> Self:
