@@ -326,6 +326,14 @@ def not_negative(who: str, argument: str, value: Any) -> float:
     return number
 
 
+def factor(who: str, argument: str, value: Any) -> float:
+    """The value as `not_negative`, and finite in float32 as weights are."""
+    number = not_negative(who, argument, value)
+    if number > float(np.finfo(np.float32).max):
+        raise ValueError(f"{who}: {argument} is {value}; expected a number that is finite in float32")
+    return number
+
+
 def probability(who: str, argument: str, value: Any) -> float:
     """The value as a float from 0 to 1."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):

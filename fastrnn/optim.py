@@ -99,7 +99,10 @@ class Optimizer(_hints.Arguments):
             raise _checks.no_attribute(self, name)
 
     def _number(self, name: str, value: float) -> float:
-        return _checks.not_negative(type(self).__name__, name, value)
+        return _checks.factor(type(self).__name__, name, value)
+
+    def _flag(self, name: str, value: bool) -> bool:
+        return _checks.flag(type(self).__name__, name, value)
 
     def _slots(self) -> tuple[str, ...]:
         raise NotImplementedError
@@ -232,13 +235,14 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
+        self.momentum = self._number("momentum", momentum)
+        self.dampening = self._number("dampening", dampening)
+        self.nesterov = self._flag("nesterov", nesterov)
         if nesterov and (momentum == 0 or dampening != 0):
             raise ValueError(
-                f"SGD: nesterov needs momentum > 0 and dampening = 0; got {momentum} and {dampening}"
+                f"{type(self).__name__}: nesterov needs momentum > 0 and dampening = 0; got {momentum} and "
+                f"{dampening}"
             )
-        self.momentum = self._number("momentum", momentum)
-        self.dampening = float(dampening)
-        self.nesterov = nesterov
         super().__init__(module, lr, weight_decay)
 
     def _slots(self) -> tuple[str, ...]:
@@ -289,7 +293,7 @@ class RMSprop(Optimizer):
         self.alpha = self._number("alpha", alpha)
         self.eps = self._number("eps", eps)
         self.momentum = self._number("momentum", momentum)
-        self.centered = centered
+        self.centered = self._flag("centered", centered)
         super().__init__(module, lr, weight_decay)
 
     def _slots(self) -> tuple[str, ...]:
@@ -353,7 +357,7 @@ class Adam(Optimizer):
             raise ValueError(f"{type(self).__name__}: betas is {betas}; expected two numbers, 0 <= beta < 1")
         self.betas = float(betas[0]), float(betas[1])
         self.eps = self._number("eps", eps)
-        self.amsgrad = amsgrad
+        self.amsgrad = self._flag("amsgrad", amsgrad)
         super().__init__(module, lr, weight_decay)
 
     def _slots(self) -> tuple[str, ...]:

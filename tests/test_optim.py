@@ -197,6 +197,14 @@ def test_an_array_of_two_names_is_refused(shared):
         (lambda m: optim.SGD(m, lr=-1), ValueError, "lr is -1"),
         (lambda m: optim.SGD(m, lr=float("nan")), ValueError, "lr is nan"),
         (lambda m: optim.SGD(m, nesterov=True), ValueError, "nesterov needs momentum"),
+        (lambda m: optim.SGD(m, lr=1e39), ValueError, r"SGD: lr is 1e\+39; expected .* finite in float32"),
+        (lambda m: setattr(optim.SGD(m), "lr", float("inf")), ValueError, "lr is inf"),
+        (lambda m: optim.SGD(m, momentum=0.9, nesterov="no"), TypeError, "SGD: nesterov is 'no'"),
+        (lambda m: optim.SGD(m, momentum=0.9, nesterov=1), TypeError, "nesterov is 1; expected True"),
+        (lambda m: optim.SGD(m, momentum=0.9, dampening=float("nan")), ValueError, "dampening is nan"),
+        (lambda m: optim.SGD(m, momentum="a lot", nesterov=True), TypeError, "momentum is 'a lot'"),
+        (lambda m: optim.RMSprop(m, centered="no"), TypeError, "RMSprop: centered is 'no'; expected True"),
+        (lambda m: optim.Adam(m, amsgrad=2), TypeError, "Adam: amsgrad is 2; expected True or False"),
         (lambda m: optim.Adam(m, betas=(0.9, 1.0)), ValueError, "betas"),
         (lambda m: optim.RMSprop(m, eps=-1), ValueError, "eps is -1"),
         (lambda m: optim.AdamW(m, weight_decay=-1), ValueError, "weight_decay is -1"),
@@ -205,6 +213,15 @@ def test_an_array_of_two_names_is_refused(shared):
 def test_wrong_arguments_are_named(make, error, message):
     with pytest.raises(error, match=message):
         make(Model())
+
+
+def test_the_options_tell_every_argument_but_the_rate():
+    module = Model()
+    assert optim.SGD(module, 0.5, 0.9, nesterov=np.bool_(True)).options == {
+        "kind": "SGD", "momentum": 0.9, "dampening": 0.0, "nesterov": True, "weight_decay": 0.0,
+    }  # fmt: skip
+    assert optim.RMSprop(module, centered=np.bool_(True)).options["centered"] is True
+    assert optim.Adam(module, amsgrad=np.bool_(True)).options["amsgrad"] is True
 
 
 def test_clip_scales_all_gradients_by_one_factor():

@@ -70,12 +70,10 @@ def run(
         The loss or the gradient of a step is not finite. The network is as before that step. Or the
         parameters are not finite at the end.
     ValueError, TypeError
-        A learning rate that is not finite; `max_norm` or `seconds` is negative, or no number.
+        `max_norm` or `seconds` is negative, or no number.
     """
     max_norm = _checks.not_negative(_WHO, "max_norm", max_norm)
     seconds = _checks.not_negative(_WHO, "seconds", seconds)
-    if not math.isfinite(optimizer.lr):
-        raise ValueError(f"{_WHO}: lr of the optimiser is {optimizer.lr}; expected a finite number")
     history = History() if history is None else history
     history.stopped, history.interrupted = "", False
     draws = Draws(network)
