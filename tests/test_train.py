@@ -1,6 +1,7 @@
 import contextlib
 import functools
 import itertools
+import math
 import signal
 import sys
 import threading
@@ -272,6 +273,28 @@ def test_plateau_lowers_the_rate_when_validation_stands_still():
 def test_bad_schedules_are_refused(wrong):
     with pytest.raises(ValueError, match="Step: "):
         train.Step(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("factor", "error"),
+    [(math.nan, ValueError), (math.inf, ValueError), (-1.0, ValueError), (None, TypeError), ("1", TypeError)],
+)
+def test_a_schedule_that_returns_no_factor_is_named(factor, error):
+    line, history = Line(), train.History()
+    message = r"training stopped at step 2: schedule\(0\.5\), the factor of lr, is .*; expected a number"
+    with pytest.raises(error, match=message):
+        line.run(4, schedule=lambda done: factor if done >= 0.5 else 1.0, history=history)
+    assert history.steps == line.optimizer.steps == 2
+    line, before = Line(), Line().w
+    with pytest.raises(error, match=r"train.fit: schedule\(0\.5\), the factor of lr, is"):
+        fitted(line, 4, schedule=lambda done: factor if done >= 0.5 else 1.0)
+    assert line.w == before
+
+
+def test_schedules_with_a_factor_that_is_not_finite_are_refused():
+    for kind in (train.Step, train.Plateau):
+        with pytest.raises(ValueError, match=f"{kind.__name__}: factor is inf"):
+            kind(factor=math.inf)
 
 
 def fitted(line, epochs, **options):

@@ -16,7 +16,7 @@ from ._draws import Draws
 from ._interrupts import interrupts
 from ._progress import shown
 from .history import History
-from .schedules import Plateau, Schedule, constant
+from .schedules import Plateau, Schedule, constant, factor_at
 
 __all__ = ["run"]
 
@@ -70,7 +70,7 @@ def run(
         The loss or the gradient of a step is not finite. The network is as before that step. Or the
         parameters are not finite at the end.
     ValueError, TypeError
-        `max_norm` or `seconds` is negative, or no number.
+        `schedule` returns what is no finite factor; `max_norm` or `seconds` is negative, or no number.
     """
     max_norm = _checks.not_negative(_WHO, "max_norm", max_norm)
     seconds = _checks.not_negative(_WHO, "seconds", seconds)
@@ -95,7 +95,7 @@ def run(
                     norm = clip_grad_norm_(grads, max_norm)
                     _check_finite(step, loss, norm, optimizer)
                     with ctrl_c.held():
-                        optimizer.lr = base * _factor(schedule, step / total, history)
+                        optimizer.lr = base * _factor(schedule, step, total, history)
                         optimizer.step(grads)
                         history.loss.append(loss)
                         history.norm.append(norm)
@@ -125,10 +125,10 @@ def _more_than(history: History, steps: int) -> Callable[[], bool]:
     return lambda: history.steps > steps
 
 
-def _factor(schedule: Schedule, done: float, history: History) -> float:
+def _factor(schedule: Schedule, step: int, total: int, history: History) -> float:
     if isinstance(schedule, Plateau):
         return schedule.after(history.validation_loss)
-    return schedule(done)
+    return factor_at(f"training stopped at step {step}", schedule, step / total)
 
 
 def _summary(smooth: float, history: History) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import _checks
 
-__all__ = ["Plateau", "Schedule", "Step", "constant", "cosine", "described", "named"]
+__all__ = ["Plateau", "Schedule", "Step", "constant", "cosine", "described", "factor_at", "named"]
 
 
 def constant(done: float) -> float:
@@ -49,7 +49,7 @@ class Step:
     def __post_init__(self) -> None:
         if not 0 < self.every <= 1:
             raise ValueError(f"Step: every is {self.every}; expected a part of the run, more than 0, up to 1")
-        _checks.not_negative("Step", "factor", self.factor)
+        _checks.factor("Step", "factor", self.factor)
 
     def __call__(self, done: float) -> float:
         """Return the factor for the done part of the run, 0 to 1."""
@@ -71,7 +71,7 @@ class Plateau:
 
     def __post_init__(self) -> None:
         _checks.size("Plateau", "patience", self.patience)
-        _checks.not_negative("Plateau", "factor", self.factor)
+        _checks.factor("Plateau", "factor", self.factor)
 
     def after(self, losses: Sequence[float]) -> float:
         """Return the factor after these validation losses."""
@@ -93,11 +93,22 @@ _NAMED: dict[str, Schedule] = {
 }
 
 
+def factor_at(who: str, schedule: Callable[[float], float], done: float) -> float:
+    """The factor for the done part of a run, checked."""
+    return _checks.factor(who, f"schedule({done:.4g}), the factor of lr,", schedule(done))
+
+
 def described(schedule: Schedule) -> str | list[float]:
-    """What tells this schedule from others, for JSON; the same in every process."""
+    """What tells this schedule from others, for JSON; the same in every process.
+
+    Raises
+    ------
+    ValueError, TypeError
+        It returns what is no factor.
+    """
     if isinstance(schedule, (Plateau, Step)):
         return repr(schedule)
-    return [float(f"{float(schedule(k / 16)):.9g}") for k in range(17)]
+    return [float(f"{factor_at('train.fit', schedule, k / 16):.9g}") for k in range(17)]
 
 
 def named(who: str, schedule: Any) -> Schedule:
