@@ -15,12 +15,13 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fastrnn"
 
 # What each module may import from the package, at any level of nesting: the floors of the house.
-FOUNDATION = {"cells", "_checks", "_config", "_extra", "_hints"}
+FOUNDATION = {"cells", "_checks", "_config", "_extra", "_hints", "_warn"}
 MAY_IMPORT = {
     "cells": set(),
     "_checks": {"cells"},
     "_hints": {"cells", "_checks"},
     "_native": set(),
+    "_warn": set(),
     "_extra": set(),
     "_masks": set(),
     "_config": {"_native"},

@@ -1,10 +1,12 @@
 """What models and optimisers say of themselves, and of names that they do not have."""
 
+import os
 import signal
 
 import numpy as np
 import pytest
 
+import fastrnn
 from fastrnn import cells, nn, optim
 from fastrnn.models import LanguageModel, Seq2Seq, SequenceClassifier, SequenceRegressor, SequenceTagger
 
@@ -126,8 +128,9 @@ def _interrupted(monkeypatch):
 
 @pytest.mark.usefixtures("_interrupted")
 def test_ctrl_c_in_the_fit_of_a_model_is_warned_of():
-    with pytest.warns(UserWarning, match="interrupted after step 0 of 30"):
+    with pytest.warns(UserWarning, match="interrupted after step 0 of 30") as warned:
         SequenceClassifier(hidden_size=4).fit(X, Y)
+    assert [w.filename for w in warned] == [__file__]
 
 
 @pytest.mark.usefixtures("_interrupted")
@@ -168,8 +171,33 @@ def test_texts_without_a_known_token_are_warned_of_once():
     ) as warned:
         Seq2Seq(hidden_size=4).fit(X, X, epochs=1).translate(["x"])
     assert [w.filename for w in warned] == [__file__]
+    with pytest.warns(UserWarning, match=r"SequenceClassifier.score: .* X\[1\] is known") as warned:
+        model.score(["a", "x"], [0, 1])
+    assert [w.filename for w in warned] == [__file__]
     vectors = SequenceClassifier(hidden_size=4).fit(np.zeros((8, 2, 1)), Y, epochs=1)
     assert vectors.predict(np.zeros((1, 2, 1))).shape == (1,)  # no texts, no warning
+
+
+def test_warnings_name_the_line_outside_of_the_package():
+    """With options, which the methods look at, and through the estimators."""
+    pytest.importorskip("sklearn")
+    from fastrnn import sklearn
+
+    texts = {"hidden_size": 4, "epochs": 1}
+    model, estimator = LanguageModel(hidden_size=4), sklearn.RNNClassifier(**texts).fit(X, Y)
+    model.fit("abc " * 50, epochs=1)
+    for call in (
+        lambda: model.generate("xyz", length=3, seed=0),
+        lambda: model.generate("xyz", 3),
+        lambda: SequenceClassifier(hidden_size=4).fit(X, Y, epochs=1).predict(X=["x"]),
+        lambda: estimator.predict(["x"]),
+        lambda: estimator.predict_proba(["x"]),
+        lambda: estimator.score(["x"], [0]),
+    ):
+        with pytest.warns(UserWarning, match="known to the model") as warned:
+            call()
+        inside = os.path.dirname(fastrnn.__file__) + os.sep
+        assert not [w.filename for w in warned if w.filename.startswith(inside)]
 
 
 def test_one_is_no_plural():

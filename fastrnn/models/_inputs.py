@@ -6,7 +6,6 @@ sequence, (T_i, F) float32 or (T_i,) int64, and is kept in the model's file.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -14,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from .. import _checks
+from .._warn import warn
 from ..vocab import Vocabulary
 from ._finite import as_float32
 from ._windows import Windows
@@ -302,17 +302,16 @@ class Text:
         return {}
 
 
-def warn_of_unknown(who: str, reader: Inputs, sequences: Sequence[np.ndarray], depth: int) -> None:
-    """Warn of texts of which no token is known, as of another language; `depth` is the stack's, of `warn`."""
+def warn_of_unknown(who: str, reader: Inputs, sequences: Sequence[np.ndarray]) -> None:
+    """Warn of texts of which no token is known, as of another language."""
     if not isinstance(reader, Text):
         return
     unknown = [i for i, ids in enumerate(sequences) if not (ids != reader.vocab.unknown_id).any()]
     if unknown:
         places = ", ".join(_checks.first_few(unknown, lambda i: f"X[{i}]"))
-        warnings.warn(
+        warn(
             f"{who}: none of the {reader.split} of {places} is known to the model, which knows those that "
-            "occur min_count times in what it was fitted to",
-            stacklevel=depth,
+            "occur min_count times in what it was fitted to"
         )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import _checks, _hints, cells
+from .._warn import warn
 from ..train import History
 
 __all__ = ["Model", "NotFittedError"]
@@ -73,10 +73,9 @@ class Model(_hints.Arguments):
     def _warn_of_interrupt(self, method: str) -> None:
         """Warn the caller of `fit` of a training that Ctrl-C ended."""
         if self.history_.interrupted:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__}.{method}: {self.history_.stopped}; the model is that of this step, "
-                "or with patience that of the best epoch",
-                stacklevel=4,
+                "or with patience that of the best epoch"
             )
 
 

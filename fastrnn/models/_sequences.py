@@ -415,7 +415,7 @@ class SequenceModel(Model):
         """Return the outputs of each sequence of X."""
         model, who = self._fitted(), f"{type(self).__name__}.{who}"
         sequences = model._reader.read(who, X)
-        _inputs.warn_of_unknown(who, model._reader, sequences, 5)
+        _inputs.warn_of_unknown(who, model._reader, sequences)
         return [finite(who, y) for y in model._run(model.network_, sequences)]
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -424,6 +424,7 @@ class SequenceModel(Model):
         who = f"{type(self).__name__}.score"
         X, y = model._pairs(who, X, y)
         sequences = model._reader.read(who, X)
+        _inputs.warn_of_unknown(who, model._reader, sequences)
         targets = model._read_targets(who, y, _same_number(who, sequences, y))
         outputs = finite(who, model._joined(model._run(model.network_, sequences)))
         return model._metric(outputs, model._joined(targets))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, ClassVar, Self, overload
 import numpy as np
 
 from .. import _checks, cells, io
+from .._warn import warn
 from ..losses import log_softmax, softmax
 from ..nn import init as initial
 from ..optim import Adam
@@ -359,7 +359,7 @@ class LanguageModel(Model):
                     "new LanguageModel"
                 )
             self._check_unchanged(who, units)
-            self._warn_of_unknown(who, "text", texts, units, depth=4)
+            self._warn_of_unknown(who, "text", texts, units)
         rows = [_lm_data.marked(units, units.encode(t)) for t in texts]
         corpus = _corpus(who, rows, one, units, batch_size, chunk_size, self.seed)
         whole = "validation" if isinstance(validation, str) else f"validation={validation} of text"
@@ -620,7 +620,7 @@ class LanguageModel(Model):
             seed = _checks.size(who, "seed", seed, least=0)
         if units.start is None and not len(units.encode(prompt)):
             raise ValueError(f'{who}: prompt is empty; give at least one token, for example "\\n"')
-        self._warn_of_unknown(who, "prompt", [prompt], units, depth=4)
+        self._warn_of_unknown(who, "prompt", [prompt], units)
         return Conversation(self, seed).read(prompt)
 
     def conversation(
@@ -781,20 +781,17 @@ class LanguageModel(Model):
             arrays, self.cell, self.embedding_size, self.hidden_size, self.num_layers, False, others
         )
 
-    def _warn_of_unknown(
-        self, who: str, argument: str, texts: Sequence[str], units: Units, depth: int = 3
-    ) -> None:
-        """Warn the caller's caller of texts of which a noticeable part, white space aside, is unknown."""
+    def _warn_of_unknown(self, who: str, argument: str, texts: Sequence[str], units: Units) -> None:
+        """Warn of texts of which a noticeable part, white space aside, is unknown."""
         found = [units.unknown(text) for text in texts]
         unknown = [token for tokens, _ in found for token in tokens]
         share = len(unknown) / max(1, sum(count for _, count in found))
         if share > _NOTICEABLE:
             first = [token for token, _ in Counter(unknown).most_common()]
-            warnings.warn(
+            warn(
                 f"{who}: {share:.0%} of the {units.name} of {argument} are unknown to the model "
                 f"({', '.join(_checks.first_few(first))}), which knows those of the text it was made of; "
-                "for another alphabet make a new LanguageModel",
-                stacklevel=depth,
+                "for another alphabet make a new LanguageModel"
             )
 
 

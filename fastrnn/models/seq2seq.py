@@ -262,7 +262,7 @@ class Seq2Seq(SequenceModel):
                 "attention='dot'"
             )
         sequences = model._reader.read(who, X)
-        _inputs.warn_of_unknown(who, model._reader, sequences, 5)
+        _inputs.warn_of_unknown(who, model._reader, sequences)
         return model._search(model.network_, sequences, beam_size, length_penalty, longest, weights)
 
     def _search(
