@@ -40,7 +40,10 @@ class Model(_hints.Arguments):
 
     #: More of such names, which a subclass has others for.
     _elsewhere: ClassVar[dict[str, str]] = {}
-    _with_options = ("fit", "predict", "predict_proba", "score", "translate", "error_rate")
+    _with_options = (
+        *("fit", "predict", "predict_proba", "score", "translate", "error_rate"),
+        *("generate", "next", "fill", "rank", "conversation"),
+    )
     history_: History
 
     if not TYPE_CHECKING:  # with it, every attribute would be there to a type checker
