@@ -99,6 +99,26 @@ def test_a_subclass_may_take_fewer_arguments_than_it_gives():
         _Small().predict(Z=X)
 
 
+class _OneLine(LanguageModel):
+    def __init__(self):
+        super().__init__(hidden_size=3, embedding_size=2, num_layers=1)
+
+
+def test_a_subclass_is_fitted_and_loaded(tmp_path):
+    model = _Small().fit(X, [0, 1] * (len(X) // 2), epochs=1)
+    assert type(model) is _Small
+    model.save(tmp_path / "small.npz")
+    again = _Small.load(tmp_path / "small.npz")
+    assert (type(again), again.hidden_size) == (_Small, 3)
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    assert "hidden_size=3" in repr(again)
+    line = _OneLine().fit("the cat sat on the mat. " * 20, epochs=1, batch_size=2, chunk_size=8)
+    line.save(tmp_path / "line.npz")
+    again = _OneLine.load(tmp_path / "line.npz")
+    assert type(again) is _OneLine
+    assert again.generate("the", 5, temperature=0) == line.generate("the", 5, temperature=0)
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [

@@ -322,7 +322,14 @@ class SequenceModel(Model):
 
     def _fresh(self) -> Self:
         """A model of the same settings that was not fitted."""
-        return type(self)(self.cell, **{name: getattr(self, name) for name in self._settings})
+        return self._of(self.cell, {name: getattr(self, name) for name in self._settings})
+
+    @classmethod
+    def _of(cls, cell: cells.Cell, settings: Mapping[str, Any]) -> Self:
+        """A model of these settings, whatever the constructor of a subclass takes."""
+        model = cls.__new__(cls)
+        vars(model).update(settings, cell=cell)
+        return model
 
     def _take(self, fitted: Self, network: Module, history: History) -> None:
         fitted.network_, fitted.history_ = network.freeze(), history
@@ -460,7 +467,7 @@ class SequenceModel(Model):
         arrays, meta = _files.read(path, cls.__name__)
         try:
             cell = _files.cell_from(meta["cell"])
-            fitted = cls(cell, **_files.settings(meta, cls._settings))
+            fitted = cls._of(cell, _files.settings(meta, cls._settings))
             fitted._check_settings(cls.__name__)
             fitted._reader = _inputs.from_file(meta["reads"], _part(arrays, "inputs."))
             fitted._from_meta(meta["targets"], _part(arrays, "targets."))
