@@ -5,8 +5,6 @@ import json
 import os
 import re
 import stat
-import subprocess
-import sys
 import threading
 import tracemalloc
 import zipfile
@@ -161,61 +159,6 @@ def test_readers_see_whole_files_while_another_thread_saves(path):
 
 
 # ---- bad files ----
-
-
-KILLED = """
-import os, signal, sys
-from fastrnn.io._file import write_atomically
-
-with write_atomically(sys.argv[1]) as file:
-    file.write(b"half")
-    file.flush()
-    if sys.argv[2] == "held":
-        print(flush=True)
-        sys.stdin.read()
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
-    path = tmp_path / "run.npz"
-
-    def aged(temporary):
-        os.utime(temporary, (1e9, 1e9))
-
-    def left():
-        return {each.name for each in tmp_path.iterdir()} - {"run.npz"}
-
-    def writer(how):
-        return subprocess.Popen([sys.executable, "-c", KILLED, path, how], stdin=-1, stdout=-1)
-
-    with writer("killed") as killed:
-        killed.wait()
-    (temporary,) = tmp_path.iterdir()
-    others = {
-        ".run.npz.old.1.0a1b2c3d.tmp",
-        ".run.npz.1.tmp",
-        "run.npz.1.0a1b2c3d.tmp",
-        ".run.1.0a1b2c3d.tmp",
-    }
-    for other in others:
-        (tmp_path / other).touch()
-        aged(tmp_path / other)
-    io.save(path, {"a": np.ones(3)})
-    assert left() == others | {temporary.name}  # it is new
-    aged(temporary)
-    io.save(path, {"a": np.ones(3)})
-    assert left() == others
-    with writer("held") as held:
-        held.stdout.readline()
-        (temporary,) = left() - others
-        aged(tmp_path / temporary)
-        io.save(path, {"a": np.ones(3)})
-        assert left() == others | {temporary}
-        held.communicate()
-    io.save(path, {"a": np.ones(3)})
-    assert left() == others
-    assert io.load(path).arrays["a"].tolist() == [1, 1, 1]
 
 
 def test_missing_file_is_the_usual_error(tmp_path):

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
-import re
 import stat
-import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
 __all__ = ["FileFormatError", "destination", "write_atomically"]
-
-
-#: Seconds after which a temporary file that nobody holds is taken for left over: one that was just made is
-#: not held yet.
-_LEFT = 60
 
 
 class FileFormatError(ValueError):
@@ -48,12 +40,10 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Readers see the old file or the new one, whole, whenever the process or the machine stops. A new file has
     the mode that the umask gives; a file that is replaced hands down its own. Where `path` is a symbolic
     link, the file it points to is replaced. What is there and no file (a device, a pipe) is refused.
-    Errors name `path` as it was given. What writers of this file left in its folder that were killed is
-    removed.
+    Errors name `path` as it was given.
     """
     given, path = os.fspath(path), destination(path)
     folder, name = os.path.split(path)
-    _remove_left(folder, name)
     temporary = os.path.join(folder, f".{name[:64]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -61,14 +51,12 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise OSError(error.errno, error.strerror, given) from None
     try:
         with os.fdopen(descriptor, "wb") as file:
-            with contextlib.suppress(OSError):  # of file systems without locks, on which nothing is removed
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with contextlib.suppress(FileNotFoundError):
                 os.fchmod(descriptor, stat.S_IMODE(os.stat(path).st_mode))
             yield file
             file.flush()
             os.fsync(descriptor)
-            os.replace(temporary, path)  # while it is held
+        os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -78,23 +66,3 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         os.fsync(directory)
     finally:
         os.close(directory)
-
-
-def _remove_left(folder: str, name: str) -> None:
-    """Remove the temporary files of a file that no process holds, and that are not new."""
-    ours = re.compile(rf"\.{re.escape(name[:64])}\.\d+\.[0-9a-f]{{8}}\.tmp")
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if ours.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                with contextlib.suppress(OSError):  # it is held, another's, or gone
-                    _remove_unless_held(entry.path)
-
-
-def _remove_unless_held(path: str) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-    try:
-        if time.time() - os.fstat(descriptor).st_mtime > _LEFT:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(path)
-    finally:
-        os.close(descriptor)
