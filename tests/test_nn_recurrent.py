@@ -19,7 +19,7 @@ from kit import ISAS, assert_same_bits
 
 import fastrnn
 from fastrnn import cells, functional, nn, reference
-from fastrnn.nn import recurrent
+from fastrnn.nn import layers, recurrent
 
 CELLS = {
     "tanh": cells.RNN(),
@@ -170,7 +170,7 @@ def test_options_of_the_cell_go_by_keyword_beside_those_of_the_layer(make, optio
 
 @pytest.mark.parametrize(
     ("layer", "options"),
-    [(nn.RNN, recurrent.RNNOptions), (nn.GRU, recurrent.GRUOptions), (nn.LSTM, recurrent.LSTMOptions)],
+    [(nn.RNN, layers.RNNOptions), (nn.GRU, layers.GRUOptions), (nn.LSTM, layers.LSTMOptions)],
 )
 def test_every_option_of_the_cell_is_typed_and_described(layer, options):
     named = inspect.signature(layer).parameters
