@@ -27,6 +27,7 @@ cdef extern from "Python.h":
 cdef extern from "fastrnn.h" nogil:
     enum: FR_MAX_STATES
     enum: FR_KEPT_FROM
+    enum: FR_PARAMS
     ctypedef enum fr_status:
         FR_OK
         FR_NO_MEMORY
@@ -269,6 +270,9 @@ cdef class Bound:
     cdef fr_args common
     cdef double products        # multiply-adds of a row's step
     cdef object owners          # of the memory that `common` points to
+    cdef tuple live             # the parameters in use, where they are not packed
+    cdef const void *data[FR_PARAMS]
+    cdef cnp.npy_intp size[FR_PARAMS]
 
     def __init__(self, cell, params, sizes, *, isa, packed=False):
         """`packed`: lay the parameters out for the kernels, once for all calls of `forward`."""
@@ -293,6 +297,19 @@ cdef class Bound:
             a.param[fr_param_index(name.encode())] = pointer(array)
             self.products += cnp.PyArray_SIZE(<cnp.ndarray>array)
         self.owners = params, self.pack() if packed else None
+        self.live = () if packed else tuple(params.values())
+        for i in range(len(self.live)):
+            self.data[i] = cnp.PyArray_DATA(<cnp.ndarray>self.live[i])
+            self.size[i] = cnp.PyArray_SIZE(<cnp.ndarray>self.live[i])
+
+    cdef bint stands(self) noexcept:
+        """Whether the parameters are where they were: NumPy's arrays can be given other memory."""
+        cdef Py_ssize_t i
+        for i in range(len(self.live)):
+            if (cnp.PyArray_DATA(<cnp.ndarray>self.live[i]) != self.data[i]
+                    or cnp.PyArray_SIZE(<cnp.ndarray>self.live[i]) != self.size[i]):
+                return False
+        return True
 
     cdef Memory pack(self):
         cdef Memory memory = Memory(fr_packed_size(&self.common))
@@ -396,23 +413,22 @@ cdef class Layers:
 
     cdef tuple passes
     cdef Py_ssize_t directions
-    cdef bint batch_first
     cdef int dtype, states
     cdef ptrdiff_t inputs, outputs
     cdef ptrdiff_t width[FR_MAX_STATES]
 
-    def __init__(self, passes, widths, *, directions, batch_first):
+    def __init__(self, passes, widths, *, directions):
         cdef Bound first = passes[0]
         cdef int i
         self.passes = tuple(passes)
-        self.directions, self.batch_first = directions, batch_first
+        self.directions = directions
         self.dtype = cnp.NPY_FLOAT32 if first.common.run.dtype == FR_FLOAT32 else cnp.NPY_FLOAT64
         self.inputs, self.outputs = first.common.inputs, first.common.outputs
         self.states = len(widths)
         for i, width in enumerate(widths):
             self.width[i] = width
 
-    def run(self, x, state, bint step, int threads):
+    def run(self, x, state, bint step, bint batch_first, int threads):
         """``(y, state)`` as a call of the layer or its step returns them; None if x or state is not plain."""
         cdef fr_args both[2]
         cdef fr_args *a
@@ -429,6 +445,9 @@ cdef class Layers:
 
         if not is_plain(x, self.dtype):
             return None
+        for k in range(len(self.passes)):
+            if not (<Bound>self.passes[k]).stands():
+                return None
         axes = cnp.PyArray_NDIM(<cnp.ndarray>x)
         item = cnp.PyArray_ITEMSIZE(<cnp.ndarray>x)
         batched = axes == 3 - step
@@ -439,11 +458,11 @@ cdef class Layers:
         if shape[axes - 1] != self.inputs:
             return None
         if batched:
-            batch = shape[0 if step or self.batch_first else 1]
+            batch = shape[0 if step or batch_first else 1]
         if not step:
-            steps = shape[1 if batched and self.batch_first else 0]
-        between_steps = 1 if self.batch_first else batch        # in vectors of features
-        between_rows = steps if self.batch_first else 1
+            steps = shape[1 if batched and batch_first else 0]
+        between_steps = 1 if batch_first else batch     # in vectors of features
+        between_rows = steps if batch_first else 1
 
         state_shape[0], state_shape[1] = len(self.passes), batch
         if state is not None and self.states > 1 and (type(state) is not tuple or len(state) != self.states):

@@ -79,18 +79,17 @@ class BoundLayers:
         may be written to between calls.
     """
 
-    def __init__(
-        self, cell: Cell, passes: Sequence[Packed | _checks.Parameters], directions: int, batch_first: bool
-    ):
+    def __init__(self, cell: Cell, passes: Sequence[Packed | _checks.Parameters], directions: int):
         self.passes = passes
         self._cell = cell
         first = passes[0].params if isinstance(passes[0], Packed) else passes[0]
         self._widths = tuple(cell.state_shapes(first.hidden_size).values())
         self._directions = directions
-        self._batch_first = batch_first
         self._layouts: dict[int, _native.Layers] = {}
 
-    def run(self, x: Any, state: Any, step: bool = False) -> tuple[np.ndarray, Any] | None:
+    def run(
+        self, x: Any, state: Any, *, step: bool = False, batch_first: bool = False
+    ) -> tuple[np.ndarray, Any] | None:
         """What the layer returns, or its step; None where an argument needs a cast, a copy or a message."""
         on_reference, isa, threads = _config.settings()
         if on_reference:
@@ -101,9 +100,8 @@ class BoundLayers:
                 [_layout(self._cell, each, isa) for each in self.passes],
                 self._widths,
                 directions=self._directions,
-                batch_first=self._batch_first,
             )
-        return layers.run(x, state, step, threads)
+        return layers.run(x, state, step, batch_first, threads)
 
 
 # Parameters as the functions take them: by name; packed; or checked already, as the layers keep them.

@@ -325,7 +325,7 @@ class Recurrent(torch.nn.Module):
         """Keep the options of a layer, without its arrays; `_bound` makes layers on the tensors' memory."""
         self._outline = layer.outline()
         self._names = list(layer.params)
-        self._binding: tuple[nn.Recurrent | None, list[tuple[Any, int]]] = None, []
+        self._binding: tuple[nn.Recurrent | None, list[tuple[Any, int, Any]]] = None, []
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew: from U(-1/sqrt(H), 1/sqrt(H)), as ``torch.nn`` does, or by ``init``."""
@@ -469,8 +469,12 @@ class Recurrent(torch.nn.Module):
         layer, views = self._binding
         if layer is not None:
             try:
-                for weight, (view, address) in zip(weights, views, strict=True):
-                    if weight.data_ptr() != address or not weight.is_set_to(view):
+                for weight, (view, address, dtype) in zip(weights, views, strict=True):
+                    if (
+                        weight.data_ptr() != address
+                        or weight.dtype is not dtype
+                        or not weight.is_set_to(view)
+                    ):
                         break
                 else:
                     return layer, weights
@@ -478,8 +482,12 @@ class Recurrent(torch.nn.Module):
                 pass
         layer = self._bind(weights)
         # The views keep this memory, so that nothing else comes to stand at these addresses.
-        whole = all(w.is_contiguous() and w.data_ptr() for w in weights)
-        self._binding = (layer, [(w.detach(), w.data_ptr()) for w in weights]) if whole else (None, [])
+        # What had to be copied is copied at every call: strided weights, and those at odd addresses.
+        whole = all(
+            w.is_contiguous() and w.data_ptr() and not w.data_ptr() % w.element_size() for w in weights
+        )
+        views = [(w.detach(), w.data_ptr(), w.dtype) for w in weights]
+        self._binding = (layer, views) if whole else (None, [])
         return layer, weights
 
     def _bind(self, weights: Sequence[Any]) -> nn.Recurrent:

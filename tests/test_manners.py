@@ -99,9 +99,23 @@ def test_a_subclass_may_take_fewer_arguments_than_it_gives():
         _Small().predict(Z=X)
 
 
+class _Rewarded(SequenceClassifier):
+    def __init__(self, cell=None, bonus=1.0, **options):
+        super().__init__(cell, **options)
+        self.bonus = bonus
+
+    def score(self, X, y=None):
+        return super().score(X, y) + self.bonus
+
+    def _validate(self, *arguments):
+        loss, score = super()._validate(*arguments)
+        return loss, score + self.bonus
+
+
 class _OneLine(LanguageModel):
     def __init__(self):
         super().__init__(hidden_size=3, embedding_size=2, num_layers=1)
+        self.greeting = "hello"
 
 
 def test_a_subclass_is_fitted_and_loaded(tmp_path):
@@ -112,10 +126,21 @@ def test_a_subclass_is_fitted_and_loaded(tmp_path):
     assert (type(again), again.hidden_size) == (_Small, 3)
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
     assert "hidden_size=3" in repr(again)
+    model = _Rewarded(bonus=5.0, hidden_size=3).fit(X, Y, epochs=1, validation=0.25)
+    assert model.score(X, Y) >= 5
+    assert model.history_.validation_score[0] >= 5
+    model.save(tmp_path / "rewarded.npz")
+    again = _Rewarded.load(tmp_path / "rewarded.npz")
+    assert (again.hidden_size, again.bonus) == (
+        3,
+        1.0,
+    )  # the latter is in no file
+    assert again.score(X, Y) == model.score(X, Y) - 4
     line = _OneLine().fit("the cat sat on the mat. " * 20, epochs=1, batch_size=2, chunk_size=8)
     line.save(tmp_path / "line.npz")
     again = _OneLine.load(tmp_path / "line.npz")
     assert type(again) is _OneLine
+    assert again.greeting == "hello"
     assert again.generate("the", 5, temperature=0) == line.generate("the", 5, temperature=0)
 
 

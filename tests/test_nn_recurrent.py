@@ -1067,6 +1067,49 @@ def test_what_is_written_into_parameters_counts_in_the_next_call():
     assert same(layer(x), expected)
 
 
+def test_memory_of_parameters_that_moved_is_found():
+    """NumPy gives an array other memory when it is unpickled into."""
+    layer, x = nn.RNN(I, H, rng=0), np.ones((T, B, I), np.float32)
+    layer(x)
+    w = layer.params["weight_hh_l0"]
+    w.__setstate__((1, w.shape, w.dtype, False, (w * 2).tobytes()))
+    with fastrnn.backend("reference"):
+        expected = layer(x)
+    assert same(layer(x), expected)
+
+
+def test_what_parameters_were_made_for_stays_and_the_order_of_axes_may_change():
+    layer, x = nn.LSTM(I, H, rng=0), np.random.default_rng(0).standard_normal((T, B, I)).astype(np.float32)
+    expected = layer(x)
+    layer.batch_first = True
+    y, state = layer(np.ascontiguousarray(x.transpose(1, 0, 2)))
+    assert same((y.transpose(1, 0, 2), state), expected)
+    for name, value in {"cell": cells.GRU(), "hidden_size": H + 1, "bidirectional": True}.items():
+        with pytest.raises(AttributeError, match=f"LSTM: {name} cannot be changed"):
+            setattr(layer, name, value)
+    layer.hidden_size = H  # as it is
+    assert same(layer.step(x[0]), nn.LSTM(I, H, rng=0).step(x[0]))
+
+
+def test_a_subclass_that_runs_in_its_own_way_is_asked():
+    class Loud(nn.GRU):
+        def run(self, *arguments, **options):
+            y, state, tape = super().run(*arguments, **options)
+            return y + 1, state, tape
+
+    x = np.ones((T, B, I), np.float32)
+    for layer in (Loud(I, H, rng=0), Loud(I, H, rng=0).freeze()):
+        np.testing.assert_array_equal(layer(x)[0], nn.GRU(I, H, rng=0)(x)[0] + 1)
+
+
+def test_the_quick_way_follows_the_instruction_set():
+    layer, x = nn.GRU(I, H, rng=0), np.ones((T, B, I), np.float32)
+    for isa in ISAS:
+        with fastrnn.isa(isa):
+            layer(x)
+    assert len(layer._bound._layouts) == len(ISAS)
+
+
 def test_the_quick_way_keeps_nothing(cell):
     _, frozen = pair(cell, bidirectional=False)
     x, state = np.ones((B, I), np.float32), states_for(frozen, B)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .. import _checks, _hints, cells
 from .._warn import warn
@@ -72,6 +73,18 @@ class Model(_hints.Arguments):
         ]
         state = "fitted" if self._is_fitted else "not fitted"
         return f"{type(self).__name__}({', '.join(shown)}), {state}"
+
+    @classmethod
+    def _of(cls, cell: cells.Cell, settings: Mapping[str, Any]) -> Self:
+        """A model of these settings, of which the constructor of a subclass may not take all."""
+        make: Any = cls
+        try:
+            inspect.signature(make).bind(cell, **settings)
+        except TypeError:
+            model = make()
+            vars(model).update(settings, cell=cell)
+            return model
+        return make(cell, **settings)
 
     def _warn_of_interrupt(self, method: str) -> None:
         """Warn the caller of `fit` of a training that Ctrl-C ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import zlib
@@ -322,14 +323,10 @@ class SequenceModel(Model):
 
     def _fresh(self) -> Self:
         """A model of the same settings that was not fitted."""
-        return self._of(self.cell, {name: getattr(self, name) for name in self._settings})
-
-    @classmethod
-    def _of(cls, cell: cells.Cell, settings: Mapping[str, Any]) -> Self:
-        """A model of these settings, whatever the constructor of a subclass takes."""
-        model = cls.__new__(cls)
-        vars(model).update(settings, cell=cell)
-        return model
+        fresh = copy.copy(self)  # with what a subclass has besides
+        for name in ("_as_fitted", "network_", "history_"):
+            vars(fresh).pop(name, None)
+        return fresh
 
     def _take(self, fitted: Self, network: Module, history: History) -> None:
         fitted.network_, fitted.history_ = network.freeze(), history

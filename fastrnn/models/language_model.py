@@ -751,8 +751,7 @@ class LanguageModel(Model):
             )
         try:
             settings = _files.settings(meta, _SETTINGS)
-            model = cls.__new__(cls)  # a subclass may take other arguments
-            LanguageModel.__init__(model, _files.cell_from(meta["cell"]), tokenizer=tokenizer, **settings)
+            model = cls._of(_files.cell_from(meta["cell"]), {**settings, "tokenizer": tokenizer})
             model._check_settings("LanguageModel")
             units = from_file(model.unit, model.lowercase, meta["units"], tokenizer)
             parts = [{name: a for name, a in arrays.items() if not name.startswith("back.")}]

@@ -201,6 +201,10 @@ class Recurrent(Module):
 
     #: Attributes that `_bind` and `_freeze` make of the others; copies make them anew.
     _derived: ClassVar[frozenset[str]] = frozenset({"_bound", "_cells", "_widths"})
+    #: What the parameters were made for.
+    _fixed: ClassVar[frozenset[str]] = frozenset(
+        {"cell", "input_size", "hidden_size", "num_layers", "bias", "bidirectional", "dtype"}
+    )
     #: The cell of a subclass, which takes its options by keyword.
     _kind: ClassVar[type[cells.Cell]] = cells.Cell
     #: Where a subclass calls an option of the cell by another name: the cell's name -> the layer's.
@@ -327,13 +331,24 @@ class Recurrent(Module):
             for layer, reverse in self._passes()
             if self._own  # an outline has none
         ]
-        self._bound = self._bind_layers(self._cells) if self._own else None
+        self._bound = self._bind_layers(self._cells)
         self._widths = tuple(self.cell.state_shapes(self.hidden_size).values())
 
     def _bind_layers(
         self, passes: Sequence[functional.Packed | _checks.Parameters]
-    ) -> functional.BoundLayers:
-        return functional.BoundLayers(self.cell, passes, 1 + self.bidirectional, self.batch_first)
+    ) -> functional.BoundLayers | None:
+        """Bind the passes for calls without a tape; a subclass that runs in its own way is left alone."""
+        if not passes or type(self).run is not Recurrent.run:
+            return None
+        return functional.BoundLayers(self.cell, passes, 1 + self.bidirectional)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._fixed and "_bound" in vars(self) and getattr(self, name) != value:
+            raise AttributeError(
+                f"{type(self).__name__}: {name} cannot be changed, the parameters were made for "
+                f"{getattr(self, name)!r}; make a new layer"
+            )
+        super().__setattr__(name, value)
 
     def outline(self) -> Self:
         """Return the layer's options alone, without parameters, dtype and generator: see `sharing`."""
@@ -393,7 +408,11 @@ class Recurrent(Module):
         """
         plain = lengths is None and mask is None and out is None
         plain = plain and not (self.learn_state and any(self._learned(state)))
-        if plain and self._bound is not None and (done := self._bound.run(x, state)):
+        if (
+            plain
+            and self._bound is not None
+            and (done := self._bound.run(x, state, batch_first=self.batch_first))
+        ):
             return done
         y, state, _ = self.run(x, state, lengths=lengths, mask=mask, tape=False, out=out)
         return y if out is None else out, state

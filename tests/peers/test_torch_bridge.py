@@ -237,6 +237,37 @@ def test_a_transposed_square_weight_at_the_same_address_is_found():
     assert_close(flat(module(x)), flat(theirs(x)))
 
 
+def test_a_weight_whose_storage_moved_is_found():
+    """It is the same tensor of the same storage, at another address."""
+    module, x = ft.GRU(3, 4), torch.randn(5, 2, 3)
+    with torch.no_grad():
+        module(x)
+        module.weight_hh_l0.share_memory_()
+        module.weight_hh_l0.fill_(0.25)
+        theirs = torch.nn.GRU(3, 4)
+        theirs.load_state_dict(module.state_dict())
+        assert_close(flat(module(x)), flat(theirs(x)))
+
+
+def test_a_weight_at_an_odd_address_is_read_at_each_call():
+    module, x = ft.RNN(3, 4).requires_grad_(False), torch.randn(5, 2, 3)
+    theirs = torch.nn.RNN(3, 4)
+    odd = torch.frombuffer(bytearray(4 * 16 + 2), dtype=torch.float32, offset=2, count=16).view(4, 4)
+    module.weight_hh_l0.data = odd
+    for value in (0.5, -0.25):
+        odd.fill_(value)
+        theirs.load_state_dict(module.state_dict())
+        assert_close(flat(module(x)), flat(theirs(x)))
+
+
+def test_weights_read_as_another_type_are_noticed():
+    module = ft.GRU(3, 4).requires_grad_(False)
+    module(torch.ones(5, 2, 3))
+    module.weight_hh_l0.data = module.weight_hh_l0.data.view(torch.int32)
+    with pytest.raises(TypeError, match=r"weight_hh_l0 is torch\.int32; expected float32 or float64"):
+        module(torch.ones(5, 2, 3))
+
+
 def test_two_sets_of_weights_in_one_graph_keep_apart():
     module, x = ft.GRU(3, 4, dtype=torch.float64), torch.randn(5, 2, 3, dtype=torch.float64)
     theirs = torch.nn.GRU(3, 4, dtype=torch.float64)
