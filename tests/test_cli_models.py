@@ -442,6 +442,36 @@ def test_a_checkpoint_is_not_the_model(messages, tmp_path, capsys):
     assert not (tmp_path / "m.npz").exists()
 
 
+def test_no_command_writes_over_what_it_reads(intents, speaker, messages, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("m.npz", "talk.npz", "a.csv"):
+        (tmp_path / name).write_bytes(
+            {"m.npz": intents, "talk.npz": speaker, "a.csv": messages}[name].read_bytes()
+        )
+    (tmp_path / "link.csv").symlink_to(tmp_path / "a.csv")
+    arrays = tmp_path / "arrays.npz"
+    np.savez(arrays, X=np.zeros((4, 3, 2)), y=np.zeros(4))
+    train = ["train", "--task", "classifier", *TINY, "--epochs", 1]
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for arguments, message in (
+        ([*train, "a.csv", "-o", "./a.csv"], "--output and FILE are both ./a.csv; give one another name"),
+        ([*train, arrays, "-o", "arrays.npz"], "--output and FILE are both arrays.npz"),
+        ([*train, messages, "-o", "a.csv"], "--output is a.csv; a model ends in .npz or .safetensors"),
+        ([*train, messages, "-o", "arrays.npz"], "--output is arrays.npz, which is there and is no model"),
+        ([*train, messages, "-o", "m", "--validation-file", "m"], "--output and --validation-file are both"),
+        ([*train, "a.csv", "--checkpoint", "link.csv"], "--checkpoint and FILE are both link.csv"),
+        (["predict", "m.npz", "a.csv", "-o", "link.csv"], "--output and FILE are both link.csv"),
+        (["predict", "m.npz", "a.csv", "-o", "m.npz"], "--output and MODEL are both m.npz"),
+        (["score", "talk.npz", "a.csv", "-o", "a.csv"], "--output and FILE are both a.csv"),
+        (["translate", "m.npz", "a.csv", "-o", "a.csv"], "--output and FILE are both a.csv"),
+        (["inspect", "m.npz", "a.csv", "-o", "m.npz"], "--output and MODEL are both m.npz"),
+        (["generate", "talk.npz", "--remember", "talk.npz"], "--remember and MODEL are both talk.npz"),
+        (["demo", "--text", "a.csv", "-o", "a.csv"], "--output and --text are both a.csv"),
+    ):
+        assert message in wrong(capsys, *arguments)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_a_conversation_outlives_a_reader_that_has_enough(speaker, tmp_path, monkeypatch):
     def closed(*_, **__):
         raise BrokenPipeError

@@ -8,9 +8,10 @@ from typing import Any
 from ._data import Columns, Data, is_file, numbers, read
 from ._values import for_model, sequences
 
-__all__ = ["read_for", "series", "task_of"]
+__all__ = ["TASKS", "read_for", "series", "task_of"]
 
-_TASKS = {
+#: What each kind of model is for.
+TASKS = {
     "SequenceClassifier": "classifier",
     "SequenceTagger": "tagger",
     "SequenceRegressor": "regressor",
@@ -22,7 +23,7 @@ _TASKS = {
 def task_of(model: Any, path: str, *expected: str) -> str:
     """What a model is for; one of those expected."""
     name = type(model).__name__
-    task = _TASKS.get(name, name)
+    task = TASKS.get(name, name)
     if task not in expected:
         raise ValueError(f"{path}: it holds a {name}, a {task}; expected a {' or a '.join(expected)}")
     return task

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from ._arguments import command, natural, positive
+from ._outputs import check_apart
 
 __all__ = ["add", "run"]
 
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run it."""
     from .. import _demo
 
+    check_apart({"--output": arguments.output}, {"--text": arguments.text})
     return _demo.run(
         text_file=arguments.text,
         output=arguments.output,

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from ._arguments import command, natural, number, positive
+from ._outputs import check_apart
 
 __all__ = ["add", "run"]
 
@@ -48,6 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run it."""
     from ..models import LanguageModel
 
+    check_apart({"--remember": arguments.remember}, {"MODEL": arguments.model})
     model = LanguageModel.load(arguments.model)
     options = {
         "until": None if arguments.until is None else arguments.until.replace("\\n", "\n"),

@@ -8,6 +8,7 @@ from typing import Any
 from ._arguments import command, natural
 from ._data import TABLES, Columns, is_file, read_text
 from ._models import series, task_of
+from ._outputs import check_apart
 
 __all__ = ["add", "run"]
 
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run it."""
     from .. import inspect, models
 
+    check_apart({"--output": arguments.output}, {"MODEL": arguments.model, "FILE": arguments.text})
     model = models.load(arguments.model)
     task = task_of(model, arguments.model, "classifier", "tagger", "regressor", "language-model")
     if arguments.name is not None and arguments.show != "activations":

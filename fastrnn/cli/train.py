@@ -9,6 +9,7 @@ from typing import Any
 from ._arguments import add_data, command, natural, number, part, positive
 from ._data import Columns, Data, read, read_text
 from ._models import series
+from ._outputs import check_apart, check_model
 from ._values import for_model, sequences
 
 __all__ = ["add", "run"]
@@ -128,13 +129,11 @@ def run(arguments: argparse.Namespace) -> None:
     from .. import models
 
     task = arguments.task
-    folder = os.path.dirname(os.path.realpath(arguments.output))
-    if os.path.isdir(arguments.output) or not os.access(folder, os.W_OK):
-        raise OSError(f"cannot write {arguments.output}; give another file with --output")
-    if arguments.checkpoint is not None and os.path.realpath(arguments.checkpoint) == os.path.realpath(
-        arguments.output
-    ):
-        raise ValueError(f"--checkpoint and --output are both {arguments.output}; give one another name")
+    check_apart(
+        {"--checkpoint": arguments.checkpoint, "--output": arguments.output},
+        {"FILE": arguments.file, "--validation-file": arguments.validation_file},
+    )
+    check_model(arguments.output)
     model = getattr(models, _CLASSES[task])(**_model_options(arguments))
     data = _read(arguments.file, arguments)
     options = {name: getattr(arguments, given) for given, name in _FIT.items()}

@@ -8,6 +8,7 @@ from typing import Any
 from ._arguments import add_data, command, positive
 from ._data import Columns, write
 from ._models import read_for, task_of
+from ._outputs import check_apart
 
 __all__ = ["add", "run"]
 
@@ -40,6 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run it."""
     from .. import models
 
+    check_apart({"--output": arguments.output}, {"MODEL": arguments.model, "FILE": arguments.file})
     model = models.load(arguments.model)
     task = task_of(model, arguments.model, "translator")
     data = read_for(model, task, arguments.file, Columns.of(arguments), labelled=False)
