@@ -266,16 +266,58 @@ def test_forecasts_of_a_table(tmp_path, capsys):
     options = ["--horizon", 3, "--window", 10, "--epochs", 40, "--input", "load"]
     assert run("train", "--task", "regressor", path, "-o", model, *TINY, *options) == 0
     capsys.readouterr()
-    assert run("predict", model, path, "--input", "load") == 0
-    forecast = [float(v) for v in capsys.readouterr().out.split()]
+    assert run("predict", model, path) == 0
+    forecast = [float(v) for v in capsys.readouterr().out.splitlines()]
+    assert run("predict", model, path, "--input", "load", "-o", tmp_path / "f.csv") == 0
+    steps = list(csv.DictReader((tmp_path / "f.csv").read_text().splitlines()))
+    assert [list(row.items()) for row in steps] == [
+        [("step", str(k + 1)), ("load", str(value))] for k, value in enumerate(forecast)
+    ]
+    exact = models.load(model).predict([[load for _, load in rows]])[0]
+    np.testing.assert_allclose(forecast, exact, atol=1e-6)
+    assert all(len(row["load"]) < 12 for row in steps)
     assert np.abs(np.array(forecast) - [6 / 7, 0, 1 / 7]).max() < 0.35
     assert run("inspect", model, path, "--show", "gradients", "--input", "load") == 0
     assert "90" in capsys.readouterr().out
+    assert run("inspect", model, path) == run("score", model, path) == run("info", model) == 0
+    assert "['load']" in capsys.readouterr().out
     (tmp_path / "gap.csv").write_text("load\n1\n2\n\n4\n\n")
     assert "gap.csv:4: an empty line before others" in wrong(capsys, "predict", model, tmp_path / "gap.csv")
     for value in ("?", "nan", "-inf"):
         bad = write_table(tmp_path / "q.csv", [(1, 2), (2, value)], ("day", "load"))
         assert f"{bad}:3: 'load' is {value!r}; expected a number" in wrong(capsys, "predict", model, bad)
+
+
+def test_forecasts_of_several_columns_read_those_that_were_learned(tmp_path, capsys):
+    rows = [(day, (day % 7) / 7, day % 2) for day in range(60)]
+    path = write_table(tmp_path / "p.csv", rows, ("day", "load", "on"))
+    swapped = write_table(tmp_path / "q.csv", [(c, b, a) for a, b, c in rows], ("on", "load", "day"))
+    model = tmp_path / "m.npz"
+    options = ["--horizon", 2, "--window", 5, "--epochs", 2, "--input", "on,load", "-o", model]
+    train = ["train", "--task", "regressor", path, *TINY, *options]
+    assert run(*train, "--validation-file", swapped) == 0
+    assert models.load(model).columns_ == ["on", "load"]
+    capsys.readouterr()
+    assert run("predict", model, path) == 0
+    out = capsys.readouterr().out
+    assert [line.split("\t")[:2][0] for line in out.splitlines()] == ["step", "1", "2"]
+    assert out.startswith("step\ton\tload\n")
+    assert run("predict", model, swapped) == 0
+    assert capsys.readouterr().out == out
+    assert "--input is load,on; the model was trained on on,load" in wrong(
+        capsys, "predict", model, path, "--input", "load,on"
+    )
+    bare = write_table(tmp_path / "b.csv", rows, None)
+    assert run("predict", model, bare, "--no-header", "--input", "3,2") == 0
+    assert capsys.readouterr().out.splitlines()[1:] == out.splitlines()[1:]
+    several = np.array([[[c, b] for _, b, c in rows]] * 2)
+    np.save(tmp_path / "s.npy", several)
+    assert run("predict", model, tmp_path / "s.npy", "-o", tmp_path / "f.npy") == 0
+    found = np.load(tmp_path / "f.npy")
+    np.testing.assert_array_equal(found, models.load(model).predict(several))
+    assert run("predict", model, tmp_path / "s.npy", "-o", tmp_path / "f.csv") == 0
+    assert (tmp_path / "f.csv").read_text().splitlines()[0] == "series,step,1,2"
+    assert len((tmp_path / "f.csv").read_text().splitlines()) == 5
 
 
 def test_a_language_model_of_lines_scores_ranks_and_remembers(speaker, tmp_path, capsys):

@@ -624,3 +624,19 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         quick(new(), resume=tmp_path / "other.npz")
     with pytest.raises(FileNotFoundError):
         quick(new(), resume=tmp_path / "none.npz")
+
+
+def test_a_forecaster_keeps_the_names_of_its_columns(tmp_path):
+    series = np.random.default_rng(0).standard_normal((30, 2))
+    model = SequenceRegressor(hidden_size=4, horizon=2, window=5).fit([series], epochs=1)
+    assert model.columns_ is None
+    model.columns_ = ["load", "wind"]
+    model.save(tmp_path / "m.npz")
+    assert SequenceRegressor.load(tmp_path / "m.npz").columns_ == ["load", "wind"]
+    with pytest.raises(ValueError, match=r"columns_ is \['load'\]; expected 2 names, one for each feature"):
+        model.columns_ = ["load"]
+    contents = io.load(tmp_path / "m.npz")
+    del contents.meta["targets"]["columns"]  # as files were written before
+    io.save(tmp_path / "old.npz", contents.arrays, **contents.meta)
+    assert SequenceRegressor.load(tmp_path / "old.npz").columns_ is None
+    assert model.fit([series], epochs=1).columns_ is None

@@ -28,7 +28,18 @@ import numpy as np
 from .. import _checks
 from ..io._file import write_atomically
 
-__all__ = ["TABLES", "Columns", "Data", "is_file", "lines_of", "numbers", "read", "read_text", "write"]
+__all__ = [
+    "TABLES",
+    "Columns",
+    "Data",
+    "is_file",
+    "lines_of",
+    "numbers",
+    "read",
+    "read_text",
+    "write",
+    "write_table",
+]
 
 #: Endings of files with several inputs, and those by which a file is told from a text.
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".npz")
@@ -49,6 +60,7 @@ class Data:
     X: Sequence[Any]
     y: Sequence[Any] | None = None
     lines: Sequence[int] | None = None  # from 1
+    columns: Sequence[str] | None = None  # of the numbers of a series
 
     def place(self, i: int) -> str:
         """Where an input stood, for messages."""
@@ -142,12 +154,15 @@ def read(path: str, named: Columns, *, labelled: bool, every_line: bool = False)
     )
 
 
-def numbers(path: str, named: Columns) -> np.ndarray:
-    """A series (T, F) from a .csv or .tsv of numbers, a line a step; of the columns A,B, or of all."""
+def numbers(path: str, named: Columns, learned: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:
+    """Names and a series (T, F) from a .csv or .tsv of numbers, a line a step.
+
+    Of the columns A,B that are given, or those that a model `learned` from, or of all.
+    """
     separator = "\t" if path.lower().endswith(".tsv") else ","
     there, rows = _separated(path, separator, named.header)
     _refuse_gaps(path, [at for at, _ in rows], 1 + named.header)
-    wanted = there if named.input is None else named.input.split(",")
+    wanted = _wanted(named, learned, there)
     for name in wanted:
         _column(path, there, name, (), "--input", 0, named.header)
     series = np.empty((len(rows), len(wanted)))
@@ -162,7 +177,21 @@ def numbers(path: str, named: Columns) -> np.ndarray:
                     f"{path}:{at}: {name!r} is {row[name]!r:.40}; expected a number (other columns are left "
                     "out by --input A,B)"
                 ) from None
-    return series
+    return wanted, series
+
+
+def _wanted(named: Columns, learned: Sequence[str] | None, there: list[str]) -> list[str]:
+    """The columns to read: in the order in which a model learned from them."""
+    given = None if named.input is None else named.input.split(",")
+    # Columns that are counted have other names than the model's, or none.
+    if learned is not None and given != list(learned) and (given is None or named.header):
+        if given is not None:
+            raise ValueError(
+                f"--input is {named.input}; the model was trained on {','.join(learned)}, and reads these if "
+                "--input is left out"
+            )
+        return list(learned)
+    return there if given is None else given
 
 
 def _refuse_gaps(path: str, lines: Sequence[int], first: int) -> None:
@@ -250,6 +279,14 @@ def write(path: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any]
         out.writelines(_cell(row[-1]) + "\n" for row in rows)
     with write_atomically(path) as binary:
         binary.write(out.getvalue().encode())
+
+
+def write_table(path: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a table of which every column counts: as text with the names above it, tabs between."""
+    if path is not None and os.path.splitext(path)[1].lower() in TABLES:
+        write(path, columns, rows)
+    else:
+        write(path, ["line"], [["\t".join(map(_cell, row))] for row in [columns, *rows]])
 
 
 def _together(path: str, rows: Sequence[Sequence[Any]]) -> np.ndarray:

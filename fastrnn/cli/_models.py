@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +33,7 @@ def task_of(model: Any, path: str, *expected: str) -> str:
 def read_for(model: Any, task: str, path: str, named: Columns, *, labelled: bool) -> Data:
     """The inputs of a file, with `labelled` the targets too, as this model takes them; or one text."""
     if task == "regressor" and model.horizon is not None:
-        return series(path, named)
+        return series(path, named, model.columns_)
     if labelled or is_file(path):
         data = read(path, named, labelled=labelled, every_line=not labelled)
     else:
@@ -42,14 +43,18 @@ def read_for(model: Any, task: str, path: str, named: Columns, *, labelled: bool
     return for_model(data, task)
 
 
-def series(path: str, named: Columns) -> Data:
-    """Series to forecast: one from a table of numbers, a line a step, or those of an array."""
+def series(path: str, named: Columns, learned: Sequence[str] | None = None) -> Data:
+    """Series to forecast: one from a table of numbers, a line a step, or those of an array.
+
+    Of a table the columns that a model `learned` from, where it knows their names.
+    """
     if path.lower().endswith((".npz", ".npy")):
         data = read(path, named, labelled=False)
         one = path.lower().endswith(".npy") and getattr(data.X, "ndim", 0) == 2 and len(data.X) > 1
         return replace(data, X=[data.X]) if one else data  # (T, F)
     named.refuse(path, "--target")
-    return Data(path, [numbers(path, named)])
+    columns, steps = numbers(path, named, learned)
+    return Data(path, [steps], columns=columns)
 
 
 def _kind(model: Any) -> str:

@@ -87,7 +87,7 @@ def _steps(model: Any, task: str, given: str, columns: str | None) -> tuple[Any,
             if task == "language-model" or model._reader.kind == "text":
                 raise ValueError(f"{given}: an array; the model reads text")
         elif task == "regressor" and model.horizon is not None:
-            text = series(given, Columns(columns)).X[0]
+            text = series(given, Columns(columns), model.columns_).X[0]
         elif given.lower().endswith(TABLES):
             raise ValueError(f'{given}: a table; give one text, as "..." or in a .txt file')
         else:

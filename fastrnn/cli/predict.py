@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+import numpy as np
+
 from ._arguments import add_data, command
-from ._data import Columns, write
+from ._data import Columns, Data, write, write_table
 from ._models import read_for, task_of
 from ._outputs import check_apart
 
@@ -20,6 +22,7 @@ next steps.
   fastrnn predict intents.npz new.csv                       the column text; other columns do not matter
   fastrnn predict intents.npz lines.txt -o labels.csv       inputs and labels
   fastrnn predict intents.npz new.csv -o labels.jsonl --probabilities
+  fastrnn predict power.npz hours.csv -o next.csv           forecasts: a row a step, the columns it learned
   echo "light on please" | fastrnn predict intents.npz -
 
 The ending of --output says what is written: .csv, .tsv, .jsonl, .npy, .npz, else a prediction a line.
@@ -54,6 +57,15 @@ def run(arguments: argparse.Namespace) -> None:
     with data.places():
         predicted = model.predict(data.X)
         odds = model.predict_proba(data.X) if arguments.probabilities else None
+    if task == "regressor":
+        if arguments.output is None or not arguments.output.lower().endswith((".npz", ".npy")):
+            predicted = _rounded(model, predicted)
+            if model.horizon is not None:
+                _write_steps(arguments.output, data, predicted)
+                return
+        elif model.horizon is not None:
+            write(arguments.output, ["prediction"], [[steps] for steps in predicted])
+            return
     names = [] if odds is None else [f"p({label})" for label in model.classes_.tolist()]
     rows = [
         [x, *([] if odds is None else odds[i].tolist()), predicted[i]] for i, x in enumerate(list(data.X))
@@ -64,3 +76,27 @@ def run(arguments: argparse.Namespace) -> None:
             print("\t".join([str(row[-1]), *(f"{p:.4f}" for p in row[1:-1])]))
         return
     write(arguments.output, ["input", *names, "prediction"], rows)
+
+
+def _rounded(model: Any, predicted: np.ndarray) -> np.ndarray:
+    """Numbers with the digits that float32 has of the deviation of what they were learned from."""
+    digits = 6 - np.floor(np.log10(model._scale)).astype(int)
+    rows = predicted.reshape(len(predicted), -1).tolist()
+    rounded = [[round(v, d) or v for v, d in zip(row, digits.tolist(), strict=True)] for row in rows]
+    return np.array(rounded).reshape(predicted.shape)
+
+
+def _write_steps(path: str | None, data: Data, predicted: np.ndarray) -> None:
+    """Forecasts, (n, K) or (n, K, F): a row for each step of each series."""
+    steps = predicted.reshape(*predicted.shape[:2], -1)
+    features = steps.shape[2]
+    counted = ["prediction"] if features == 1 else [str(k + 1) for k in range(features)]
+    columns = ["step", *(data.columns or counted)]
+    rows: list[list[Any]] = [[k + 1, *step] for one in steps.tolist() for k, step in enumerate(one)]
+    if len(steps) > 1:
+        columns.insert(0, "series")
+        rows = [[i // steps.shape[1] + 1, *row] for i, row in enumerate(rows)]
+    if len(columns) == 2:
+        write(path, columns, rows)
+    else:
+        write_table(path, columns, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from ._arguments import add_data, command, natural, number, part, positive
@@ -135,14 +136,14 @@ def run(arguments: argparse.Namespace) -> None:
     )
     check_model(arguments.output)
     model = getattr(models, _CLASSES[task])(**_model_options(arguments))
-    data = _read(arguments.file, arguments)
+    data = _read(arguments.file, arguments, None)
     options = {name: getattr(arguments, given) for given, name in _FIT.items()}
     options = {name: value for name, value in options.items() if value is not None}
     if arguments.validation is not None and arguments.validation_file is not None:
         raise ValueError("--validation and --validation-file are given; expected one of them")
     validation, held = arguments.validation, None
     if arguments.validation_file is not None:
-        held = _read(arguments.validation_file, arguments)
+        held = _read(arguments.validation_file, arguments, data.columns)
         validation = held.X if task == "language-model" else (held.X, held.y)
     with data.places(held):
         model.fit(
@@ -152,6 +153,8 @@ def run(arguments: argparse.Namespace) -> None:
             resume=arguments.checkpoint is not None,
             **options,
         )
+    if data.columns is not None:
+        model.columns_ = data.columns
     model.save(arguments.output)
     _tell(arguments, data, model)
 
@@ -184,11 +187,11 @@ def _cell(name: str) -> Any:
     return found[name.lower()]()
 
 
-def _read(path: str, arguments: argparse.Namespace) -> Data:
-    """The data of a file, as the model takes it."""
+def _read(path: str, arguments: argparse.Namespace, learned: Sequence[str] | None) -> Data:
+    """The data of a file, as the model takes it; of a series these columns, if they are known."""
     task, named = arguments.task, Columns.of(arguments)
     if task == "regressor" and arguments.horizon is not None:
-        return series(path, named)
+        return series(path, named, learned)
     table = os.path.splitext(path)[1].lower() in (".csv", ".tsv", ".jsonl", ".ndjson")
     if task == "language-model" and not table and not arguments.sentences:
         named.refuse(path)

@@ -52,6 +52,8 @@ class SequenceRegressor(SequenceModel):
     ----------
     network_, history_
         As `SequenceModel`.
+    columns_ : list of str or None
+        How the features of the series are called, where they were given names since `fit`; in the file too.
 
     Examples
     --------
@@ -69,6 +71,7 @@ class SequenceRegressor(SequenceModel):
     _shape: tuple[int, ...]  # of the targets of a sequence
     _mean: np.ndarray  # float64, one for each number of the targets
     _scale: np.ndarray
+    _columns: list[str] | None = None
 
     def __init__(
         self,
@@ -83,6 +86,16 @@ class SequenceRegressor(SequenceModel):
         self.pool = pool
         self.horizon = horizon
         self.window = window
+
+    @property
+    def columns_(self) -> list[str] | None:
+        """How the features of the series are called; None until it is set."""
+        return self._fitted()._columns
+
+    @columns_.setter
+    def columns_(self, names: Sequence[str] | None) -> None:
+        model = self._fitted()
+        model._columns = None if names is None else model._checked_columns(names)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the numbers of each sequence, (n, ...) as y was, or the steps after each series.
@@ -205,7 +218,7 @@ class SequenceRegressor(SequenceModel):
     # ---- files ----
 
     def _meta(self) -> dict[str, Any]:
-        return {"shape": list(self._shape)}
+        return {"shape": list(self._shape), "columns": self._columns}
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"mean": self._mean, "scale": self._scale}
@@ -213,8 +226,19 @@ class SequenceRegressor(SequenceModel):
     def _from_meta(self, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         self._shape = tuple(_checks.size("SequenceRegressor", "shape", n) for n in meta["shape"])
         self._mean, self._scale = arrays["mean"], arrays["scale"]
+        if meta.get("columns") is not None:  # files were written without before there were such
+            self._columns = self._checked_columns(meta["columns"])
         if not self._mean.shape == self._scale.shape == (self._outputs,):
             raise ValueError(f"mean has shape {self._mean.shape}, the targets have shape {self._shape}")
+
+    def _checked_columns(self, names: Sequence[str]) -> list[str]:
+        found, size = list(names), self._reader.size
+        if len(found) != size or not all(isinstance(name, str) for name in found):
+            raise ValueError(
+                f"SequenceRegressor: columns_ is {names!r:.80}; expected {_checks.plural(size, 'name')}, one "
+                "for each feature"
+            )
+        return found
 
 
 def _numbers(who: str, y: Any, argument: str) -> np.ndarray:
