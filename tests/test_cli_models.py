@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 
 import numpy as np
@@ -130,7 +131,7 @@ def test_columns_are_named_or_counted(folder, tmp_path, capsys):
     model = tmp_path / "m.npz"
     train = ["train", "--task", "classifier", "-o", model, *TINY, "--epochs", 2, "--min-count", 1]
     named = write_table(tmp_path / "a.tsv", MESSAGES, ("body", "folder"), "\t")
-    assert "no column 'text or source'; its columns are body, folder; say which with --input" in wrong(
+    assert "no column 'text' or 'source'; its columns are body, folder; say which with --input" in wrong(
         capsys, *train, named
     )
     assert run(*train, named, "--input", "body", "--target", "folder") == 0
@@ -150,7 +151,20 @@ def test_columns_are_named_or_counted(folder, tmp_path, capsys):
         ("a.csv", "text,label\na,x\n,\n\na,b\n", "a.csv:3: 'text' is empty"),
         ("a.csv", "text,label\na,x\n\n\na,b,c\n", "a.csv:5: 3 columns"),
         ("a.csv", "text,text,label\na,b,x\n", "a.csv:1: two columns are called 'text'; rename one"),
-        ("a.csv", "text;label\na;x\n", "commas are between columns, tabs in .tsv"),
+        ("a.csv", "text;label\na;x\n", "a.csv:1: columns are separated by ';'; expected ','"),
+        ("a.csv", "text;label\na, b;x\n", "a.csv:1: columns are separated by ';'; expected ','"),
+        ("a.csv", "text\tlabel\na\tx\n", "by a tab; expected ','; name the file .tsv"),
+        ("a.tsv", "text,label\na,x\n", "by ','; expected a tab; name the file .csv"),
+        (
+            "a.csv",
+            "text,label\n" + "a,\n" * 6 + "a,x\n",
+            "a.csv:2: 'label' is empty or missing, as in 6 lines (",
+        ),
+        (
+            "a.csv",
+            "text,label\n" + "a,\n" * 6 + "a,x\n",
+            "(2, 3, 4, 5, and 2 more); fill it, leave the line out, or",
+        ),
         ("a.csv", "text,label\nb,x\n \u200b\n", "a.csv:3: 1 columns; expected 2"),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', "a.jsonl:2: not JSON"),
         ("a.jsonl", '{"text": "a", "label": 1}\n3\n', "a.jsonl:2: an int; expected an object"),
@@ -173,6 +187,66 @@ def test_what_is_wrong_with_a_file_is_named_with_its_line(name, content, message
     said = wrong(capsys, "train", "--task", "classifier", path, "-o", out, *TINY, "--min-count", 1)
     assert message in said
     assert not out.exists()
+
+
+def test_rows_with_nothing_to_read_are_left_out_if_asked(messages, intents, tmp_path, capsys):
+    rows = [*MESSAGES[:2], ("", "light"), ("rain", ""), *MESSAGES[2:]]
+    holes = write_table(tmp_path / "h.csv", rows)
+    model = tmp_path / "m.npz"
+    train = ["train", "--task", "classifier", "-o", model, *TINY, "--min-count", 1, "--skip-empty"]
+    assert run(*train, holes) == 0
+    assert model.read_bytes() == intents.read_bytes()
+    capsys.readouterr()
+    assert run("score", model, holes, "--skip-empty") == 0
+    assert capsys.readouterr().out == f"accuracy 1.0000 of {len(MESSAGES)} inputs\n"
+    assert "h.csv:4: 'text' is empty" in wrong(capsys, "predict", model, holes)
+    assert run("predict", model, holes, "--skip-empty", "--probabilities") == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert lines[2] == "\t\t"
+    assert [line.split("\t")[0] for line in lines[:2]] == [label for _, label in MESSAGES[:2]]
+    assert len(lines) == len(rows)
+    (tmp_path / "h.txt").write_text("light on\n\nrain today?\n\n")
+    assert run("predict", model, tmp_path / "h.txt", "--skip-empty") == 0
+    assert capsys.readouterr().out == "light\n\nweather\n"
+    none = write_table(tmp_path / "n.csv", [("", "light")] * 2)
+    assert wrong(capsys, *train, none).endswith("n.csv: 'text' or 'label' is empty in all of its rows")
+    assert "--skip-empty is given, and nothing is read by it here" in wrong(
+        capsys, *train, none, "--task", "regressor", "--horizon", 2
+    )
+
+
+def test_headers_of_spreadsheets(intents, tmp_path, capsys):
+    table = tmp_path / "a.csv"
+    table.write_text("Text,Label,,,note,note\nlight on please,light,,,1,2\n")
+    assert run("score", intents, table) == 0
+    assert capsys.readouterr().out == "accuracy 1.0000 of 1 inputs\n"
+    table.write_text('"wind\n(m/s)",t,\n1,2,\n2,2,\n')
+    found = _data.read(str(table), _data.Columns("t", None), labelled=False)
+    assert found.X == ["2", "2"]
+    columns, series = _data.numbers(str(table), _data.Columns())
+    assert (columns, series.tolist()) == (["wind\n(m/s)", "t"], [[1.0, 2.0], [2.0, 2.0]])
+    table.write_text('"wind\n(m/s)",t\n1,2\n\n2,2\n')
+    with pytest.raises(ValueError, match=r"a\.csv:4: an empty line before others"):
+        _data.numbers(str(table), _data.Columns())
+
+
+def test_a_table_of_numbers_without_horizon_says_so(tmp_path, capsys):
+    table = write_table(tmp_path / "a.csv", [(1, 2)] * 3, ("day", "load"))
+    assert "give --horizon K" in wrong(capsys, "train", "--task", "regressor", table)
+
+
+def test_only_what_an_error_is_about_is_a_place():
+    data = _data.Data("a.csv", ["x"] * 3, lines=[2, 3, 4])
+    for said, place in (
+        ("SequenceTagger.fit: y[1] has 1 labels", "a.csv:3: "),
+        ("SequenceTagger.fit: validation X[1] is 'y[2]'", "b.csv:9: "),
+        ("LanguageModel.fit: validation[1] is empty", "b.csv:9: "),
+        ("LanguageModel.score: text[2] is empty", "a.csv:4: "),
+        ("SequenceTagger.fit: the tag 'y[1]' is unknown", ""),
+    ):
+        held = _data.Data("b.csv", "xy", lines=[8, 9])
+        with pytest.raises(ValueError, match=f"^{re.escape(place + said)}$"), data.places(held):
+            raise ValueError(said)
 
 
 def test_tags(tmp_path, capsys):

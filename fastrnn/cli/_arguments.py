@@ -26,7 +26,9 @@ def command(make: Callable[..., Any], *args: Any, **options: Any) -> Any:
 def add_data(parser: argparse.ArgumentParser, *, target: bool) -> None:
     """The arguments that say what the columns of a file are."""
     parser.add_argument(
-        "--input", metavar="COLUMN", help="the column of the inputs (default: text, or source)"
+        "--input",
+        metavar="COLUMN",
+        help="the column of the inputs (default: text, or source); A,B of series of numbers",
     )
     if target:
         parser.add_argument(
@@ -34,6 +36,9 @@ def add_data(parser: argparse.ArgumentParser, *, target: bool) -> None:
         )
     parser.add_argument(
         "--no-header", action="store_true", help="the first line is data; the columns are 1, 2, ..."
+    )
+    parser.add_argument(
+        "--skip-empty", action="store_true", help="leave out rows with nothing in a column that is read"
     )
 
 

@@ -11,7 +11,6 @@ import contextlib
 import csv
 import errno
 import io
-import itertools
 import json
 import math
 import os
@@ -21,7 +20,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,6 +47,9 @@ _ENDINGS = (*TABLES, ".txt", ".npy")
 #: Characters of a cell in .csv and .tsv: as many as every machine's C can count.
 _LONGEST_CELL = 2**31 - 1
 
+#: How an error begins that names an input: "SequenceTagger.fit: validation y[3] ...".
+_PLACE = re.compile(r"[\w.]+: (validation)? ?(?:X|y|texts?|(?<=validation))\[(\d+)\]")
+
 #: How the columns are called if nothing else is said.
 _INPUTS, _TARGETS = ("text", "source", "tokens"), ("label", "target", "tags")
 
@@ -61,6 +63,14 @@ class Data:
     y: Sequence[Any] | None = None
     lines: Sequence[int] | None = None  # from 1
     columns: Sequence[str] | None = None  # of the numbers of a series
+    left_out: Sequence[int] = ()  # which rows are not in X, as they have nothing to read
+
+    def all_rows(self, rows: Sequence[Any], empty: Any) -> list[Any]:
+        """What comes of each input, with `empty` for the rows that were left out."""
+        found = list(rows)
+        for i in self.left_out:
+            found.insert(i, empty)
+        return found
 
     def place(self, i: int) -> str:
         """Where an input stood, for messages."""
@@ -72,7 +82,7 @@ class Data:
         try:
             yield
         except (ValueError, TypeError) as error:
-            found = re.search(r"\b(validation)?\b ?(?:X|y|texts?|(?<=validation))\[(\d+)\]", str(error))
+            found = _PLACE.match(str(error))
             if not found:
                 raise
             data = held if held is not None and found[1] else self
@@ -88,14 +98,18 @@ class Columns:
     input: str | None = None
     target: str | None = None
     header: bool = True  # whether the first line of .csv and .tsv names them
+    skip_empty: bool = False  # whether rows with nothing in a column that is read are left out
+    hint: str = ""  # what else may be meant where a column is not there
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Columns:
-        return cls(arguments.input, getattr(arguments, "target", None), not arguments.no_header)
+        target = getattr(arguments, "target", None)
+        return cls(arguments.input, target, not arguments.no_header, arguments.skip_empty)
 
     def refuse(self, path: str, *options: str) -> None:
         """Refuse what would be ignored, of a file without such columns: these options, or all."""
         given = {"--input": self.input, "--target": self.target, "--no-header": not self.header or None}
+        given["--skip-empty"] = self.skip_empty or None
         for option in options or given:
             if given[option] is not None:
                 raise ValueError(f"{path}: {option} is given, and nothing is read by it here; leave it out")
@@ -124,33 +138,53 @@ def read(path: str, named: Columns, *, labelled: bool, every_line: bool = False)
         named.refuse(path)
         return _arrays(path, ending, labelled)
     if ending in (".csv", ".tsv"):
-        columns, rows = _separated(path, "," if ending == ".csv" else "\t", named.header)
+        columns, rows, _ = _separated(path, "," if ending == ".csv" else "\t", named.header)
     elif ending in (".jsonl", ".ndjson"):
         named.refuse(path, "--no-header")
         columns, rows = _objects(path)
     else:
-        named.refuse(path)
+        named.refuse(path, "--input", "--target", "--no-header")
         if labelled:
             raise ValueError(f"{path}: a text has no targets; give a .csv, .tsv, .jsonl or .npz file")
-        rows = [(at, {"text": line}) for at, line in enumerate(lines_of(path), 1) if line.strip()]
-        if every_line:
-            _refuse_gaps(path, [at for at, _ in rows], 1)
-        columns = ["text"]
+        columns, rows, gap = _lines(path)
+        if every_line and named.skip_empty:
+            rows = [(at, {"text": line.strip() and line}) for at, line in enumerate(lines_of(path), 1)]
+            while rows and not rows[-1][1]["text"]:
+                rows.pop()
+        elif every_line:
+            _refuse_gap(path, gap)
     if not rows:
         raise ValueError(f"{path}: it has no rows; expected at least one")
-    x = _column(path, columns, named.input, _INPUTS, "--input", 0, named.header)
-    name = _column(path, columns, named.target, _TARGETS, "--target", 1, named.header) if labelled else None
-    for at, row in rows:
-        for column in [x, *([] if name is None else [name])]:
-            if row.get(column) in (None, "", []):
-                raise ValueError(
-                    f"{path}:{at}: {column!r} is empty or missing; fill it, or leave the line out"
-                )
+    x = _column(path, columns, named.input, _INPUTS, "--input", 0, named)
+    name = _column(path, columns, named.target, _TARGETS, "--target", 1, named) if labelled else None
+    read_from = [x] if name is None else [x, name]
+    empty = [i for i, (_, row) in enumerate(rows) if _first_empty(row, read_from) is not None]
+    if empty and not named.skip_empty:
+        raise _of_empty(path, [rows[i] for i in empty], read_from)
+    left_out = set(empty)
+    kept = [row for i, row in enumerate(rows) if i not in left_out]
+    if not kept:
+        raise ValueError(f"{path}: {' or '.join(map(repr, read_from))} is empty in all of its rows")
     return Data(
         path,
-        [row[x] for _, row in rows],
-        None if name is None else [row[name] for _, row in rows],
-        [at for at, _ in rows],
+        [row[x] for _, row in kept],
+        None if name is None else [row[name] for _, row in kept],
+        [at for at, _ in kept],
+        left_out=empty,
+    )
+
+
+def _first_empty(row: dict[str, Any], columns: Sequence[str]) -> str | None:
+    return next((name for name in columns if row.get(name) in (None, "", [])), None)
+
+
+def _of_empty(path: str, rows: Sequence[tuple[int, dict[str, Any]]], columns: Sequence[str]) -> ValueError:
+    """The error of rows in which something is missing."""
+    lines = [at for at, _ in rows]
+    which = f", as in {len(lines)} lines ({', '.join(_checks.first_few(lines))})" if len(lines) > 1 else ""
+    return ValueError(
+        f"{path}:{lines[0]}: {_first_empty(rows[0][1], columns)!r} is empty or missing{which}; fill it, leave "
+        "the line out, or give --skip-empty"
     )
 
 
@@ -160,11 +194,12 @@ def numbers(path: str, named: Columns, learned: Sequence[str] | None = None) -> 
     Of the columns A,B that are given, or those that a model `learned` from, or of all.
     """
     separator = "\t" if path.lower().endswith(".tsv") else ","
-    there, rows = _separated(path, separator, named.header)
-    _refuse_gaps(path, [at for at, _ in rows], 1 + named.header)
-    wanted = _wanted(named, learned, there)
+    there, rows, gap = _separated(path, separator, named.header)
+    _refuse_gap(path, gap)
+    without = {name for name in there if not name and not any(row[name].strip() for _, row in rows)}
+    wanted = _wanted(named, learned, [name for name in there if name not in without])
     for name in wanted:
-        _column(path, there, name, (), "--input", 0, named.header)
+        _column(path, there, name, (), "--input", 0, named)
     series = np.empty((len(rows), len(wanted)))
     for i, (at, row) in enumerate(rows):
         for j, name in enumerate(wanted):
@@ -194,11 +229,10 @@ def _wanted(named: Columns, learned: Sequence[str] | None, there: list[str]) -> 
     return there if given is None else given
 
 
-def _refuse_gaps(path: str, lines: Sequence[int], first: int) -> None:
+def _refuse_gap(path: str, gap: int | None) -> None:
     """Refuse empty lines where each line counts: answers stand line by line, numbers step by step."""
-    for at, expected in zip(lines, itertools.count(first), strict=False):
-        if at != expected:
-            raise ValueError(f"{path}:{expected}: an empty line before others; fill it, or leave it out")
+    if gap is not None:
+        raise ValueError(f"{path}:{gap}: an empty line before others; fill it, or leave it out")
 
 
 def read_text(path: str) -> str:
@@ -311,35 +345,69 @@ def _cell(value: Any) -> str:
     return " ".join(map(_cell, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def _separated(path: str, separator: str, header: bool) -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
+class _Table(NamedTuple):
+    columns: list[str]
+    rows: list[tuple[int, dict[str, Any]]]  # each with its line
+    gap: int | None  # the first empty line between rows
+
+
+def _lines(path: str) -> _Table:
+    """A text: a row for each line that is not empty."""
+    lines = list(enumerate(lines_of(path), 1))
+    rows: list[tuple[int, dict[str, Any]]] = [(at, {"text": line}) for at, line in lines if line.strip()]
+    gap = next((n for n, (at, _) in enumerate(rows, 1) if at != n), None)
+    return _Table(["text"], rows, gap)
+
+
+def _separated(path: str, separator: str, header: bool) -> _Table:
     quoting: Any = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
     text = io.StringIO(read_text(path), newline="")
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     reader = csv.reader(text, delimiter=separator, quoting=quoting, strict=True)
     columns: list[str] = []
-    rows = []
+    rows: list[tuple[int, dict[str, Any]]] = []
+    empty = gap = None
     start = 1
     try:
         for cells in reader:
             at, start = start, reader.line_num + 1
             if len(cells) < 2 and not any(cell.strip() for cell in cells):
+                empty = at if empty is None else empty
                 continue
             if not columns:
+                other = _other_separator(cells, separator)
                 columns = [c.strip() for c in cells] if header else [str(i + 1) for i in range(len(cells))]
-                for name in columns:
-                    if columns.count(name) > 1:
-                        raise ValueError(f"{path}:{at}: two columns are called {name!r}; rename one")
+                if header and other:
+                    raise ValueError(f"{path}:{at}: {other}")
                 if header:
+                    empty = None
                     continue
+            gap = empty if gap is None else gap
             if len(cells) != len(columns):
                 raise ValueError(
                     f"{path}:{at}: {len(cells)} columns; expected {len(columns)}, as the first line has"
-                    + (': put text with commas in quotation marks, "like, this"' if separator == "," else "")
+                    + (
+                        ': put text with commas in quotation marks, "like, this"'
+                        if separator == "," and not other
+                        else ""
+                    )
+                    + (f"; {other}" if other else "")
                 )
             rows.append((at, dict(zip(columns, cells, strict=True))))
     except csv.Error as error:
         raise ValueError(f"{path}:{start}: not CSV: {error}") from None
-    return columns, rows
+    return _Table(columns, rows, gap)
+
+
+def _other_separator(cells: list[str], separator: str) -> str:
+    """What is wrong with a first line that has one cell, as another mark than ours stands in it; or nothing."""
+    found = [mark for mark in ";\t,|" if mark != separator and mark in cells[0]]
+    if len(cells) > 1 or not found:
+        return ""
+    remedy = {("\t", ","): "; name the file .tsv", (",", "\t"): "; name the file .csv"}
+    there, expected = ("a tab" if mark == "\t" else f"{mark!r}" for mark in (found[0], separator))
+    hint = remedy.get((found[0], separator), "; write the file with it")
+    return f"columns are separated by {there}; expected {expected}{hint}"
 
 
 def _objects(path: str) -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
@@ -364,20 +432,21 @@ def _column(
     usual: Sequence[str],
     option: str,
     place: int,
-    header: bool,
+    named: Columns,
 ) -> str:
-    """The column of this name, or the one that is usual."""
-    if name is None and not header and place < len(columns):
+    """The column of this name, or the one that is usual, whatever its case."""
+    if name is None and not named.header and place < len(columns):
         return columns[place]
-    for one in usual if name is None else (name,):
+    alike = [c for one in usual for c in columns if c.lower() == one]
+    for one in [*usual, *alike] if name is None else (name,):
+        if columns.count(one) > 1:
+            raise ValueError(f"{path}:1: two columns are called {one!r}; rename one")
         if one in columns:
             return one
-    wanted = name if name is not None else " or ".join(usual[:2])
+    wanted = repr(name) if name is not None else " or ".join(map(repr, usual[:2]))
     raise ValueError(
-        f"{path}:1: no column {wanted!r}; its columns are {', '.join(columns)}; say which with "
-        f"{option} COLUMN"
-        + ("; if the first line is data: --no-header" if header else "")
-        + ("; commas are between columns, tabs in .tsv" if re.search("[;\t]", columns[0]) else "")
+        f"{path}:1: no column {wanted}; its columns are {', '.join(columns)}; say which with "
+        f"{option} COLUMN{named.hint}" + ("; if the first line is data: --no-header" if named.header else "")
     )
 
 

@@ -52,7 +52,7 @@ def series(path: str, named: Columns, learned: Sequence[str] | None = None) -> D
         data = read(path, named, labelled=False)
         one = path.lower().endswith(".npy") and getattr(data.X, "ndim", 0) == 2 and len(data.X) > 1
         return replace(data, X=[data.X]) if one else data  # (T, F)
-    named.refuse(path, "--target")
+    named.refuse(path, "--target", "--skip-empty")
     columns, steps = numbers(path, named, learned)
     return Data(path, [steps], columns=columns)
 

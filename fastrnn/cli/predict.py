@@ -57,8 +57,10 @@ def run(arguments: argparse.Namespace) -> None:
     with data.places():
         predicted = model.predict(data.X)
         odds = model.predict_proba(data.X) if arguments.probabilities else None
+    arrays = arguments.output is not None and arguments.output.lower().endswith((".npz", ".npy"))
+    nothing: Any = [] if task == "tagger" else ""
     if task == "regressor":
-        if arguments.output is None or not arguments.output.lower().endswith((".npz", ".npy")):
+        if not arrays:
             predicted = _rounded(model, predicted)
             if model.horizon is not None:
                 _write_steps(arguments.output, data, predicted)
@@ -66,14 +68,17 @@ def run(arguments: argparse.Namespace) -> None:
         elif model.horizon is not None:
             write(arguments.output, ["prediction"], [[steps] for steps in predicted])
             return
+        else:
+            nothing = np.full(predicted.shape[1:], np.nan)
     names = [] if odds is None else [f"p({label})" for label in model.classes_.tolist()]
     rows = [
         [x, *([] if odds is None else odds[i].tolist()), predicted[i]] for i, x in enumerate(list(data.X))
     ]
+    rows = data.all_rows(rows, ["", *([""] * len(names)), nothing])
     if arguments.output is None and names:  # a table, the prediction first
         print("\t".join(["prediction", *names]))
         for row in rows:
-            print("\t".join([str(row[-1]), *(f"{p:.4f}" for p in row[1:-1])]))
+            print("\t".join([str(row[-1]), *(p if p == "" else f"{p:.4f}" for p in row[1:-1])]))
         return
     write(arguments.output, ["input", *names, "prediction"], rows)
 

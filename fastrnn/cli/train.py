@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ._arguments import add_data, command, natural, number, part, positive
@@ -196,6 +197,8 @@ def _read(path: str, arguments: argparse.Namespace, learned: Sequence[str] | Non
     if task == "language-model" and not table and not arguments.sentences:
         named.refuse(path)
         return Data(path, read_text(path))
+    if task == "regressor":
+        named = replace(named, hint="; to forecast a table of numbers give --horizon K")
     data = read(path, named, labelled=task != "language-model")
     kind = arguments.inputs or ("tokens" if task == "tagger" else "auto")
     return for_model(sequences(data, kind), task)

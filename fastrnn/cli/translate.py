@@ -47,4 +47,5 @@ def run(arguments: argparse.Namespace) -> None:
     data = read_for(model, task, arguments.file, Columns.of(arguments), labelled=False)
     with data.places():
         translated = model.translate(list(data.X), beam_size=arguments.beam)
-    write(arguments.output, ["source", "translation"], list(zip(data.X, translated, strict=True)))
+    rows = data.all_rows(list(zip(data.X, translated, strict=True)), ("", ""))
+    write(arguments.output, ["source", "translation"], rows)
