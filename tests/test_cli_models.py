@@ -445,6 +445,26 @@ def test_a_run_goes_on_from_its_checkpoint(messages, tmp_path, capsys):
     train("short", "--checkpoint", path, "--seconds", 0)
     assert "Stopped: the time limit" in capsys.readouterr().out
     assert train("long", "--checkpoint", path) == train("whole")
+    assert f"Goes on from {path}, after epoch 0\n" in capsys.readouterr().out
+    train("more", "--checkpoint", path, "--epochs", 7)
+    assert f"Goes on from {path}, after epoch 6\n" in capsys.readouterr().out
+    other = [
+        "train",
+        "--task",
+        "classifier",
+        "-o",
+        tmp_path / "o",
+        *TINY,
+        "--epochs",
+        7,
+        "--checkpoint",
+        path,
+    ]
+    remedy = f"; give the same data and options, or delete {path}, or give another --checkpoint"
+    said = wrong(capsys, *other, write_table(tmp_path / "n.csv", MESSAGES[:-1]))
+    assert said == f"--checkpoint: the run of {path} had other data: the data has changed{remedy}"
+    said = wrong(capsys, *other, messages, "--lr", 0.5)
+    assert said == f"--checkpoint: the run of {path} had lr=0.01, this one has 0.5{remedy}"
 
 
 class Reversing:

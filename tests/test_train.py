@@ -2,6 +2,7 @@ import contextlib
 import functools
 import itertools
 import math
+import re
 import signal
 import sys
 import threading
@@ -728,6 +729,21 @@ def test_every_option_is_the_same_in_a_run_that_goes_on(first, second, tmp_path)
     begin(**first)
     with pytest.raises(ValueError, match=r"resume: the run of .* had "):
         begin(**second)
+
+
+def test_what_differs_from_another_run_is_said_and_nothing_else(tmp_path):
+    path = tmp_path / "run.npz"
+    cell = {"name": "GRU", "reset": "after", "clip": None}
+    run = {"checkpoint": path, "resume": True}
+    fitted(Line(), 1, about={"cell": cell, "data": 5}, **run)
+    for about, said in (
+        ({"cell": cell | {"reset": "before"}, "data": 5}, "had cell.reset='after', this one has 'before';"),
+        ({"cell": {"name": "LSTM", "proj_size": 0}, "data": 5}, "had cell='GRU', this one has 'LSTM';"),
+        ({"cell": cell, "data": 6}, "had other data: the data has changed;"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(said)) as caught:
+            fitted(Line(), 1, about=about, **run)
+        assert "clip" not in str(caught.value)
 
 
 def test_a_schedule_is_the_same_in_another_process():

@@ -183,8 +183,8 @@ def _of_empty(path: str, rows: Sequence[tuple[int, dict[str, Any]]], columns: Se
     lines = [at for at, _ in rows]
     which = f", as in {len(lines)} lines ({', '.join(_checks.first_few(lines))})" if len(lines) > 1 else ""
     return ValueError(
-        f"{path}:{lines[0]}: {_first_empty(rows[0][1], columns)!r} is empty or missing{which}; fill it, leave "
-        "the line out, or give --skip-empty"
+        f"{path}:{lines[0]}: {_first_empty(rows[0][1], columns)!r} is empty or missing{which}; fill it, "
+        "leave the line out, or give --skip-empty"
     )
 
 
@@ -400,7 +400,7 @@ def _separated(path: str, separator: str, header: bool) -> _Table:
 
 
 def _other_separator(cells: list[str], separator: str) -> str:
-    """What is wrong with a first line that has one cell, as another mark than ours stands in it; or nothing."""
+    """What is wrong with a first line of one cell in which another mark than ours stands; or nothing."""
     found = [mark for mark in ";\t,|" if mark != separator and mark in cells[0]]
     if len(cells) > 1 or not found:
         return ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +34,8 @@ Files: .csv and .tsv with a header, .jsonl, .npz, .npy, text (UTF-8). In a colum
 (--inputs tokens) or numbers (--inputs vectors) of one sequence have spaces between them.
 
 Ctrl-C ends the training and keeps the model. With --checkpoint FILE a run that was stopped, even killed, goes
-on when the same command is given again, to the same bits. The same seed gives the same model.
+on when the same command is given again, to the same bits; with more --epochs it goes on too, at the learning
+rates that so many have. The same seed gives the same model.
 """
 
 #: The class of each task.
@@ -146,7 +148,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.validation_file is not None:
         held = _read(arguments.validation_file, arguments, data.columns)
         validation = held.X if task == "language-model" else (held.X, held.y)
-    with data.places(held):
+    with data.places(held), _going_on(arguments.checkpoint):
         model.fit(
             *([data.X] if data.y is None else [data.X, data.y]),
             validation=validation,
@@ -158,6 +160,27 @@ def run(arguments: argparse.Namespace) -> None:
         model.columns_ = data.columns
     model.save(arguments.output)
     _tell(arguments, data, model)
+
+
+@contextlib.contextmanager
+def _going_on(checkpoint: str | None) -> Iterator[None]:
+    """Say from where a run goes on; what is not the same is told as this command's arguments have it."""
+    from .. import io
+    from ..train._checkpoint import OtherRunError
+
+    if checkpoint is not None and os.path.exists(checkpoint):
+        arrays, meta = io.load(checkpoint)
+        if meta.get("kind") == "checkpoint":
+            steps, epoch = arrays["history.loss"].size, meta.get("steps_per_epoch")
+            after = f"step {steps}" if not epoch else f"epoch {steps / epoch:g}"
+            print(f"Goes on from {checkpoint}, after {after}", flush=True)
+    try:
+        yield
+    except OtherRunError as error:
+        raise ValueError(
+            f"--checkpoint: {error.said}; give the same data and options, or delete {checkpoint}, or give "
+            "another --checkpoint"
+        ) from None
 
 
 def _model_options(arguments: argparse.Namespace) -> dict[str, Any]:

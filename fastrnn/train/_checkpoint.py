@@ -16,10 +16,29 @@ from ._carry import Carry
 from ._draws import Draws
 from .history import History
 
-__all__ = ["Training"]
+__all__ = ["OtherRunError", "Training"]
 
 _VERSION = 1
 _BY_STEP = ("loss", "norm", "lr", "seconds")
+
+#: What tells of the data, and not of an option.
+_DATA = ("data", "sequences", "lengths", "count")
+
+
+class OtherRunError(ValueError):
+    """A checkpoint is one of another run.
+
+    Attributes
+    ----------
+    said : str
+        What the other run had, without the remedy.
+    """
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+        super().__init__(
+            f"resume: {said}; give the same data and options, or begin anew with resume=False or another file"
+        )
 
 
 class Training:
@@ -71,6 +90,7 @@ class Training:
         }
         meta = {
             "tokens": history.tokens,
+            "steps_per_epoch": history.steps_per_epoch,
             "generators": self.draws.state,
             "about": self.about,
             "shapes": _shapes(arrays),
@@ -131,12 +151,12 @@ class Training:
     def _check_about(self, path: str, about: Any) -> None:
         if not isinstance(about, dict):
             raise io.FileFormatError(f"{path}: it does not tell of what run it is")
-        for name, now in self.about.items():
-            if about.get(name) != now:
-                raise ValueError(
-                    f"resume: the run of {path} had {name}={about.get(name)!r}, this one has {now!r}; give "
-                    "the same data and options, or begin anew with resume=False"
-                )
+        differing = _differing(about, self.about)
+        if options := [each for each in differing if each[0] not in _DATA]:
+            parts = (_difference(*each) for each in options)  # by which the data may be read otherwise
+            raise OtherRunError(f"the run of {path} had {', and '.join(parts)}")
+        if differing:
+            raise OtherRunError(f"the run of {path} had other data: the data has changed")
 
     def _check_counts(self, steps: list[int], validations: int) -> None:
         """Refuse a history that no run has: of other numbers of steps, or of validations."""
@@ -146,6 +166,28 @@ class Training:
         least = max(epochs - 1, 0) if self.about["validates"] else 0  # the last may have been interrupted
         if not least <= validations <= epochs:
             raise ValueError(f"there are {validations} validations of {_checks.plural(epochs, 'epoch')}")
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Names of what differs, with both values; of two cells of one kind, of their options."""
+    found = []
+    for name, value in now.items():
+        was = before.get(name)
+        if was == value:
+            continue
+        if not (isinstance(was, dict) and isinstance(value, dict)):
+            found.append((name, was, value))
+        elif was.get("name") == value.get("name"):
+            found += [(f"{name}.{key}", a, b) for key, a, b in _differing(was, value)]
+        else:
+            found.append((name, was.get("name"), value.get("name")))
+    return found
+
+
+def _difference(name: str, was: Any, now: Any) -> str:
+    if isinstance(was, list) or isinstance(now, list):  # a schedule, by its values
+        return f"another {name}"
+    return f"{name}={was!r}, this one has {now!r}"
 
 
 def _shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, list[int]]:

@@ -75,7 +75,8 @@ def fit(
     checkpoint_steps : int, optional
         Write it after every so many steps instead of after each epoch.
     resume : bool or path-like
-        Go on from this file; True: from `checkpoint`, where that is there, else from the beginning.
+        Go on from this file; True: from `checkpoint`, where that is there, else from the beginning. With
+        more `epochs` than before it goes on too, at the learning rates that the schedule has in so many.
     about : mapping, optional
         What must be the same for a run to go on, besides the batches and the options here; for JSON.
     carry : Carry, optional
