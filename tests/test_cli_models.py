@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -124,7 +125,8 @@ def test_the_forget_gate_of_an_lstm_begins_open(messages, tmp_path, capsys):
     train = ["train", messages, "--task", "classifier", *TINY, "--epochs", 1, "-o", model, "--forget-bias", 2]
     assert run(*train, "--cell", "lstm") == 0
     assert models.load(model).init == {"forget_bias": 2.0}
-    assert "forget_bias needs the gate f" in wrong(capsys, *train, "--cell", "gru")
+    assert wrong(capsys, *train) == "--forget-bias is of --cell lstm; this one is gru"
+    assert wrong(capsys, *train, "--cell", "mgu") == "--forget-bias is of --cell lstm; this one is mgu"
 
 
 def test_columns_are_named_or_counted(folder, tmp_path, capsys):
@@ -464,11 +466,13 @@ def test_a_run_goes_on_from_its_checkpoint(messages, tmp_path, capsys):
     said = wrong(capsys, *other, write_table(tmp_path / "n.csv", MESSAGES[:-1]))
     assert said == f"--checkpoint: the run of {path} had other data: the data has changed{remedy}"
     said = wrong(capsys, *other, messages, "--lr", 0.5)
-    assert said == f"--checkpoint: the run of {path} had lr=0.01, this one has 0.5{remedy}"
+    assert said == f"--checkpoint: the run of {path} had --lr 0.01, this one has 0.5{remedy}"
 
 
 class Reversing:
     """What the commands ask of a model that translates."""
+
+    _reader = _target = types.SimpleNamespace(kind="text", split="words")
 
     def __init__(self, hidden_size=0):
         self.hidden_size = hidden_size
@@ -512,6 +516,74 @@ def test_translating_against_the_interface(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "o.csv").read_text() == "source,translation\nabc,cba 1\nde,ed 1\n"
     assert run("score", model, pairs) == 0
     assert capsys.readouterr().out == "score 0.5000 of 2 inputs\n"
+
+
+@pytest.mark.parametrize("kind", ["characters", "tokens"])
+def test_a_translator_reads_and_writes_what_it_is_told(kind, tmp_path, capsys):
+    space = " " if kind == "tokens" else ""
+    pairs = [(space.join(word), space.join(word[::-1])) for word in ("ab", "ba", "aab", "bb")] * 4
+    table, model = write_table(tmp_path / "p.csv", pairs, ("source", "target")), tmp_path / "m.npz"
+    options = ["--inputs", kind, "--outputs", kind, "--epochs", 30, "--lr", 0.03]
+    assert run("train", "--task", "translator", table, "-o", model, *TINY, *options) == 0
+    capsys.readouterr()
+    assert run("translate", model, table) == 0
+    assert capsys.readouterr().out.splitlines() == [target for _, target in pairs]
+    assert run("score", model, table) == 0
+    assert "1.0000 of 16" in capsys.readouterr().out
+
+
+def test_errors_name_the_options_of_the_command_line(messages, tmp_path, capsys):
+    train = ["train", messages, "--task", "classifier", "-o", tmp_path / "m.npz", *TINY]
+    assert "occurs --min-count 40 times; give more data or a smaller --min-count" in wrong(
+        capsys, *train, "--min-count", 40
+    )
+    for option in (["--patience", 3], ["--schedule", "plateau"]):
+        said = wrong(capsys, *train, *option)
+        assert said == (
+            f"{' '.join(map(str, option[: 1 + (option[1] != 3)]))} looks at the validation loss; give "
+            "--validation 0.1, or --validation-file FILE"
+        )
+    assert wrong(capsys, *train, "--cell", "lsmt").endswith("; did you mean lstm?")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "train --hiden 3 a.csv --task classifier",
+            "train: there is no --hiden; did you mean --hidden? (see",
+        ),
+        ("train a.csv --hiden=3", "fastrnn train: there is no --hiden; did you mean --hidden?"),
+        ("predict m.npz --zzz", "fastrnn predict: there is no --zzz (see fastrnn predict --help)"),
+        ("trian a.csv", "COMMAND is 'trian'; expected one of train, predict"),
+        ("trian a.csv", "; did you mean train? (see fastrnn --help)"),
+        ("train a.csv --task clasifier", "--task is 'clasifier'; expected one of classifier, tagger"),
+        ("train a.csv --task clasifier", "; did you mean classifier? (see fastrnn train --help)"),
+    ],
+)
+def test_a_wrong_name_is_told_with_the_nearest(line, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(*line.split())
+    assert stop.value.code == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert message in said
+
+
+def test_help_says_the_defaults_of_the_models(capsys):
+    with pytest.raises(SystemExit):
+        run("train", "--help")
+    out = " ".join(capsys.readouterr().out.split())
+    model, language = models.SequenceClassifier(), models.LanguageModel()
+    for said in (
+        f"hidden units (default: {model.hidden_size}, {language.hidden_size} of language-model)",
+        "fastrnn.cells (default: gru)",
+        f"rarer tokens are unknown (default: {model.min_count})",
+        "(default: 30, 5 of language-model)",
+        f"looks back (regressor) (default: {models.SequenceRegressor().window})",
+        "(classifier, regressor) (default: last)",
+        "plateau} (default: cosine)",
+    ):
+        assert said in out
 
 
 @pytest.mark.parametrize("show", ["influence", "activations", "gradients"])

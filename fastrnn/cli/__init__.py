@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from . import bench, demo, generate, info, inspect, predict, score, train, translate
 from ._arguments import Parser, command, positive
@@ -49,7 +49,11 @@ _COMMANDS = (train, predict, score, generate, translate, inspect, demo, bench, i
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
-    arguments = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    parser, commands = _parser()
+    if argv and argv[0] in commands:
+        commands[argv[0]].refuse_unknown(argv[1:])
+    arguments = parser.parse_args(argv)
     for stream in (sys.stdout, sys.stderr):  # a text may hold what the terminal's encoding lacks
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -76,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> Parser:
+def _parser() -> tuple[Parser, Mapping[str, Parser]]:
+    """The parser of the command line, and those of its commands."""
     from .. import __version__
 
     parser = command(Parser, prog="fastrnn", description=_DESCRIPTION)
@@ -86,4 +91,4 @@ def _parser() -> Parser:
         added = module.add(commands)
         added.set_defaults(run=module.run)
         added.add_argument("--threads", type=positive, metavar="N", help="use exactly N threads")
-    return parser
+    return parser, commands.choices

@@ -5,17 +5,59 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
-__all__ = ["Parser", "add_data", "command", "natural", "number", "part", "positive", "shape"]
+__all__ = ["Parser", "add_data", "command", "did_you_mean", "natural", "number", "part", "positive", "shape"]
 
 
 class Parser(argparse.ArgumentParser):
-    """Wrong usage is one line: what came, what was expected."""
+    """Wrong usage is one line: what came, what was expected.
+
+    Attributes
+    ----------
+    complete : function of the parser, optional
+        Completes its help when that is shown: what takes long to find out.
+    """
+
+    complete: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def format_help(self) -> str:
+        complete, self.complete = self.complete, None
+        if complete is not None:
+            complete(self)
+        return super().format_help()
+
+    def refuse_unknown(self, argv: Sequence[str]) -> None:
+        """Refuse options that this command has not, before their values are taken for something else."""
+        known = [option for action in self._actions for option in action.option_strings]
+        for each in argv:
+            if each == "--":
+                return
+            option = each.partition("=")[0]
+            if re.fullmatch(r"--[\w-]+", option) and not any(one.startswith(option) for one in known):
+                self.error(f"there is no {option}{did_you_mean(option, known)}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            name = "/".join(action.option_strings) or f"{action.metavar or action.dest}"
+            choices = [str(choice) for choice in action.choices]
+            hint = did_you_mean(value, choices)
+            raise argparse.ArgumentError(
+                None, f"{name} is {value!r}; expected one of {', '.join(choices)}{hint}"
+            )
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint for a wrong name, or nothing."""
+    import difflib  # here, as only errors need it
+
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def command(make: Callable[..., Any], *args: Any, **options: Any) -> Any:

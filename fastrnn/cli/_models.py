@@ -39,8 +39,8 @@ def read_for(model: Any, task: str, path: str, named: Columns, *, labelled: bool
     else:
         named.refuse("a text")
         data = Data("text", [path], lines=[1])
-    data = sequences(data, _kind(model) if task in ("classifier", "tagger", "regressor") else "auto")
-    return for_model(data, task)
+    data = sequences(data, "auto" if task == "language-model" else _kind(model))
+    return for_model(data, task, model._target.split if task == "translator" else "auto")
 
 
 def series(path: str, named: Columns, learned: Sequence[str] | None = None) -> Data:

@@ -27,10 +27,12 @@ def sequences(data: Data, kind: str) -> Data:
     return data if convert is None else replace(data, X=_each(data, data.X, convert, f"a sequence ({kind})"))
 
 
-def for_model(data: Data, task: str) -> Data:
-    """The targets as a model of this task takes them."""
+def for_model(data: Data, task: str, outputs: str = "auto") -> Data:
+    """The targets as a model of this task takes them; `outputs`: what those of a translator are."""
     if data.y is None:
         return data
+    if task == "translator" and outputs == "tokens":
+        return replace(data, y=_each(data, data.y, str.split, "tokens"))
     if task == "tagger":
         y = _each(data, data.y, str.split, "tags")
         for i, tags in enumerate(y):

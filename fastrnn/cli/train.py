@@ -12,6 +12,7 @@ from typing import Any
 from ._arguments import add_data, command, natural, number, part, positive
 from ._data import Columns, Data, read, read_text
 from ._models import series
+from ._options import CLASSES, as_given, defaults, fit_options, model_options
 from ._outputs import check_apart, check_model
 from ._values import for_model, sequences
 
@@ -29,6 +30,7 @@ Train a model from a file, and save it.
   fastrnn train --task language-model book.txt --epochs 10 -o book.npz
   fastrnn train --task language-model lines.txt --sentences --unit words
   fastrnn train --task translator pairs.tsv --no-header              source TAB target
+  fastrnn train --task translator words.csv --inputs characters --outputs characters
 
 Files: .csv and .tsv with a header, .jsonl, .npz, .npy, text (UTF-8). In a column, the tags, tokens
 (--inputs tokens) or numbers (--inputs vectors) of one sequence have spaces between them.
@@ -38,51 +40,12 @@ on when the same command is given again, to the same bits; with more --epochs it
 rates that so many have. The same seed gives the same model.
 """
 
-#: The class of each task.
-_CLASSES = {
-    "classifier": "SequenceClassifier",
-    "tagger": "SequenceTagger",
-    "regressor": "SequenceRegressor",
-    "language-model": "LanguageModel",
-    "translator": "Seq2Seq",
-}
-_SEQUENCES = ("classifier", "tagger", "regressor")
-#: Options of the models: the argument's name -> the model's, and the tasks that have it.
-_MODEL = {
-    "hidden": ("hidden_size", tuple(_CLASSES)),
-    "layers": ("num_layers", tuple(_CLASSES)),
-    "embedding": ("embedding_size", tuple(_CLASSES)),
-    "dropout": ("dropout", tuple(_CLASSES)),
-    "forget_bias": ("init", tuple(_CLASSES)),
-    "seed": ("seed", tuple(_CLASSES)),
-    "min_count": ("min_count", tuple(_CLASSES)),
-    "lowercase": ("lowercase", tuple(_CLASSES)),
-    "bidirectional": ("bidirectional", (*_SEQUENCES, "language-model")),
-    "inputs": ("inputs", _SEQUENCES),
-    "pool": ("pool", ("classifier", "regressor")),
-    "horizon": ("horizon", ("regressor",)),
-    "window": ("window", ("regressor",)),
-    "unit": ("unit", ("language-model",)),
-    "tied": ("tied", ("language-model",)),
-}
-#: Options of ``fit``.
-_FIT = {
-    "epochs": "epochs",
-    "batch": "batch_size",
-    "lr": "lr",
-    "schedule": "schedule",
-    "max_norm": "max_norm",
-    "patience": "patience",
-    "seconds": "seconds",
-    "checkpoint": "checkpoint",
-}
-
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Add the command."""
     parser = command(commands.add_parser, "train", help="train a model from a file", description=_DESCRIPTION)
     parser.add_argument("file", metavar="FILE", help="what to learn from")
-    parser.add_argument("--task", required=True, choices=tuple(_CLASSES), help="what to learn")
+    parser.add_argument("--task", required=True, choices=tuple(CLASSES), help="what to learn")
     parser.add_argument(
         "-o", "--output", metavar="FILE", default="model.npz", help="the model (default: %(default)s)"
     )
@@ -90,20 +53,27 @@ def add(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--sentences", action="store_true", help="of a text every line is a sentence (language-model)"
     )
-    model = parser.add_argument_group("the model (defaults: those of its class in fastrnn.models)")
+    model = parser.add_argument_group("the model")
     model.add_argument("--cell", metavar="NAME", help="lstm, gru, rnn, mgu, ...: a cell of fastrnn.cells")
     model.add_argument("--hidden", type=positive, metavar="N", help="hidden units")
     model.add_argument("--layers", type=positive, metavar="N", help="recurrent layers")
     model.add_argument("--embedding", type=positive, metavar="N", help="size of the vectors of tokens")
     model.add_argument("--dropout", type=number, metavar="P", help="in training")
-    model.add_argument("--forget-bias", type=number, metavar="B", help="1: LSTMs remember from the start")
+    model.add_argument(
+        "--forget-bias", type=number, metavar="B", help="1: it remembers from the start (with --cell lstm)"
+    )
     model.add_argument("--bidirectional", action="store_true", default=None, help="read both ways")
     model.add_argument("--min-count", type=positive, metavar="N", help="rarer tokens are unknown")
     model.add_argument("--lowercase", action=argparse.BooleanOptionalAction, help="ignore upper case")
     model.add_argument(
         "--inputs",
         choices=("auto", "vectors", "ids", "words", "characters", "tokens"),
-        help="what an input is (classifier, tagger, regressor)",
+        help="what an input is (all but language-model)",
+    )
+    model.add_argument(
+        "--outputs",
+        choices=("auto", "words", "characters", "tokens"),
+        help="what a target is (translator)",
     )
     model.add_argument("--pool", choices=("last", "mean", "max"), help="(classifier, regressor)")
     model.add_argument("--horizon", type=positive, metavar="K", help="forecast K steps (regressor)")
@@ -125,6 +95,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     training.add_argument("--seconds", type=number, metavar="S", help="stop after so much time")
     training.add_argument("--checkpoint", metavar="FILE", help="write the run here, and go on from it")
     training.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.complete = defaults
     return parser
 
 
@@ -138,17 +109,23 @@ def run(arguments: argparse.Namespace) -> None:
         {"FILE": arguments.file, "--validation-file": arguments.validation_file},
     )
     check_model(arguments.output)
-    model = getattr(models, _CLASSES[task])(**_model_options(arguments))
+    model = getattr(models, CLASSES[task])(**model_options(arguments))
     data = _read(arguments.file, arguments, None)
-    options = {name: getattr(arguments, given) for given, name in _FIT.items()}
-    options = {name: value for name, value in options.items() if value is not None}
+    options = fit_options(arguments)
     if arguments.validation is not None and arguments.validation_file is not None:
         raise ValueError("--validation and --validation-file are given; expected one of them")
+    if arguments.validation is None and arguments.validation_file is None:
+        for given in ("patience", "schedule"):
+            if getattr(arguments, given) not in (None, "cosine", "constant", "step"):
+                what = "--patience" if given == "patience" else "--schedule plateau"
+                raise ValueError(
+                    f"{what} looks at the validation loss; give --validation 0.1, or --validation-file FILE"
+                )
     validation, held = arguments.validation, None
     if arguments.validation_file is not None:
         held = _read(arguments.validation_file, arguments, data.columns)
         validation = held.X if task == "language-model" else (held.X, held.y)
-    with data.places(held), _going_on(arguments.checkpoint):
+    with as_given(), data.places(held), _going_on(arguments.checkpoint):
         model.fit(
             *([data.X] if data.y is None else [data.X, data.y]),
             validation=validation,
@@ -183,34 +160,6 @@ def _going_on(checkpoint: str | None) -> Iterator[None]:
         ) from None
 
 
-def _model_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What the constructor of the model takes, of what was given."""
-    options: dict[str, Any] = {}
-    for given, (name, tasks) in _MODEL.items():
-        value = getattr(arguments, given)
-        if value is None:
-            continue
-        if arguments.task not in tasks:
-            raise ValueError(
-                f"--{given.replace('_', '-')} is for --task {', '.join(tasks)}; this one is {arguments.task}"
-            )
-        options[name] = {given: value} if name == "init" else value
-    if arguments.sentences and arguments.task != "language-model":
-        raise ValueError(f"--sentences is for --task language-model; this one is {arguments.task}")
-    if arguments.cell is not None:
-        options["cell"] = _cell(arguments.cell)
-    return options
-
-
-def _cell(name: str) -> Any:
-    from .. import cells
-
-    found = {kind.lower(): make for kind, make in cells.kinds().items()}
-    if name.lower() not in found:
-        raise ValueError(f"--cell is {name!r}; expected one of {', '.join(found)}")
-    return found[name.lower()]()
-
-
 def _read(path: str, arguments: argparse.Namespace, learned: Sequence[str] | None) -> Data:
     """The data of a file, as the model takes it; of a series these columns, if they are known."""
     task, named = arguments.task, Columns.of(arguments)
@@ -224,7 +173,7 @@ def _read(path: str, arguments: argparse.Namespace, learned: Sequence[str] | Non
         named = replace(named, hint="; to forecast a table of numbers give --horizon K")
     data = read(path, named, labelled=task != "language-model")
     kind = arguments.inputs or ("tokens" if task == "tagger" else "auto")
-    return for_model(sequences(data, kind), task)
+    return for_model(sequences(data, kind), task, arguments.outputs or "auto")
 
 
 def _tell(arguments: argparse.Namespace, data: Data, model: Any) -> None:
