@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from ._arguments import command, natural
@@ -60,6 +61,8 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.show != "activations" or (arguments.name is None and arguments.output is None)
     ):
         raise ValueError("--layer is of --show activations, with --name or --output")
+    if arguments.output is not None:
+        _check_picture(arguments.output)
     rnn, x, tokens = _steps(model, task, arguments.text, arguments.input)
     layer = arguments.layer or 0
     if layer >= rnn.num_layers:
@@ -163,6 +166,16 @@ def _show_activations(found: Any, arguments: argparse.Namespace) -> None:
         return
     for token, row in zip(found.tokens, layer[name], strict=True):
         print(f"{token!r:<16} mean {row.mean():+.3f}  least {row.min():+.3f}  most {row.max():+.3f}")
+
+
+def _check_picture(output: str) -> None:
+    """Refuse what matplotlib cannot write, before anything is run."""
+    from .._extra import optional
+
+    known = optional("matplotlib.backend_bases", "plot").FigureCanvasBase.get_supported_filetypes()
+    ending = os.path.splitext(output)[1].lower().removeprefix(".")
+    if ending not in known:
+        raise ValueError(f"--output is {output}; a picture ends in .png, .svg or .pdf")
 
 
 def _save(ax: Any, output: str) -> None:
