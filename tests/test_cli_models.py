@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -95,6 +96,53 @@ def test_predictions_are_written_as_the_ending_says(intents, messages, tmp_path,
     assert [row["prediction"] for row in rows] == expected
     assert [row["input"] for row in rows] == [message for message, _ in MESSAGES]
     assert float(rows[0]["p(light)"]) + float(rows[0]["p(weather)"]) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_score_says_what_is_wrong(intents, speaker, tmp_path, capsys):
+    rows = [("light on, please", "light"), ("is it raining", "light"), ("rain today?", "weather")]
+    table = write_table(tmp_path / "a.csv", rows)
+    assert run("score", intents, table, "--errors") == 0
+    assert capsys.readouterr().out == (
+        "accuracy 0.6667 of 3 inputs\n"
+        "label\tthere\tright\ttaken for\nlight\t2\t1\tweather (1)\nweather\t1\t1\t\n"
+        f"{table}:3: light, predicted weather: 'is it raining'\n"
+    )
+    for arguments in ([speaker, table], [speaker, table, "--rank"]):
+        assert "--errors is of a classifier or a tagger" in wrong(capsys, "score", *arguments, "--errors")
+    tags = write_table(tmp_path / "t.csv", [("a b", "X Y"), ("b a", "Y X")] * 4, ("tokens", "tags"))
+    model = tmp_path / "m.npz"
+    assert run("train", "--task", "tagger", tags, "-o", model, *TINY) == 0
+    odd = write_table(tmp_path / "o.csv", [("a b", "X Y"), ("a b", "X X")], ("tokens", "tags"))
+    capsys.readouterr()
+    assert run("score", model, odd, "--errors") == 0
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "X\t3\t2\tY (1)",
+        "Y\t1\t1\t",
+        f"{odd}:3: X X, predicted X Y: a b",
+    ]
+
+
+def test_predictions_stand_beside_the_labels_that_are_there(intents, tmp_path):
+    table = write_table(tmp_path / "a.csv", [("light on", 1, "dark"), ("", 2, "dim")], ("text", "n", "Label"))
+    assert run("predict", intents, table, "--skip-empty", "-o", tmp_path / "o.csv") == 0
+    assert (tmp_path / "o.csv").read_text() == "input,Label,prediction\nlight on,dark,light\n,dim,\n"
+
+
+def test_warnings_name_the_line(intents, tmp_path, capsys):
+    table = write_table(tmp_path / "a.csv", [("light on", 1), ("zzz", 2)], ("text", "n"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert run("predict", intents, table) == 0
+    said = capsys.readouterr().err
+    assert f"{table}:3" in said
+    assert "X[" not in said
+
+
+def test_a_language_model_reads_the_texts_of_a_table(tmp_path):
+    table, model = write_table(tmp_path / "a.csv", [("ab ab", "q")] * 6), tmp_path / "m.npz"
+    train = ["train", "--task", "language-model", table, "-o", model, *TINY, "--layers", 1, "--epochs", 1]
+    assert run(*train) == 0
+    assert sorted(models.load(model).units.vocab.known) == [" ", "a", "b"]
 
 
 def test_lines_of_the_standard_input_are_predicted(intents, capsys, monkeypatch):
@@ -597,6 +645,10 @@ def test_inside_as_a_table_and_as_a_picture(intents, speaker, show, tmp_path, ca
     picture = tmp_path / "p.png"
     assert run("inspect", intents, "light on", "--show", show, "-o", picture) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
+    for name in ("p.xyz", "p"):
+        assert f"--output is {name}; a picture ends in .png, .svg or .pdf" in wrong(
+            capsys, "inspect", intents, "light on", "--show", show, "-o", name
+        )
 
 
 def test_what_reads_like_the_name_of_a_file_is_one(intents, tmp_path, capsys):

@@ -16,6 +16,7 @@ import math
 import os
 import re
 import sys
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -63,6 +64,7 @@ class Data:
     y: Sequence[Any] | None = None
     lines: Sequence[int] | None = None  # from 1
     columns: Sequence[str] | None = None  # of the numbers of a series
+    beside: tuple[str, Sequence[Any]] | None = None  # name and values of what may be right, of all rows
     left_out: Sequence[int] = ()  # which rows are not in X, as they have nothing to read
 
     def all_rows(self, rows: Sequence[Any], empty: Any) -> list[Any]:
@@ -78,7 +80,13 @@ class Data:
 
     @contextlib.contextmanager
     def places(self, held: Data | None = None) -> Iterator[None]:
-        """Let errors that name an input by its number name its place instead; `held` is validated on."""
+        """Let errors and warnings that name an input by its number name its place; `held` is validated on."""
+        shown = warnings.showwarning
+
+        def placed(message: Any, *others: Any, **more: Any) -> None:
+            shown(re.sub(r"\bX\[(\d+)\]", self._named, str(message)), *others, **more)
+
+        warnings.showwarning = placed
         try:
             yield
         except (ValueError, TypeError) as error:
@@ -89,6 +97,12 @@ class Data:
             i = int(found[2])
             where = data.place(i) if data.lines is not None and i < len(data.X) else data.path
             raise ValueError(f"{where}: {error}") from error
+        finally:
+            warnings.showwarning = shown
+
+    def _named(self, found: re.Match[str]) -> str:
+        i = int(found[1])
+        return found[0] if self.lines is None or i >= len(self.X) else self.place(i)
 
 
 @dataclass(frozen=True)
@@ -170,8 +184,17 @@ def read(path: str, named: Columns, *, labelled: bool, every_line: bool = False)
         [row[x] for _, row in kept],
         None if name is None else [row[name] for _, row in kept],
         [at for at, _ in kept],
+        beside=None if labelled else _beside(columns, rows, x),
         left_out=empty,
     )
+
+
+def _beside(
+    columns: Sequence[str], rows: Sequence[tuple[int, dict[str, Any]]], x: str
+) -> tuple[str, list[Any]] | None:
+    """The column that is usual for targets, where a file whose targets are not asked for has one."""
+    name = next((c for c in columns if c.lower() in _TARGETS and c != x), None)
+    return None if name is None else (name, [row.get(name, "") for _, row in rows])
 
 
 def _first_empty(row: dict[str, Any], columns: Sequence[str]) -> str | None:

@@ -21,6 +21,7 @@ next steps.
   fastrnn predict intents.npz "light on please"
   fastrnn predict intents.npz new.csv                       the column text; other columns do not matter
   fastrnn predict intents.npz lines.txt -o labels.csv       inputs and labels
+  fastrnn predict intents.npz test.csv -o beside.csv        the column label too, if there is one
   fastrnn predict intents.npz new.csv -o labels.jsonl --probabilities
   fastrnn predict power.npz hours.csv -o next.csv           forecasts: a row a step, the columns it learned
   echo "light on please" | fastrnn predict intents.npz -
@@ -80,7 +81,11 @@ def run(arguments: argparse.Namespace) -> None:
         for row in rows:
             print("\t".join([str(row[-1]), *(p if p == "" else f"{p:.4f}" for p in row[1:-1])]))
         return
-    write(arguments.output, ["input", *names, "prediction"], rows)
+    columns = ["input", *names, "prediction"]
+    if data.beside is not None:
+        columns.insert(1, data.beside[0])
+        rows = [[x, right, *more] for (x, *more), right in zip(rows, data.beside[1], strict=True)]
+    write(arguments.output, columns, rows)
 
 
 def _rounded(model: Any, predicted: np.ndarray) -> np.ndarray:
