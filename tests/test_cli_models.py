@@ -156,6 +156,9 @@ def test_lines_of_the_standard_input_are_predicted(intents, capsys, monkeypatch)
     assert capsys.readouterr().out.split() == ["light", "weather"]
     give(b"light\n\xff\n")
     assert wrong(capsys, "predict", intents, "-").startswith("-:2: not UTF-8 (byte 6 is 0xff)")
+    give(b"light on\n \nrain today?\n\n")
+    assert run("predict", intents, "-", "--skip-empty") == 0
+    assert capsys.readouterr().out == "light\n\nweather\n"
     give(b"light\n\nrain\n")  # the answers would stand at other lines
     assert wrong(capsys, "predict", intents, "-").startswith("-:2: an empty line before others")
     assert run("predict", intents, "light please") == 0  # a text as it is
@@ -727,6 +730,7 @@ def test_no_command_writes_over_what_it_reads(intents, speaker, messages, tmp_pa
         (["inspect", "m.npz", "a.csv", "-o", "m.npz"], "--output and MODEL are both m.npz"),
         (["generate", "talk.npz", "--remember", "talk.npz"], "--remember and MODEL are both talk.npz"),
         (["demo", "--text", "a.csv", "-o", "a.csv"], "--output and --text are both a.csv"),
+        (["demo", "--text", messages, "-o", "arrays.npz"], "which is there and is no model"),
     ):
         assert message in wrong(capsys, *arguments)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

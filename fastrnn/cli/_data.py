@@ -160,12 +160,8 @@ def read(path: str, named: Columns, *, labelled: bool, every_line: bool = False)
         named.refuse(path, "--input", "--target", "--no-header")
         if labelled:
             raise ValueError(f"{path}: a text has no targets; give a .csv, .tsv, .jsonl or .npz file")
-        columns, rows, gap = _lines(path)
-        if every_line and named.skip_empty:
-            rows = [(at, {"text": line.strip() and line}) for at, line in enumerate(lines_of(path), 1)]
-            while rows and not rows[-1][1]["text"]:
-                rows.pop()
-        elif every_line:
+        columns, rows, gap = _lines(path, with_empty=every_line and named.skip_empty)
+        if every_line:
             _refuse_gap(path, gap)
     if not rows:
         raise ValueError(f"{path}: it has no rows; expected at least one")
@@ -374,10 +370,14 @@ class _Table(NamedTuple):
     gap: int | None  # the first empty line between rows
 
 
-def _lines(path: str) -> _Table:
-    """A text: a row for each line that is not empty."""
-    lines = list(enumerate(lines_of(path), 1))
-    rows: list[tuple[int, dict[str, Any]]] = [(at, {"text": line}) for at, line in lines if line.strip()]
+def _lines(path: str, with_empty: bool) -> _Table:
+    """A text: a row for each line that is not empty, or for each up to the last such."""
+    lines = [line if line.strip() else "" for line in lines_of(path)]
+    while lines and not lines[-1]:
+        lines.pop()
+    rows: list[tuple[int, dict[str, Any]]] = [
+        (at, {"text": line}) for at, line in enumerate(lines, 1) if line or with_empty
+    ]
     gap = next((n for n, (at, _) in enumerate(rows, 1) if at != n), None)
     return _Table(["text"], rows, gap)
 

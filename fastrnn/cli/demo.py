@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ._arguments import command, natural, positive
-from ._outputs import check_apart
+from ._outputs import check_apart, check_model
 
 __all__ = ["add", "run"]
 
@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     from .. import _demo
 
     check_apart({"--output": arguments.output}, {"--text": arguments.text})
+    check_model(arguments.output)
     return _demo.run(
         text_file=arguments.text,
         output=arguments.output,
