@@ -530,7 +530,7 @@ def test_a_run_goes_on_with_the_same_data_alone(other, tmp_path):
     for _ in range(2):
         SequenceRegressor(**SMALL).fit(VECTORS, y, validation=held, **fit)
     data, held = (y, (held[0], y + 1)) if held else (y[::-1], None)
-    with pytest.raises(ValueError, match="had data="):
+    with pytest.raises(ValueError, match="had other data"):
         SequenceRegressor(**SMALL).fit(VECTORS, data, validation=held, **fit)
 
 
