@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
 import re
+import signal
 import sys
+import threading
 import types
 import warnings
 
@@ -696,6 +699,16 @@ def test_columns_that_nothing_reads_are_refused(begin, file, option, intents, sp
     more = ["-o", tmp_path / "m.npz"] if begin[0] == "train" else []
     said = wrong(capsys, *(trained.get(c, c) for c in begin), path, *option, *more)
     assert f": {option[0]} is given, and nothing is read by it here" in said
+
+
+def test_an_interrupted_training_keeps_the_model_and_says_so(messages, tmp_path, capsys):
+    model = tmp_path / "m.npz"
+    timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    forever = ["--epochs", 100_000, "-o", model]
+    assert run("train", "--task", "classifier", messages, *TINY, *forever) == 130
+    assert "interrupted after step" in capsys.readouterr().out
+    assert models.load(model).history_ is not None
 
 
 def test_a_checkpoint_is_not_the_model(messages, tmp_path, capsys):

@@ -35,9 +35,9 @@ Train a model from a file, and save it.
 Files: .csv and .tsv with a header, .jsonl, .npz, .npy, text (UTF-8). In a column, the tags, tokens
 (--inputs tokens) or numbers (--inputs vectors) of one sequence have spaces between them.
 
-Ctrl-C ends the training and keeps the model. With --checkpoint FILE a run that was stopped, even killed, goes
-on when the same command is given again, to the same bits; with more --epochs it goes on too, at the learning
-rates that so many have. The same seed gives the same model.
+Ctrl-C ends the training and keeps the model, with exit status 130. With --checkpoint FILE a run that was
+stopped, even killed, goes on when the same command is given again, to the same bits; with more --epochs it
+goes on too, at the learning rates that so many have. The same seed gives the same model.
 """
 
 
@@ -99,8 +99,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
     return parser
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Run it."""
+def run(arguments: argparse.Namespace) -> int:
+    """Run it; return the exit status."""
     from .. import models
 
     task = arguments.task
@@ -137,6 +137,7 @@ def run(arguments: argparse.Namespace) -> None:
         model.columns_ = data.columns
     model.save(arguments.output)
     _tell(arguments, data, model)
+    return 130 if model.history_.interrupted else 0  # so that `train && use` does not go on
 
 
 @contextlib.contextmanager
