@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -126,6 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
         held = _read(arguments.validation_file, arguments, data.columns)
         validation = held.X if task == "language-model" else (held.X, held.y)
     with as_given(), data.places(held), _going_on(arguments.checkpoint):
+        warnings.filterwarnings("ignore", ".*interrupted after step")  # `_tell` says so
         model.fit(
             *([data.X] if data.y is None else [data.X, data.y]),
             validation=validation,
