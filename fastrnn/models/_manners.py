@@ -66,11 +66,13 @@ class Model(_hints.Arguments):
     def __repr__(self) -> str:
         """The options that are not the defaults, and whether there is something to run."""
         defaults = _defaults(type(self)) | {"cell": cells.GRU()}
-        shown = [
-            repr(value) if name == "cell" else f"{name}={value!r}"
+        chosen = {
+            name: value
             for name, value in vars(self).items()
             if name[0] != "_" and name[-1] != "_" and (name not in defaults or defaults[name] != value)
-        ]
+        }
+        cell = [repr(chosen.pop("cell"))] if "cell" in chosen else []  # the one without a name is the first
+        shown = [*cell, *(f"{name}={value!r}" for name, value in chosen.items())]
         state = "fitted" if self._is_fitted else "not fitted"
         return f"{type(self).__name__}({', '.join(shown)}), {state}"
 
