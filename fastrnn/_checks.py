@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastrnn.cells import Cell, Noise, kinds
+from fastrnn.cells._options import closest
 
 if TYPE_CHECKING:
     from fastrnn.reference.tape import Tape
@@ -292,14 +293,15 @@ def a_cell(value: Any) -> Cell:
 
 
 def cell_or_name(who: str, value: Any) -> Cell:
-    """A cell, or one without options by the name of its class."""
+    """A cell, or one without options by the name of its class, in capitals or not."""
     if not isinstance(value, str):
         return a_cell(value)
     known = kinds()
-    if value not in known:
+    by_name = {name.lower(): cell for name, cell in known.items()}
+    if value.lower() not in by_name:
         hint = nearest(value, known)
         raise ValueError(f"{who}: cell is {value!r}{hint}; expected a Cell or one of {', '.join(known)}")
-    return known[value]()
+    return by_name[value.lower()]()
 
 
 def size(who: str, argument: str, value: Any, least: int = 1) -> int:
@@ -332,6 +334,16 @@ def factor(who: str, argument: str, value: Any) -> float:
     if number > float(np.finfo(np.float32).max):
         raise ValueError(f"{who}: {argument} is {value}; expected a number that is finite in float32")
     return number
+
+
+def dropout(who: str, value: Any) -> float:
+    """The dropout of a model: a probability, and less than 1, with which nothing could be learned."""
+    value = probability(who, "dropout", value)
+    if value == 1:
+        raise ValueError(
+            f"{who}: dropout is 1.0, with which nothing is learned; expected 0 to less than 1, such as 0.3"
+        )
+    return value
 
 
 def probability(who: str, argument: str, value: Any) -> float:
@@ -487,10 +499,7 @@ def plural(count: int, what: str) -> str:
 
 def nearest(name: object, known: Any) -> str:
     """A hint for a wrong name, ``" (did you mean 'w_ih'?)"`` or nothing."""
-    import difflib  # here, as only errors need it
-
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    return f" (did you mean {close!r}?)" if (close := closest(name, known)) else ""
 
 
 def no_attribute(owner: object, name: str, hint: str = "") -> AttributeError:

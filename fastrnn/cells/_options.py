@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 #: Numbers of float32's range.
 SMALLEST, LARGEST = float(np.finfo(np.float32).smallest_normal), float(np.finfo(np.float32).max)
+
+
+def closest(name: object, known: Iterable[Any]) -> str:
+    """The known name that a wrong one was meant to be, or "": capitals and swapped letters do not count."""
+    import difflib  # here, as only errors need it
+
+    name, by_name = str(name).lower(), {str(each).lower(): str(each) for each in known}
+    swapped = [each for each in by_name if sorted(each) == sorted(name)]
+    close = swapped or difflib.get_close_matches(name, by_name, n=1)
+    close = close or [each for each in by_name if len(name) > 2 and each.startswith(name)]
+    return by_name[close[0]] if close else ""
 
 
 def is_number(value: Any) -> bool:
@@ -38,7 +50,11 @@ def limit(cell: str, argument: str, value: Any) -> float | None:
 
 def one_of(cell: str, argument: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ValueError(f"{cell}: {argument} is {value!r}; expected one of {', '.join(map(repr, choices))}")
+        close = closest(value, choices) if isinstance(value, str) else ""
+        hint = f" (did you mean {close!r}?)" if close else ""
+        raise ValueError(
+            f"{cell}: {argument} is {value!r}{hint}; expected one of {', '.join(map(repr, choices))}"
+        )
 
 
 def probabilities(cell: str, argument: str, value: Any, states: str) -> tuple[float, ...]:
