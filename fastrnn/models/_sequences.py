@@ -7,7 +7,7 @@ import math
 import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self, TypedDict
+from typing import Any, ClassVar, Self, TypedDict, cast
 
 import numpy as np
 
@@ -56,8 +56,8 @@ class SequenceModel(Model):
 
     Parameters
     ----------
-    cell : fastrnn.cells.Cell, optional
-        Any cell, with any options; ``cells.GRU()`` if not given.
+    cell : fastrnn.cells.Cell or str, optional
+        Any cell, with any options, or the name of one without, such as "LSTM"; ``cells.GRU()`` if not given.
     hidden_size, num_layers : int
     bidirectional : bool
     dropout : float
@@ -102,7 +102,7 @@ class SequenceModel(Model):
 
     def __init__(
         self,
-        cell: cells.Cell | None = None,
+        cell: cells.Cell | str | None = None,
         *,
         hidden_size: int = 64,
         num_layers: int = 1,
@@ -116,7 +116,7 @@ class SequenceModel(Model):
         standardize: bool = True,
         seed: int = 0,
     ) -> None:
-        self.cell = cells.GRU() if cell is None else cell
+        self.cell = cells.GRU() if cell is None else cast(cells.Cell, cell)  # by name until `fit`
         self.hidden_size = hidden_size
         self.num_layers = num_layers
         self.bidirectional = bidirectional
@@ -334,13 +334,13 @@ class SequenceModel(Model):
 
     def _check_settings(self, who: str) -> None:
         """Check the settings, and make numbers of Python of those of NumPy."""
-        _checks.a_cell(self.cell)
+        self.cell = _checks.cell_or_name(who, self.cell)
         for name in ("hidden_size", "num_layers", "embedding_size", "min_count"):
             setattr(self, name, _checks.size(who, name, getattr(self, name)))
         self.seed = _checks.size(who, "seed", self.seed, least=0)
         for name in ("bidirectional", "lowercase", "standardize"):
             setattr(self, name, _checks.flag(who, name, getattr(self, name)))
-        self.dropout = _checks.probability(who, "dropout", self.dropout)
+        self.dropout = _checks.dropout(who, self.dropout)
         self.init = None if self.init is None else initial.options(who, self.init)
         if self.pool is not None and self.pool not in POOLS:
             raise ValueError(f"{who}: pool is {self.pool!r}; expected one of {', '.join(POOLS)}")

@@ -49,8 +49,8 @@ class SequenceClassifier(_Labelled):
 
     Parameters
     ----------
-    cell : fastrnn.cells.Cell, optional
-        Any cell, with any options; ``cells.GRU()`` if not given.
+    cell : fastrnn.cells.Cell or str, optional
+        Any cell, with any options, or the name of one without, such as "LSTM"; ``cells.GRU()`` if not given.
     pool : {"last", "mean", "max"}
         What of a sequence decides: the state after its last step (with ``bidirectional`` of both directions,
         each after its last), or the mean or the maximum of the outputs at all steps.
@@ -79,7 +79,7 @@ class SequenceClassifier(_Labelled):
     _settings: ClassVar[tuple[str, ...]] = (*SequenceModel._settings, "pool")
 
     def __init__(
-        self, cell: cells.Cell | None = None, *, pool: str = "last", **options: Unpack[Options]
+        self, cell: cells.Cell | str | None = None, *, pool: str = "last", **options: Unpack[Options]
     ) -> None:
         super().__init__(cell, **options)
         self.pool = pool
@@ -112,8 +112,8 @@ class SequenceTagger(_Labelled):
 
     Parameters
     ----------
-    cell : fastrnn.cells.Cell, optional
-        Any cell, with any options; ``cells.GRU()`` if not given.
+    cell : fastrnn.cells.Cell or str, optional
+        Any cell, with any options, or the name of one without, such as "LSTM"; ``cells.GRU()`` if not given.
     **options
         As `SequenceModel`.
 
@@ -136,7 +136,7 @@ class SequenceTagger(_Labelled):
 
     pool = None
 
-    def __init__(self, cell: cells.Cell | None = None, **options: Unpack[Options]) -> None:
+    def __init__(self, cell: cells.Cell | str | None = None, **options: Unpack[Options]) -> None:
         super().__init__(cell, **options)
 
     def predict(self, X: Any) -> list[np.ndarray]:

@@ -8,7 +8,7 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self, overload
+from typing import Any, ClassVar, Self, cast, overload
 
 import numpy as np
 
@@ -55,8 +55,9 @@ class LanguageModel(Model):
 
     Parameters
     ----------
-    cell : fastrnn.cells.Cell, optional
-        Any cell, with any options, such as ``cells.LSTM.variant("CIFG")``; ``cells.GRU()`` if not given.
+    cell : fastrnn.cells.Cell or str, optional
+        Any cell, with any options, such as ``cells.LSTM.variant("CIFG")``, or the name of one without,
+        such as "LSTM"; ``cells.GRU()`` if not given.
     unit : {"characters", "words"}
         What a token is. Texts are brought to Unicode's composed form (NFC) first.
     tokenizer : optional
@@ -130,7 +131,7 @@ class LanguageModel(Model):
 
     def __init__(
         self,
-        cell: cells.Cell | None = None,
+        cell: cells.Cell | str | None = None,
         *,
         unit: str = "characters",
         tokenizer: Any = None,
@@ -145,7 +146,7 @@ class LanguageModel(Model):
         lowercase: bool = False,
         seed: int = 0,
     ) -> None:
-        self.cell = cells.GRU() if cell is None else cell
+        self.cell = cells.GRU() if cell is None else cast(cells.Cell, cell)  # by name until `fit`
         self.unit = unit
         self.tokenizer = tokenizer
         self.embedding_size = embedding_size
@@ -231,14 +232,14 @@ class LanguageModel(Model):
 
     def _check_settings(self, who: str) -> None:
         """Check the settings, and make numbers of Python of those of NumPy."""
-        _checks.a_cell(self.cell)
+        self.cell = _checks.cell_or_name(who, self.cell)
         if self.unit not in UNITS:
             raise ValueError(f"{who}: unit is {self.unit!r}; expected one of {', '.join(UNITS)}")
         for name in ("embedding_size", "hidden_size", "num_layers", "min_count"):
             setattr(self, name, _checks.size(who, name, getattr(self, name)))
         for name in ("tied", "bidirectional", "lowercase"):
             setattr(self, name, _checks.flag(who, name, getattr(self, name)))
-        self.dropout = _checks.probability(who, "dropout", self.dropout)
+        self.dropout = _checks.dropout(who, self.dropout)
         self.init = None if self.init is None else initial.options(who, self.init)
         self.seed = _checks.size(who, "seed", self.seed, least=0)
         for name, usual in _OF_VOCABULARY.items() if self.tokenizer is not None else ():
@@ -254,9 +255,11 @@ class LanguageModel(Model):
         made = self._made_with | {"tokenizer": units.tokenizer if isinstance(units, Pieces) else None}
         for name, value in now.items():
             if name != "seed" and value != made[name]:
+                before = _files.cell_from(made[name]) if name == "cell" else made[name]
                 raise ValueError(
-                    f"{who}: {name} is {getattr(self, name)!r} now, and the model was made with another; a "
-                    "second fit goes on with what there is: set it back, or make a new LanguageModel"
+                    f"{who}: {name} is {getattr(self, name)!r:.80} now, and the model was made with "
+                    f"{before!r:.80}; a second fit goes on with what there is: set it back, or make a new "
+                    "LanguageModel"
                 )
 
     # ---- training ----

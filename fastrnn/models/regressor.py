@@ -37,8 +37,8 @@ class SequenceRegressor(SequenceModel):
 
     Parameters
     ----------
-    cell : fastrnn.cells.Cell, optional
-        Any cell, with any options; ``cells.GRU()`` if not given.
+    cell : fastrnn.cells.Cell or str, optional
+        Any cell, with any options, or the name of one without, such as "LSTM"; ``cells.GRU()`` if not given.
     pool : {"last", "mean", "max"}
         What of a sequence counts, as in `SequenceClassifier`.
     horizon : int, optional
@@ -75,7 +75,7 @@ class SequenceRegressor(SequenceModel):
 
     def __init__(
         self,
-        cell: cells.Cell | None = None,
+        cell: cells.Cell | str | None = None,
         *,
         pool: str = "last",
         horizon: int | None = None,

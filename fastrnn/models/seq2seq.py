@@ -55,7 +55,7 @@ class Seq2Seq(SequenceModel):
 
     Parameters
     ----------
-    cell : fastrnn.cells.Cell, optional
+    cell : fastrnn.cells.Cell or str, optional
         Of encoder and decoder: any cell, with any options; ``cells.GRU()`` if not given.
     attention : {"dot", "additive"} or None
         How decoder and memory are compared: ``h_t W m_s`` (`fastrnn.nn.DotAttention`, "general" in its
@@ -114,7 +114,7 @@ class Seq2Seq(SequenceModel):
 
     def __init__(  # type: ignore[misc]  # bidirectional is one of the options, by another default
         self,
-        cell: cells.Cell | None = None,
+        cell: cells.Cell | str | None = None,
         *,
         attention: str | None = "dot",
         outputs: str = "auto",
