@@ -1,7 +1,8 @@
 """Drawing what `fastrnn.inspect` finds, training curves and attention, with matplotlib.
 
 Every function draws into ``ax``, or makes a figure of its own, and returns the Axes: go on with its methods,
-and save with ``ax.figure.savefig(path)``. Colours are safe for the colour-blind, and lines differ in style
+and save with ``ax.figure.savefig(path)``; of several, as `history` returns, with that of any of them,
+``axes[0].figure.savefig(path)``. Colours are safe for the colour-blind, and lines differ in style
 too. ``pip install "fastrnn[plot]"`` brings matplotlib.
 """
 
@@ -18,8 +19,6 @@ from .inspect import GradientNorms, Saturation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from .train import History
 
 __all__ = ["activations", "attention", "gradient_norms", "history", "influence", "saturation"]
 
@@ -168,7 +167,7 @@ def influence(
 
 
 def history(
-    runs: History | Mapping[str, History],
+    runs: Any,
     ax: Axes | Sequence[Axes] | None = None,
     *,
     what: str | Sequence[str] = ("loss", "norm", "lr"),
@@ -177,9 +176,10 @@ def history(
 
     Parameters
     ----------
-    runs : fastrnn.train.History, or mapping of names to them
-        Such as ``history_`` of a model. The values of long runs are drawn pale, with their running mean; the
-        loss of a validation set, where there is one, is dashed beside that of the training.
+    runs : fastrnn.train.History or a fitted model, or mapping of names to them
+        Of a model its ``history_``, which its file does not hold. The values of long runs are drawn pale,
+        with their running mean; the loss of a validation set, where there is one, is dashed beside that of
+        the training.
     ax : matplotlib.axes.Axes, or a sequence of them, optional
         One for each of `what`; one alone takes the loss if `what` is not given.
     what : "loss", "norm", "lr", "seconds", "validation_loss", "validation_score", or a sequence of them
@@ -202,7 +202,8 @@ def history(
     >>> from fastrnn.models import LanguageModel
     >>> model = LanguageModel(hidden_size=16, num_layers=1)
     >>> model = model.fit("the cat sat on the mat. " * 50, epochs=2, batch_size=4)
-    >>> [ax.get_ylabel() for ax in plot.history(model.history_)]
+    >>> axes = plot.history(model)  # axes[0].figure.savefig("training.png")
+    >>> [ax.get_ylabel() for ax in axes]
     ['loss', 'gradient norm', 'learning rate']
     """
     named = _histories(runs)
@@ -292,15 +293,17 @@ def _running_mean(values: np.ndarray, width: float) -> np.ndarray:
 
 def _histories(runs: Any) -> dict[str, Any]:
     named = dict(runs) if isinstance(runs, Mapping) else {"": runs}
+    named = {name: getattr(run, "history_", run) for name, run in named.items()}
     for name, run in named.items():
         if not all(hasattr(run, quantity) for quantity in _QUANTITIES):
             raise TypeError(
-                f"history: runs is, or has, {_checks.kind(run)}; expected a fastrnn.train.History, such "
-                "as fit returns, or a mapping of names to them"
+                f"history: runs is, or has, {_checks.kind(run)}; expected a fitted model, its history_, "
+                "or a mapping of names to them"
             )
         if not run.loss:
             raise ValueError(
-                f"history: no step was made{f' in {name!r}' * bool(name)}; there is nothing to draw"
+                f"history: no step was made{f' in {name!r}' * bool(name)}; there is nothing to draw "
+                "(the file of a model does not hold its history)"
             )
     if not named:
         raise ValueError("history: runs is empty; there is nothing to draw")

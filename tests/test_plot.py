@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 import fastrnn  # noqa: E402
 from fastrnn import inspect, plot  # noqa: E402
+from fastrnn.models import SequenceTagger  # noqa: E402
 from fastrnn.train import History  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -212,6 +213,12 @@ def refusals():
     yield TypeError, r"saturation: found is float", plot.saturation, many
     yield TypeError, r"history: runs is, or has, a list", plot.history, [1.0]
     yield ValueError, r"history: no step was made in 'a'", plot.history, {"a": History()}
+    yield (
+        TypeError,
+        r"runs is, or has, a SequenceTagger; expected a fitted model",
+        plot.history,
+        SequenceTagger(),
+    )
     yield ValueError, r"history: runs is empty", plot.history, {}
     yield ValueError, r"what has 'los' \(did you mean 'loss'\?\)", lambda: plot.history(run, what="los")
     yield ValueError, r"history: what is empty", lambda: plot.history(run, what=())
@@ -222,6 +229,17 @@ def refusals():
         run,
         list(plt.subplots(2)[1]),
     )
+
+
+def test_the_history_of_a_model_is_drawn(tmp_path):
+    model = SequenceTagger(hidden_size=2).fit([["a", "b"]] * 4, [[0, 1]] * 4, epochs=3)
+    (line,) = plot.history({"ours": model}, what="loss").lines
+    assert line.get_ydata().tolist() == model.history_.loss
+    axes = plot.history(model)
+    axes[0].figure.savefig(tmp_path / "training.png")
+    model.save(tmp_path / "m.npz")
+    with pytest.raises(ValueError, match="no step was made; .* of a model does not hold its history"):
+        plot.history(SequenceTagger.load(tmp_path / "m.npz"))
 
 
 REFUSALS = list(refusals())
