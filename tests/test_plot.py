@@ -238,7 +238,7 @@ def test_the_history_of_a_model_is_drawn(tmp_path):
     axes = plot.history(model)
     axes[0].figure.savefig(tmp_path / "training.png")
     model.save(tmp_path / "m.npz")
-    with pytest.raises(ValueError, match="no step was made; .* of a model does not hold its history"):
+    with pytest.raises(ValueError, match=r"no step was made; .* of a model does not hold its history"):
         plot.history(SequenceTagger.load(tmp_path / "m.npz"))
 
 
