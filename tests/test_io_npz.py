@@ -389,3 +389,18 @@ def test_contents_are_shown_in_a_line(tmp_path):
     io.save(path, {name: np.zeros((2, 3), np.float32) for name in "abcd"}, epoch=7)
     shown = "a float32 (2, 3), b float32 (2, 3), c float32 (2, 3), ..."
     assert repr(io.load(path)) == f"Contents(4 arrays: {shown}; meta: epoch)"
+
+
+@pytest.mark.parametrize("name", ["x.pkl", "x.csv", "x.txt", "x.", "lstm-0.5", "X.PKL", "x.npz.bak"])
+def test_endings_of_what_is_not_written_are_refused(name, tmp_path):
+    for path in (tmp_path / name, str(tmp_path / name)):
+        with pytest.raises(ValueError, match=r"save writes \.npz and \.safetensors: end the path in one of"):
+            io.save(path, ARRAYS)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["x", "X.NPZ", ".x", "a.b/x"])
+def test_names_without_an_ending_are_npz_files(name, tmp_path):
+    (tmp_path / "a.b").mkdir()
+    io.save(tmp_path / name, ARRAYS)
+    assert list(io.load(tmp_path / name).arrays) == list(ARRAYS)

@@ -74,3 +74,9 @@ def test_a_second_fit_says_what_the_model_was_made_with():
     model.hidden_size, model.cell = 4, cells.MGU()
     with pytest.raises(ValueError, match=r"cell is MGU\(\) now, and the model was made with GRU\(\);"):
         model.fit("ab" * 50)
+
+
+def test_a_checkpoint_of_another_ending_is_refused_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(SequenceClassifier, "_gradient", None)
+    with pytest.raises(ValueError, match=r"path is .*run\.ckpt'; save writes \.npz and \.safetensors"):
+        SequenceClassifier().fit(X, Y, checkpoint=tmp_path / "run.ckpt")

@@ -26,7 +26,8 @@ def save(
     ----------
     path : path-like
         Used as it is; no ending is added. One that ends in ``.safetensors`` is written by
-        `fastrnn.io.safetensors`, which needs ``pip install "fastrnn[io]"``; all others are ``.npz`` files.
+        `fastrnn.io.safetensors`, which needs ``pip install "fastrnn[io]"``; one that ends in ``.npz`` or has
+        no ending is a ``.npz`` file.
     source : Module, optimiser or mapping of str to array_like
         A module or optimiser gives its ``state_dict()``. Arrays of floats, integers or bool.
     **meta
@@ -38,7 +39,7 @@ def save(
         Arrays of other kinds, names that are not strings, metadata that JSON cannot hold; nothing was
         written.
     ValueError
-        The path ends as that of another format.
+        The path has another ending.
 
     Examples
     --------
@@ -51,17 +52,31 @@ def save(
     >>> meta
     {'epoch': 7}
     """
+    check_ending(path)
     if _is_safetensors(path):
         from . import safetensors
 
         safetensors.save(path, source, **meta)
-    elif ending := _foreign(path):
-        remedy = (
-            "fastrnn.io.onnx.export writes layers" if ending == ".onnx" else "end the path in one of these"
-        )
-        raise ValueError(f"save: path is {os.fspath(path)!r}; save writes .npz and .safetensors: {remedy}")
     else:
         npz.save(path, source, **meta)
+
+
+def check_ending(path: Any) -> None:
+    """Refuse a path whose ending speaks of a format that `save` does not write.
+
+    Raises
+    ------
+    ValueError
+        It has an ending, and not one of `save`'s.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        return  # npz.save says what is expected
+    ending = os.path.splitext(os.fsdecode(path))[1].lower()
+    if ending not in ("", ".npz", ".safetensors"):
+        remedy = "end the path in one of these"
+        if ending == ".onnx":
+            remedy = "fastrnn.io.onnx.export writes layers"
+        raise ValueError(f"save: path is {os.fspath(path)!r}; save writes .npz and .safetensors: {remedy}")
 
 
 def load(path: str | os.PathLike[str]) -> npz.Contents:

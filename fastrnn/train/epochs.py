@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
+from ..io._by_ending import check_ending
 from ..io._file import destination
 from ..nn import Module
 from ..optim import Optimizer
@@ -156,6 +157,7 @@ def fit(
     history = training.history
     history.steps_per_epoch = len(batches)
     if checkpoint is not None:
+        check_ending(checkpoint)
         destination(checkpoint)
     if resume is not False:
         path = checkpoint if resume is True else resume
