@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from . import _checks, _hints
-from .models import SequenceClassifier, SequenceModel, SequenceRegressor
+from .models import SequenceClassifier, SequenceModel, SequenceRegressor, _inputs
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -135,6 +135,8 @@ class _Estimator(_hints.Arguments, BaseEstimator):
     def _read(self, X: Any, reset: bool = False) -> Any:
         """X as the model takes it; a table is checked in scikit-learn's way, and its columns become steps."""
         kind = self._kind(X)
+        if kind in ("vectors", "words", "characters"):
+            _inputs.refuse_a_table_of_strings(type(self).__name__, X)
         if not _is_table(X, kind):
             if reset:  # what an earlier table left
                 for name in {"n_features_in_", "feature_names_in_"} & vars(self).keys():
@@ -152,7 +154,7 @@ class _Estimator(_hints.Arguments, BaseEstimator):
             return self.inputs
         first = None
         if isinstance(X, (list, tuple)) or getattr(X, "ndim", 0) == 1:
-            first = next(iter(X), None)
+            first = next((x for x in X if not _inputs.missing(x)), None)
         if isinstance(first, str):
             return "words"
         tokens = isinstance(first, (list, tuple)) and len(first) > 0 and isinstance(first[0], str)

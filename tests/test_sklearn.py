@@ -290,3 +290,17 @@ def test_what_is_validated_on_is_read_as_what_is_learned():
     table = pandas.DataFrame(np.random.default_rng(0).standard_normal((30, 4)))
     ours = RNNRegressor(**{**SMALL, "validation": (table[20:], table[0][20:])}).fit(table[:20], table[0][:20])
     assert len(ours.history_.validation) == 3
+
+
+def test_a_table_of_texts_is_answered_with_its_column():
+    texts, y = ["a b", "b a"] * 4, [0, 1] * 4
+    with pytest.raises(ValueError, match=r"RNNClassifier: X is a table of 1 column, with strings; .* X\[:, "):
+        RNNClassifier(**SMALL).fit(np.array(texts)[:, None], y)
+    assert len(RNNClassifier(**SMALL, inputs="tokens").fit(np.array(texts)[:, None], y).classes_) == 2
+    with pytest.raises(ValueError, match=r"X\[0\] is missing \(nan\): fill it or leave it out"):
+        RNNClassifier(**SMALL).fit([float("nan"), *texts[1:]], y)
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(
+        ValueError, match=r"X is a table of 1 column, with strings; .* X\['text'\]; or inputs"
+    ):
+        RNNClassifier(**SMALL).fit(pandas.DataFrame({"text": texts}), y)

@@ -26,9 +26,12 @@ __all__ = [
     "Text",
     "Vectors",
     "array_of",
+    "is_frame",
     "learn",
     "listed",
+    "missing",
     "moments",
+    "refuse_a_table_of_strings",
     "series_of",
     "warn_of_unknown",
 ]
@@ -69,6 +72,11 @@ def listed(who: str, X: Any, argument: str = "X") -> Sequence[Any]:
         raise TypeError(
             f"{who}: {argument} is a single {type(X).__name__}; expected a list of them: [{argument}]"
         )
+    if is_frame(X):
+        raise TypeError(
+            f"{who}: {argument} is a table; give the column of the sequences, {argument}[{X.columns[0]!r}]; "
+            f"or {argument}.to_numpy(), where each row is a sequence"
+        )
     if hasattr(X, "to_numpy") and getattr(X, "ndim", 0) == 1:  # a column of pandas, or of polars
         X = X.to_numpy()
     if isinstance(X, np.ndarray):
@@ -82,6 +90,29 @@ def listed(who: str, X: Any, argument: str = "X") -> Sequence[Any]:
     if len(X) == 0:
         raise ValueError(f"{who}: {argument} is empty; expected at least one sequence")
     return X
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X is a table of pandas, or of polars."""
+    return hasattr(X, "columns") and hasattr(X, "to_numpy")
+
+
+def refuse_a_table_of_strings(who: str, X: Any) -> None:
+    """Say which column to give where X is a table, or an array (n, k), of strings."""
+    array = X.to_numpy() if is_frame(X) else X
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "OTU":
+        return
+    if any(isinstance(value, str) for value in array[:1].ravel()):
+        column = f"X[{X.columns[0]!r}]" if is_frame(X) else "X[:, 0]"
+        raise ValueError(
+            f"{who}: X is a table of {_checks.plural(array.shape[1], 'column')}, with strings; give the "
+            f"column of the texts, {column}; or inputs='tokens', where each row is one sequence of tokens"
+        )
+
+
+def missing(x: Any) -> bool:
+    """Whether a table has nothing where x stands: None, NaN, and pandas's NA."""
+    return x is None or type(x).__name__ in ("NAType", "NaTType") or (isinstance(x, float) and x != x)
 
 
 def learn(
@@ -102,7 +133,11 @@ def learn(
     X = listed(who, X)
     if inputs not in KINDS:
         raise ValueError(f"{who}: inputs is {inputs!r}; expected one of {', '.join(KINDS)}")
-    kind = _kind_of(who, X[0]) if inputs == "auto" else inputs
+    if inputs == "auto":
+        refuse_a_table_of_strings(who, X)
+        kind = _kind_of(who, next((x for x in X if not missing(x)), X[0]))
+    else:
+        kind = inputs
     if kind == "vectors":
         return Vectors.learn(who, X, standardize, kept)
     if kind == "ids":
@@ -284,8 +319,11 @@ class Text:
                     f"{who}: {argument} has an empty token at step {tokens.index('')}; leave it out"
                 )
             return [composed(token) for token in tokens]
+        if missing(x):
+            raise ValueError(f"{who}: {argument} is missing ({x}): fill it or leave it out")
         if not isinstance(x, str):
-            raise TypeError(f"{who}: {argument} is {_checks.kind(x)}; expected a str")
+            column = "; of a table give the column of the texts, X[:, 0]" * isinstance(x, np.ndarray)
+            raise TypeError(f"{who}: {argument} is {_checks.kind(x)}; expected a str{column}")
         text = composed(x.lower() if self.lowercase else x)
         return words(text) if self.split == "words" else list(text)
 
