@@ -210,7 +210,7 @@ def test_ctrl_c_after_early_stopping_is_warned_of_and_ends_the_fit_of_an_estimat
     monkeypatch.setattr(nn.Module, "load_state_dict", loaded)
     options = {"hidden_size": 4, "epochs": 50, "lr": 1.0, "patience": 1, "validation": (X, Y)}
     y = np.random.default_rng(0).integers(0, 2, 8).tolist()
-    match = "not the least for 1 epoch.*; interrupted after step"
+    match = "it had no lower validation loss.*; interrupted after step"
     with pytest.warns(UserWarning, match=match), pytest.raises(KeyboardInterrupt, match=match):
         sklearn.RNNClassifier(**options).fit(X, y)
 
@@ -262,4 +262,4 @@ def test_one_is_no_plural():
     history = (
         SequenceClassifier(hidden_size=4).fit(X, y, epochs=50, patience=1, lr=1.0, validation=(X, Y)).history_
     )
-    assert "for 1 epoch, the last" in history.stopped
+    assert "it had no lower validation loss than epoch" in history.stopped

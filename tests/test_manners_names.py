@@ -1,10 +1,15 @@
 """Names that are nearly right, cells by their names, and what a model says of itself."""
 
+import re
+import sys
+
 import numpy as np
 import pytest
 
 from fastrnn import _checks, cells, models, nn
 from fastrnn.models import LanguageModel, Seq2Seq, SequenceClassifier, SequenceRegressor, SequenceTagger
+from fastrnn.train import History
+from fastrnn.train.epochs import _out_of_patience
 
 X, Y = ["a b", "b a", "a a", "b b"] * 2, [0, 1, 0, 1] * 2
 
@@ -80,3 +85,56 @@ def test_a_checkpoint_of_another_ending_is_refused_before_the_first_step(tmp_pat
     monkeypatch.setattr(SequenceClassifier, "_gradient", None)
     with pytest.raises(ValueError, match=r"path is .*run\.ckpt'; save writes \.npz and \.safetensors"):
         SequenceClassifier().fit(X, Y, checkpoint=tmp_path / "run.ckpt")
+
+
+def test_a_table_of_texts_is_answered_with_its_column():
+    column = np.array(X)[:, None]
+    for table in (column, column.astype(object)):
+        with pytest.raises(ValueError, match=r"fit: X is a table of 1 column, with strings; .* X\[:, 0\]"):
+            SequenceClassifier().fit(table, Y)
+        with pytest.raises(TypeError, match=r"X\[0\] is .* expected a str; of a table give the column"):
+            SequenceClassifier(inputs="characters").fit(table, Y)
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(TypeError, match=r"X is a table; give the column of the sequences, X\['text'\]; or"):
+        SequenceClassifier().fit(pandas.DataFrame({"text": X, "n": Y}), Y)
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan"), np.float64("nan")])
+@pytest.mark.parametrize("at", [0, 3])
+def test_texts_that_are_missing_are_named(nothing, at):
+    texts = [*X[:at], nothing, *X[at + 1 :]]
+    message = rf"X\[{at}\] is missing \({nothing}\): fill it or leave it out"
+    for given in (texts, np.array(texts, dtype=object)):
+        with pytest.raises(ValueError, match=f"SequenceClassifier.fit: {message}"):
+            SequenceClassifier().fit(given, Y)
+    with pytest.raises(ValueError, match=f"SequenceClassifier.predict: {message}"):
+        SequenceClassifier(hidden_size=4).fit(X, Y, epochs=1).predict(texts)
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "counts"),
+    [
+        (SequenceClassifier(hidden_size=4), (X, Y), "sequences"),
+        (SequenceTagger(hidden_size=4), (X, [[0, 1]] * 8), "steps"),
+        (Seq2Seq(hidden_size=4), (X, X), "tokens"),
+        (LanguageModel(hidden_size=4), (X * 4,), "characters"),
+        (LanguageModel(hidden_size=4, unit="words"), (X * 4,), "words"),
+    ],
+    ids=["classifier", "tagger", "translator", "characters", "words"],
+)
+def test_progress_and_history_say_what_they_count(model, data, counts, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    history = model.fit(*data, epochs=2, validation=0.25, progress=True).history_
+    shown = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(rf": loss \d\.\d{{3,4}}, validation \d\.\d{{3,4}}, [\d,]+ {counts} a second$", shown), shown
+    measure = "perplexity" if isinstance(model, LanguageModel) else "score"
+    assert re.search(rf"best validation loss [\d.]+, {measure} [\d.e-]+, after epoch \d", repr(history))
+
+
+def test_what_ended_a_training_early_is_plain():
+    history = History(steps_per_epoch=2, loss=[1.0] * 8, validation=[(1, 0), (0.5, 0), (0.6, 0), (0.7, 0)])
+    assert _out_of_patience(history, 3) == ""
+    assert _out_of_patience(history, 2) == (
+        "after epoch 4: none of the last 2 epochs had a lower validation loss than epoch 2, "
+        "whose weights are kept"
+    )

@@ -381,7 +381,7 @@ def test_early_stopping_restores_the_best(monkeypatch):
     history = model.history_
     assert history.epochs < 60
     assert history.epochs == history.best_epoch + 5
-    assert "not the least for 4 epochs" in history.stopped
+    assert "none of the last 4 epochs had a lower validation loss than epoch" in history.stopped
     best = SequenceClassifier(**SMALL).fit(X, y, epochs=history.best_epoch + 1, **options)
     assert bits(model) == bits(best)
     assert model.score(*held) == history.validation_score[history.best_epoch]
@@ -546,7 +546,7 @@ def test_bad_options_are_refused(options, message):
         ({"inputs": "images"}, "inputs is 'images'"),
         ({"hidden_size": 0}, "hidden_size is 0"),
         ({"dropout": 2.0}, "dropout is 2.0"),
-        ({"cell": "GRU"}, "cell is"),
+        ({"cell": "GUR"}, "cell is 'GUR'"),
     ],
 )
 def test_bad_settings_are_refused(options, message):

@@ -92,6 +92,8 @@ class SequenceModel(Model):
     _criterion: ClassVar[Callable[..., tuple[Any, np.ndarray]]]
     #: The constructor's arguments besides the cell; a subclass adds its own.
     _settings: ClassVar[tuple[str, ...]] = tuple(Options.__annotations__)
+    #: What the targets of the loss are, in the plural.
+    _counts: ClassVar[str] = "sequences"
     #: How the outputs of a sequence become one; None: an output a step.
     pool: str | None
 
@@ -275,7 +277,7 @@ class SequenceModel(Model):
             sequences, targets = [sequences[i] for i in kept], [targets[i] for i in kept]
         network = fresh._make()
         optimizer = Adam(network, lr=lr)
-        history = History()
+        history = History(counts=fresh._counts)
 
         def gradient(places: np.ndarray) -> tuple[float, Mapping[str, np.ndarray], int]:
             return fresh._gradient(network, [sequences[i] for i in places], [targets[i] for i in places])

@@ -135,6 +135,7 @@ class SequenceTagger(_Labelled):
     """
 
     pool = None
+    _counts = "steps"
 
     def __init__(self, cell: cells.Cell | str | None = None, **options: Unpack[Options]) -> None:
         super().__init__(cell, **options)

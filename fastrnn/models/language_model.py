@@ -449,7 +449,7 @@ class LanguageModel(Model):
             self._units, self._directions, self._made_with = units, directions.freeze(), made_with
             self.history_ = history
 
-        history = History()
+        history = History(counts=units.name, measure="perplexity")
         try:
             fit(
                 directions,

@@ -101,6 +101,7 @@ class Seq2Seq(SequenceModel):
     """
 
     pool = None
+    _counts = "tokens"
     _elsewhere: ClassVar[dict[str, str]] = {"predict": "translate(X) says what each sequence becomes"}
     _criterion = staticmethod(cross_entropy)
     _settings: ClassVar[tuple[str, ...]] = (

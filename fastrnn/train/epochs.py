@@ -230,7 +230,8 @@ def _out_of_patience(history: History, patience: int) -> str:
     best = history.best_epoch
     if best is None or len(history.validation) - 1 - best < patience:
         return ""
+    which = f"none of the last {patience} epochs had a" if patience > 1 else "it had no"
     return (
-        f"the validation loss was not the least for {_checks.plural(patience, 'epoch')}, the last of "
-        f"{history.epochs}; the weights are those after epoch {best + 1}"
+        f"after epoch {history.epochs}: {which} lower validation loss than epoch {best + 1}, whose "
+        "weights are kept"
     )

@@ -32,6 +32,10 @@ class History:
         0 where there are no epochs.
     tokens : int
         How many targets were trained on.
+    counts : str
+        What the targets are: "characters", "sequences".
+    measure : str
+        What the score on the validation set is.
     stopped : str
         Empty when every step was made; else why not.
     interrupted : bool
@@ -53,6 +57,8 @@ class History:
     validation: list[tuple[float, float]] = field(default_factory=list)
     steps_per_epoch: int = 0
     tokens: int = 0
+    counts: str = "targets"
+    measure: str = "score"
     stopped: str = ""
     interrupted: bool = False
 
@@ -66,7 +72,9 @@ class History:
         best = self.best_epoch
         if best is not None:
             loss, score = self.validation[best]
-            parts.append(f"best validation loss {loss:.4g}, score {score:.4g}, after epoch {best + 1}")
+            parts.append(
+                f"best validation loss {loss:.4g}, {self.measure} {score:.4g}, after epoch {best + 1}"
+            )
         if self.stopped:
             parts.append(f"stopped: {self.stopped}")
         return f"History: {'; '.join(parts)}"

@@ -133,10 +133,10 @@ def _factor(schedule: Schedule, step: int, total: int, history: History) -> floa
 
 def _summary(smooth: float, history: History) -> str:
     """What stands beside the bar."""
-    parts = [f"loss {smooth:.3f}"]
+    parts = [f"loss {smooth:#.4g}"]
     if history.validation:
-        parts.append(f"validation {history.validation[-1][0]:.3f}")
-    return ", ".join([*parts, f"{history.tokens_per_second:,.0f} a second"])
+        parts.append(f"validation {history.validation[-1][0]:#.4g}")
+    return ", ".join([*parts, f"{history.tokens_per_second:,.0f} {history.counts} a second"])
 
 
 def _check_finite(step: int, loss: float, norm: float, optimizer: Optimizer) -> None:
