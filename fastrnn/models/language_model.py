@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,11 @@ __all__ = ["LanguageModel", "Network"]
 #: A warning is given where a greater part of a text's tokens is unknown. (What stands only once in the text
 #: that a model is made of is unknown too, but less.)
 _NOTICEABLE = 0.2
+
+#: What no text ends in that has one line, and is as short as a path.
+_FILE_NAME = re.compile(
+    r".{1,250}\.(csv|docx?|epub|gz|html?|json|jsonl|log|md|npz|pdf|py|rst|tex|tsv|txt|xml)"
+)
 
 #: How many tokens `fill` tries in a gap.
 _SHORTLIST = 100
@@ -349,6 +355,7 @@ class LanguageModel(Model):
         chunk_size = _checks.size(who, "chunk_size", chunk_size)
         texts, held = self._split(who, texts, one, validation)
         if one:
+            _check_is_a_text(who, texts[0])
             _check_length(who, len(texts[0]), "characters", batch_size)
         if self._units is None or self._directions is None:
             units = self._learned(texts, one)
@@ -864,6 +871,15 @@ def _corpus(
         return _lm_data.Sentences(rows, batch_size, seed)
     _check_length(who, len(rows[0]), units.name, batch_size)
     return _lm_data.Stream(rows[0], batch_size, chunk_size, seed)
+
+
+def _check_is_a_text(who: str, text: str) -> None:
+    """Refuse a text that is the path of one."""
+    if _FILE_NAME.fullmatch(text):
+        raise ValueError(
+            f"{who}: text has {_checks.plural(len(text), 'character')}, {text!r}; it reads like the name "
+            "of a file: give its content, open(path, encoding='utf-8').read()"
+        )
 
 
 def _check_length(who: str, count: int, name: str, batch_size: int) -> None:
