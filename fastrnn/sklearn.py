@@ -123,7 +123,9 @@ class _Estimator(_hints.Arguments, BaseEstimator):
         if isinstance(validation, (tuple, list)) and len(validation) == 2:
             of_fit["validation"] = self._read(validation[0]), self._targets(validation[1], "validation y")
         options["inputs"] = self._kind(X)
-        self.model_ = self._model(cell, seed=seed, **options).fit(X, y, **of_fit)
+        model = self._model(cell, seed=seed, **options)
+        model._called = type(self).__name__
+        self.model_ = model.fit(X, y, **of_fit)
         if self.model_.history_.interrupted:  # a search or a pipeline has to end too
             raise KeyboardInterrupt(self.model_.history_.stopped)
         return self

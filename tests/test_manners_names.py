@@ -126,7 +126,8 @@ def test_progress_and_history_say_what_they_count(model, data, counts, monkeypat
     monkeypatch.setitem(sys.modules, "tqdm", None)
     history = model.fit(*data, epochs=2, validation=0.25, progress=True).history_
     shown = capsys.readouterr().err.splitlines()[-1]
-    assert re.search(rf": loss \d\.\d{{3,4}}, validation \d\.\d{{3,4}}, [\d,]+ {counts} a second$", shown), shown
+    number = r"\d\.\d{3,4}"  # of four digits
+    assert re.search(rf": loss {number}, validation {number}, [\d,]+ {counts} a second$", shown), shown
     measure = "perplexity" if isinstance(model, LanguageModel) else "score"
     assert re.search(rf"best validation loss [\d.]+, {measure} [\d.e-]+, after epoch \d", repr(history))
 
@@ -138,3 +139,26 @@ def test_what_ended_a_training_early_is_plain():
         "after epoch 4: none of the last 2 epochs had a lower validation loss than epoch 2, "
         "whose weights are kept"
     )
+
+
+def test_the_name_of_a_file_is_no_text():
+    with pytest.raises(
+        ValueError, match=r"fit: text has 8 characters, 'book.txt'; it reads like the name of"
+    ):
+        LanguageModel().fit("book.txt")
+    with pytest.raises(ValueError, match="it reads like the name of a file: give its content"):
+        LanguageModel().fit("/home/me/my books/a long name of a book.TXT".lower())
+    LanguageModel(hidden_size=4).fit("see book.txt\nor " * 20 + "book.txt", epochs=1)
+
+
+def test_texts_of_which_nothing_is_known_are_warned_of_by_the_estimator():
+    pytest.importorskip("sklearn")
+    from fastrnn.sklearn import RNNClassifier
+
+    estimator = RNNClassifier(hidden_size=4, epochs=1).fit(X, Y)
+    for call in (estimator.predict, estimator.predict_proba, lambda x: estimator.score(x, [0, 1])):
+        with pytest.warns(
+            UserWarning, match=r"^RNNClassifier\.predict.*: the model knows no words of X\[0\]; "
+        ) as w:
+            call(["x", "a"])
+        assert len(w) == 1

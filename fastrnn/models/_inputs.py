@@ -348,8 +348,8 @@ def warn_of_unknown(who: str, reader: Inputs, sequences: Sequence[np.ndarray]) -
     if unknown:
         places = ", ".join(_checks.first_few(unknown, lambda i: f"X[{i}]"))
         warn(
-            f"{who}: none of the {reader.split} of {places} is known to the model, which knows those that "
-            "occur min_count times in what it was fitted to"
+            f"{who}: the model knows no {reader.split} of {places}; it knows those that occurred min_count "
+            "times in what it was fitted to"
         )
 
 

@@ -98,6 +98,7 @@ class SequenceModel(Model):
     pool: str | None
 
     _reader: _inputs.Inputs
+    _called: str  # in messages, where it is not the class; what has this model inside sets it
     _as_fitted: Self  # whatever is set on this one since
     network_: Any
     history_: History
@@ -245,7 +246,7 @@ class SequenceModel(Model):
             last step before, with `patience` that of the best epoch; where there is none whose weights are
             finite, it is as before.
         """
-        who = f"{type(self).__name__}.fit"
+        who = self._who("fit")
         fresh = self._fresh()
         fresh._check_settings(who)
         batch_size = _checks.size(who, "batch_size", batch_size)
@@ -392,6 +393,10 @@ class SequenceModel(Model):
 
     # ---- running ----
 
+    def _who(self, method: str) -> str:
+        """What a method is called in messages."""
+        return f"{vars(self).get('_called', type(self).__name__)}.{method}"
+
     @property
     def _is_fitted(self) -> bool:
         return "_as_fitted" in vars(self)
@@ -419,7 +424,7 @@ class SequenceModel(Model):
 
     def _answer(self, who: str, X: Any) -> list[np.ndarray]:
         """Return the outputs of each sequence of X."""
-        model, who = self._fitted(), f"{type(self).__name__}.{who}"
+        model, who = self._fitted(), self._who(who)
         sequences = model._reader.read(who, X)
         _inputs.warn_of_unknown(who, model._reader, sequences)
         return [finite(who, y) for y in model._run(model.network_, sequences)]
@@ -427,7 +432,7 @@ class SequenceModel(Model):
     def score(self, X: Any, y: Any = None) -> float:
         """Return how good the predictions are: see the class."""
         model = self._fitted()
-        who = f"{type(self).__name__}.score"
+        who = self._who("score")
         X, y = model._pairs(who, X, y)
         sequences = model._reader.read(who, X)
         _inputs.warn_of_unknown(who, model._reader, sequences)

@@ -104,7 +104,7 @@ class SequenceRegressor(SequenceModel):
         """
         model = self._fitted()
         if model.horizon is not None:
-            who = "SequenceRegressor.predict"
+            who = self._who("predict")
             series = [series_of(who, f"X[{i}]", x) for i, x in enumerate(listed(who, X))]
             for i, x in enumerate(series):
                 if len(x) < model.window:
