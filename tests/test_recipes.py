@@ -1,4 +1,4 @@
-"""The recipes of docs/recipes run as they stand.
+"""The recipes of docs/recipes, and those of docs/models.md, run as they stand.
 
 Blocks of ``python`` run where their packages are, by ``<!-- needs: onnx -->``; ``py`` needs PyTorch too.
 """
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 # That of Keras needs files; test_recipe_keras.py has them.
-RECIPES = sorted((Path(__file__).parents[1] / "docs" / "recipes").glob("[!k]*.md"))
+DOCS = Path(__file__).parents[1] / "docs"
+RECIPES = [*sorted((DOCS / "recipes").glob("[!k]*.md")), DOCS / "models.md"]
 
 
 def programs(path, language):

@@ -54,6 +54,11 @@ class SequenceModel(Model):
     floats; (T_i,) of integers, which are taken for ids; a str; or a list of strings, its tokens. One array
     (n, T, F) or (n, T) is n sequences.
 
+    **Texts.** Strings are brought to lower case where `lowercase` says so, and to Unicode's composed form
+    (NFC). Words are letters, digits and their accents, with apostrophes and hyphens inside, and numbers with
+    their points and commas; of Han and kana every character is one, and so is every other mark but white
+    space. Characters are code points, white space too.
+
     Parameters
     ----------
     cell : fastrnn.cells.Cell or str, optional
