@@ -69,7 +69,9 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         return import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ._hints import no_name
+
+    raise no_name(__name__, name, __all__)
 
 
 def __dir__() -> list[str]:

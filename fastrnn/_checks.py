@@ -38,6 +38,10 @@ _HABITS = {
         ("zero_grad", "grad"),
         "gradients are kept nowhere: backward returns them, and an optimiser's step(grads) takes them",
     ),
+    **dict.fromkeys(
+        ("to", "cuda", "cpu", "half", "float", "double", "device"),
+        "arrays are NumPy's, on the CPU; a layer's dtype is an argument of its constructor",
+    ),
     "param_groups": "an optimiser has one lr, which may be set, and one optimiser is made for each module",
 }
 

@@ -11,12 +11,15 @@ from typing import Any, ClassVar
 from . import _checks
 from .cells import Cell, kinds
 
-__all__ = ["Arguments", "no_argument"]
+__all__ = ["Arguments", "no_argument", "no_name", "of_init"]
 
 #: Arguments of Keras, PyTorch and scikit-learn, by the names that they have here.
 _ELSEWHERE = {
     **dict.fromkeys(("units", "hidden_dim", "n_hidden", "hidden_units"), "hidden_size"),
     "n_layers": "num_layers",
+    **dict.fromkeys(("input_dim", "in_features", "n_features"), "input_size"),
+    **dict.fromkeys(("hx", "h0", "h_0", "initial_state", "initial_h"), "state"),
+    **dict.fromkeys(("sequence_lengths", "seq_lens", "input_lengths"), "lengths"),
     **dict.fromkeys(("embedding_dim", "output_dim", "embed_dim"), "embedding_size"),
     **dict.fromkeys(("validation_split", "validation_data", "validation_fraction"), "validation"),
     **dict.fromkeys(("n_epochs", "num_epochs", "max_iter"), "epochs"),
@@ -34,6 +37,9 @@ _ELSEWHERE = {
     "max_new_tokens": "length",
 }
 
+#: Arguments of `fastrnn.nn.init.recurrent` that are taken for those of a layer or a model.
+_OF_INIT = ("forget_bias", "chrono", "each_gate")
+
 
 def no_argument(who: str, name: str, known: Collection[str], hint: str = "") -> TypeError:
     """The error of an argument that `who` does not take, with the name that it has here."""
@@ -42,6 +48,11 @@ def no_argument(who: str, name: str, known: Collection[str], hint: str = "") -> 
     if not hint:
         hint = f"; here it is {same[0]!r}" if same else _checks.nearest(name, known)
     return TypeError(f"{who}: there is no argument {name!r}{hint}")
+
+
+def no_name(module: str, name: str, known: Collection[str]) -> AttributeError:
+    """The error of a name that a module of the package does not have."""
+    return AttributeError(f"module {module!r} has no attribute {name!r}{_checks.nearest(name, known)}")
 
 
 class Arguments:
@@ -97,12 +108,17 @@ def _error(kind: type, owner: type, method: str, name: str, cell: Any) -> TypeEr
     known = _known(kind, owner, method)
     hint = ""
     if made and "cell" in known:
-        hint = _of_cell(name, cell)
+        hint = of_init(name) or _of_cell(name, cell)
     others = {"__init__", *getattr(kind, "_with_options", ())} & {"__init__", "fit"} - {method}
     for other in sorted(others):
         if not hint and hasattr(kind, other) and name in _known(kind, kind, other):
             hint = f"; it is an argument of {'the constructor' if other == '__init__' else other}"
     return no_argument(kind.__name__ if made else f"{kind.__name__}.{method}", name, known, hint)
+
+
+def of_init(name: str) -> str:
+    """Where an argument is one of `fastrnn.nn.init.recurrent`: how to give it."""
+    return f"; it goes into init: init={{{name!r}: ...}}" if name in _OF_INIT else ""
 
 
 def _of_cell(name: str, cell: Any) -> str:

@@ -461,3 +461,10 @@ def clip_grad_norm_(grads: Mapping[str, np.ndarray], max_norm: float) -> float:
         for grad in grads.values():
             grad *= scale
     return norm
+
+
+if not TYPE_CHECKING:  # with it, every name would be there to a type checker
+
+    def __getattr__(name: str) -> Any:
+        """Say which name was meant."""
+        raise _hints.no_name(__name__, name, __all__)

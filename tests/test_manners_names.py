@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from fastrnn import _checks, cells, models, nn
+import fastrnn
+from fastrnn import _checks, _hints, cells, models, nn
 from fastrnn.models import LanguageModel, Seq2Seq, SequenceClassifier, SequenceRegressor, SequenceTagger
 from fastrnn.train import History
 from fastrnn.train.epochs import _out_of_patience
@@ -162,3 +163,36 @@ def test_texts_of_which_nothing_is_known_are_warned_of_by_the_estimator():
         ) as w:
             call(["x", "a"])
         assert len(w) == 1
+
+
+@pytest.mark.parametrize(
+    ("look", "message"),
+    [
+        (lambda: fastrnn.lstm, r"module 'fastrnn' has no attribute 'lstm' \(did you mean 'LSTM'\?\)"),
+        (lambda: fastrnn.optim.adam, r"'fastrnn.optim' has no attribute 'adam' \(did you mean 'Adam'\?\)"),
+        (lambda: models.SequenceClasifier, r"did you mean 'SequenceClassifier'\?"),
+        (lambda: nn.LSTM(2, 3).to("cuda"), "no attribute 'to': arrays are NumPy's, on the CPU"),
+        (lambda: fastrnn.zzz, "module 'fastrnn' has no attribute 'zzz'$"),
+    ],
+)
+def test_names_that_are_nearly_right(look, message):
+    with pytest.raises(AttributeError, match=message):
+        look()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: nn.LSTM(2, 3, forget_bias=1), r"LSTM: .* 'forget_bias'; .*: init={'forget_bias': \.\.\.}"),
+        (lambda: nn.Recurrent(cells.GRU(), 2, 3, chrono=9), r"Recurrent: .*: init={'chrono': \.\.\.}"),
+        (lambda: SequenceClassifier(forget_bias=1), r"SequenceClassifier: .*: init={'forget_bias': \.\.\.}"),
+        (lambda: LanguageModel().generate(temp=3), r"'temp' \(did you mean 'temperature'\?\)"),
+    ],
+)
+def test_arguments_that_go_elsewhere(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+def test_what_goes_into_init_is_there():
+    assert set(_hints._OF_INIT) <= set(nn.init.Options.__annotations__)

@@ -284,7 +284,7 @@ class Recurrent(Module):
         elif name in self._cell_options:
             hint = f" (did you mean {self._cell_options[name]!r}?)"
         else:
-            hint = ""
+            hint = _hints.of_init(name)
         return _hints.no_argument(type(self).__name__, name, known, hint)
 
     def _directions(self) -> tuple[bool, ...]:
