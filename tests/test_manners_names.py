@@ -196,3 +196,16 @@ def test_arguments_that_go_elsewhere(call, message):
 
 def test_what_goes_into_init_is_there():
     assert set(_hints._OF_INIT) <= set(nn.init.Options.__annotations__)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda layer, x: layer(x, length=[1]), r"LSTM: .* 'length' \(did you mean 'lengths'\?\)"),
+        (lambda layer, x: layer(x, hx=None), "LSTM: there is no argument 'hx'; here it is 'state'"),
+        (lambda layer, x: layer.forward(x, initial_state=None), "LSTM.forward: .*; here it is 'state'"),
+    ],
+)
+def test_calls_of_layers_in_the_words_of_others(call, message):
+    with pytest.raises(TypeError, match=message):
+        call(nn.LSTM(2, 3), np.zeros((4, 1, 2), np.float32))

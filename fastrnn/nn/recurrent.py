@@ -287,6 +287,15 @@ class Recurrent(Module):
             hint = _hints.of_init(name)
         return _hints.no_argument(type(self).__name__, name, known, hint)
 
+    def _no_argument_of(self, method: str, unknown: Mapping[str, Any]) -> TypeError:
+        """Return the error of arguments that a call of the layer, or of its method, does not take."""
+        known = {*inspect.signature(getattr(Recurrent, method or "__call__")).parameters} - {
+            "self",
+            "unknown",
+        }
+        who = type(self).__name__
+        return _hints.no_argument(f"{who}.{method}" if method else who, next(iter(unknown)), known)
+
     def _directions(self) -> tuple[bool, ...]:
         return (False, True) if self.bidirectional else (False,)
 
@@ -379,6 +388,7 @@ class Recurrent(Module):
         lengths: Sequence[int] | None = None,
         mask: np.ndarray | None = None,
         out: np.ndarray | None = None,
+        **unknown: Never,
     ) -> tuple[np.ndarray, State]:
         """Return the output and the state after the last step: inference, without dropout and without a tape.
 
@@ -406,6 +416,8 @@ class Recurrent(Module):
             x is not real floating-point, lengths are not integers, mask is not bool, out is no array of the
             layer's dtype.
         """
+        if unknown:
+            raise self._no_argument_of("", unknown)
         plain = lengths is None and mask is None and out is None
         plain = plain and not (self.learn_state and any(self._learned(state)))
         if (
@@ -425,6 +437,7 @@ class Recurrent(Module):
         lengths: Sequence[int] | None = None,
         mask: np.ndarray | None = None,
         checkpoint_every: functional.CheckpointEvery = None,
+        **unknown: Never,
     ) -> tuple[np.ndarray, State, RecurrentTape]:
         """Return the output, the state after the last step, and the tape: training, with dropout.
 
@@ -451,6 +464,8 @@ class Recurrent(Module):
         ValueError, TypeError
             As from calling the layer.
         """
+        if unknown:
+            raise self._no_argument_of("forward", unknown)
         return self.run(
             x, state, lengths=lengths, mask=mask, tape=True, rng=self.rng, checkpoint_every=checkpoint_every
         )
