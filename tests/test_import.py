@@ -19,11 +19,16 @@ def run(tmp_path):
     return run
 
 
-def test_import_adds_less_than_30_ms_to_numpy(run):
+def test_import_adds_less_than_half_of_numpy_s_time(run):
+    """Some 25 ms; a third of NumPy's time, which is measured in the same run."""
     # of this thread alone: the threads of NumPy's BLAS go on spinning for a while
-    code = "import time, numpy; t = time.thread_time(); import fastrnn; print(time.thread_time() - t)"
+    clock = "import time; a = time.thread_time(); "
+    code = (
+        clock
+        + "import numpy; b = time.thread_time(); import fastrnn; print((time.thread_time() - b) / (b - a))"
+    )
     run(code)  # compiles
-    assert min(float(*run(code)) for _ in range(5)) < 0.030
+    assert min(float(*run(code)) for _ in range(5)) < 0.5
 
 
 def test_what_few_programs_need_is_imported_when_it_is_named(run):
