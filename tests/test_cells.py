@@ -1,5 +1,6 @@
 """The cells as data."""
 
+import copy
 import dataclasses
 import pickle
 
@@ -8,7 +9,7 @@ import pytest
 from kit import ACTIVATIONS
 from kit import CELLS as ALL
 
-from fastrnn import cells
+from fastrnn import cells, nn
 from fastrnn.cells import Activation
 
 
@@ -146,3 +147,15 @@ def test_tanh_and_relu_without_clip_have_kernels_of_their_own():
     names = {activation.name: cells.RNN(activation).name for activation in ACTIVATIONS}
     assert [name for name, kernels in names.items() if kernels == "rnn"] == ["tanh", "relu"]
     assert cells.RNN("tanh", clip=1).name == cells.RNN("relu", clip=1).name == "rnn_general"
+
+
+def test_copies_of_a_cell_are_its_options():
+    """What was found of them is found again."""
+    cell = cells.LSTM(peepholes="ifo", zoneout=(0.1, 0.2))
+    before = pickle.dumps(cell)
+    nn.Recurrent(cell, 2, 3)(np.zeros((4, 2), np.float32))
+    assert pickle.dumps(cell) == before
+    for again in (pickle.loads(before), copy.copy(cell), copy.deepcopy(cell)):
+        assert again == cell
+        assert hash(again) == hash(cell)
+        assert again.parameters == cell.parameters

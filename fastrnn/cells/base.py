@@ -67,6 +67,10 @@ class Cell:
     #: The options of the variants that have a name.
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the options alone, for copies and pickles, without what was found of them."""
+        return {option.name: getattr(self, option.name) for option in fields(self)}
+
     @property
     def gates(self) -> tuple[str, ...]:
         raise NotImplementedError
