@@ -97,7 +97,9 @@ typedef struct FN(forward_call) {
     FN(weights) w;
     const T *packed;
     T *states[FR_MAX_STATES];   /* slots of states: the tape's, or two of our own for h and one for c */
-    ptrdiff_t slot[FR_MAX_STATES], width[FR_MAX_STATES];
+    ptrdiff_t slot[FR_MAX_STATES];      /* from the state of a step to that of the next, */
+    ptrdiff_t lead[FR_MAX_STATES];      /* of a row to that of the next, */
+    ptrdiff_t width[FR_MAX_STATES];     /* and what of it is used */
     T *q, *m, *o;               /* (B, H): operand of the middle product; of the projection; o where c is normalised */
     T *rec;                     /* two slots of (B, P): multiples of h, or NULL */
     T *z;                       /* sums that outlive a tile: (chunk steps * B, panels, sums, W), or NULL */
@@ -130,8 +132,8 @@ static ptrdiff_t FN(rows_at)(const FN(forward_call) *c, ptrdiff_t s, ptrdiff_t b
         if (t >= fr_length(a, b))
             continue;
         row->x = (const T *)a->x.data + t * a->x.step + b * a->x.row;
-        row->h_prev = c->states[0] + before * c->slot[0] + b * c->width[0];
-        row->h = c->states[0] + after * c->slot[0] + b * c->width[0];
+        row->h_prev = c->states[0] + before * c->slot[0] + b * c->lead[0];
+        row->h = c->states[0] + after * c->slot[0] + b * c->lead[0];
         row->y = a->y.data ? (T *)a->y.data + t * a->y.step + b * a->y.row : NULL;
         row->rec = c->rec ? c->rec + ((s & 1) * a->batch + b) * a->outputs : row->h_prev;
         row->rec_next = c->rec ? c->rec + (((s + 1) & 1) * a->batch + b) * a->outputs : NULL;
@@ -139,13 +141,13 @@ static ptrdiff_t FN(rows_at)(const FN(forward_call) *c, ptrdiff_t s, ptrdiff_t b
         for (int i = 0; i < c->cell->states; i++)
             row->keep[i] = a->keep[i] ? a->keep[i] + (t * a->batch + b) * c->width[i] : NULL;
         if (c->cell->states > 1) {
-            row->c_prev = c->states[1] + before * c->slot[1] + b * c->width[1];
-            row->c = c->states[1] + after * c->slot[1] + b * c->width[1];
+            row->c_prev = c->states[1] + before * c->slot[1] + b * c->lead[1];
+            row->c = c->states[1] + after * c->slot[1] + b * c->lead[1];
         }
         row->r = NULL;
         if (c->cell->states > 2) {
-            row->r_prev = c->states[2] + before * c->slot[2] + b * c->width[2];
-            row->r = c->states[2] + after * c->slot[2] + b * c->width[2];
+            row->r_prev = c->states[2] + before * c->slot[2] + b * c->lead[2];
+            row->r = c->states[2] + after * c->slot[2] + b * c->lead[2];
         }
         row->cached = taped && c->recorded
                           ? (T *)a->tape_cached + (t * a->batch + b) * c->recorded * a->hidden : NULL;
@@ -536,7 +538,7 @@ static void FN(forward_space)(fr_arena *arena, FN(forward_call) *c, const FN(for
     got.packed = a->packed ? a->packed : fr_take(arena, plan->w.size, 1, sizeof(T));
     for (int i = 0; i < cell->states; i++)
         got.states[i] = a->tape_state[i] ? a->tape_state[i]
-                                         : fr_take(arena, plan->slot[i] ? 2 * B : B, plan->width[i], sizeof(T));
+                                         : fr_take(arena, plan->slot[i] ? 2 * B : B, plan->lead[i], sizeof(T));
     got.q = cell->mid_gates ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
     got.rec = a->recurrent ? fr_take(arena, 2 * B, a->outputs, sizeof(T)) : NULL;
     got.m = FN(projects)(a) ? fr_take(arena, B, a->hidden, sizeof(T)) : NULL;
@@ -605,9 +607,12 @@ static fr_status FN(forward_steps)(const fr_args *a, int team, fr_window *window
     plan.width[0] = a->outputs;
     plan.width[1] = a->hidden;
     plan.width[2] = cell->r_gates * a->hidden;
-    plan.slot[0] = B * a->outputs;              /* h and r alternate between two slots where there is no tape; */
-    plan.slot[1] = taped || FN(zones)(a, 1) ? B * a->hidden : 0;    /* c stays in one if it may */
-    plan.slot[2] = B * plan.width[2];
+    for (int i = 0; i < FR_MAX_STATES; i++) {   /* rows of our own share no line of the caches */
+        plan.lead[i] = taped ? plan.width[i] : FN(lead)(plan.width[i]);
+        plan.slot[i] = B * plan.lead[i];        /* h and r alternate between two slots where there is no tape; */
+    }
+    if (!taped && !FN(zones)(a, 1))
+        plan.slot[1] = 0;                       /* c stays in one if it may */
 
     fr_take(&arena, 1, (ptrdiff_t)(sizeof *c + (size_t)team * sizeof(fr_group)), 1);
     FN(forward_space)(&arena, NULL, &plan, team);
@@ -623,7 +628,7 @@ static fr_status FN(forward_steps)(const fr_args *a, int team, fr_window *window
     for (int i = 0; i < cell->states; i++)
         for (ptrdiff_t b = 0; b < B; b++) {
             ptrdiff_t slot = FN(slot)(a, a->reverse ? a->steps - fr_length(a, b) : 0);
-            T *to = c->states[i] + slot * c->slot[i] + b * c->width[i];
+            T *to = c->states[i] + slot * c->slot[i] + b * c->lead[i];
             size_t bytes = (size_t)c->width[i] * sizeof(T);
             if (a->state0[i])
                 memcpy(to, (const T *)a->state0[i] + b * c->width[i], bytes);
@@ -632,7 +637,7 @@ static fr_status FN(forward_steps)(const fr_args *a, int team, fr_window *window
         }
     for (ptrdiff_t b = 0; c->rec && b < B; b++) {
         const ptrdiff_t s = a->reverse ? a->steps - fr_length(a, b) : 0, P = a->outputs;
-        const T *h = c->states[0] + FN(slot)(a, s) * c->slot[0] + b * P, *scale = (const T *)a->recurrent + b * P;
+        const T *h = c->states[0] + FN(slot)(a, s) * c->slot[0] + b * c->lead[0], *scale = (const T *)a->recurrent + b * P;
         for (ptrdiff_t u = 0; u < P; u += W)
             FN(put)(c->rec + ((s & 1) * B + b) * P + u,
                     FN(flush)(FN(get)(h + u, P - u) * FN(get)(scale + u, P - u)), P - u);
@@ -648,7 +653,7 @@ static fr_status FN(forward_steps)(const fr_args *a, int team, fr_window *window
     for (int i = 0; i < cell->states && a->state[i]; i++)
         for (ptrdiff_t b = 0; b < B; b++) {
             ptrdiff_t slot = FN(slot)(a, a->reverse ? a->steps : fr_length(a, b));
-            memcpy((T *)a->state[i] + b * c->width[i], c->states[i] + slot * c->slot[i] + b * c->width[i],
+            memcpy((T *)a->state[i] + b * c->width[i], c->states[i] + slot * c->slot[i] + b * c->lead[i],
                    (size_t)c->width[i] * sizeof(T));
         }
     if (a->lengths)

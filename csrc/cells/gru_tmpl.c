@@ -1,12 +1,14 @@
 /* gru_tmpl.c - gates r, z, n: h = (1 - z) n + z h'. The reset gate acts after the product over h' (gru) or before it
  * (gru_before), which then is a product of its own over q = r h', in the middle of the step. */
 
-FR_INLINE void FN(gru_store)(const FN(row) *row, ptrdiff_t u, ptrdiff_t lanes, V z, V n)
+FR_INLINE void FN(gru_finish)(const FN(row) *row, ptrdiff_t H, ptrdiff_t u, ptrdiff_t lanes, V z, V n)
 {
     V h = FN(flush)(vfma(z, FN(get)(row->h_prev + u, lanes) - n, n));
     FN(put)(row->h + u, h, lanes);
     if (row->y)
         FN(put)(row->y + u, h, lanes);
+    if (row->cached)
+        FN(put)(row->cached + 2 * H + u, n, lanes);
 }
 
 /* dh, and the gradients of z and of the sum of n, alike in both forms. */
@@ -23,6 +25,7 @@ FR_INLINE V FN(gru_slopes)(const FN(row) *row, ptrdiff_t H, ptrdiff_t u,
     return dn;
 }
 
+/* In two passes, as lstm_forward: the sum of n and z stay among the sums meanwhile. */
 static void FN(gru_forward)(const fr_args *args, const FN(row) *rows, ptrdiff_t count, T *sums, ptrdiff_t zrow,
                             ptrdiff_t u0, ptrdiff_t u1)
 {
@@ -30,17 +33,21 @@ static void FN(gru_forward)(const fr_args *args, const FN(row) *rows, ptrdiff_t 
     for (ptrdiff_t i = 0; i < count; i++)
         for (ptrdiff_t u = u0; u < u1; u += W) {
             const FN(row) *row = rows + i;
-            const T *s = sums + i * zrow + (u - u0) * 4;
+            T *s = sums + i * zrow + (u - u0) * 4;
             ptrdiff_t lanes = u1 - u;
             V r = FN(sigmoid)(vload(s)), z = FN(sigmoid)(vload(s + W)), nh = vload(s + 3 * W);
-            V n = FN(tanh)(vfma(r, nh, vload(s + 2 * W)));
-            FN(gru_store)(row, u, lanes, z, n);
+            vstore(s + W, z);
+            vstore(s + 2 * W, vfma(r, nh, vload(s + 2 * W)));
             if (row->cached) {
                 FN(put)(row->cached + u, r, lanes);
                 FN(put)(row->cached + H + u, z, lanes);
-                FN(put)(row->cached + 2 * H + u, n, lanes);
                 FN(put)(row->cached + 3 * H + u, nh, lanes);
             }
+        }
+    for (ptrdiff_t i = 0; i < count; i++)
+        for (ptrdiff_t u = u0; u < u1; u += W) {
+            const T *s = sums + i * zrow + (u - u0) * 4;
+            FN(gru_finish)(rows + i, H, u, u1 - u, vload(s + W), FN(tanh)(vload(s + 2 * W)));
         }
 }
 
@@ -97,12 +104,8 @@ static void FN(gru_before_forward_mid)(const fr_args *args, const FN(row) *rows,
     const ptrdiff_t H = args->hidden;
     for (ptrdiff_t i = 0; i < count; i++)
         for (ptrdiff_t u = u0; u < u1; u += W) {
-            const FN(row) *row = rows + i;
             const T *s = sums + i * zrow + (u - u0) * 3;
-            V n = FN(tanh)(vload(s + 2 * W));
-            FN(gru_store)(row, u, u1 - u, vload(s + W), n);
-            if (row->cached)
-                FN(put)(row->cached + 2 * H + u, n, u1 - u);
+            FN(gru_finish)(rows + i, H, u, u1 - u, vload(s + W), FN(tanh)(vload(s + 2 * W)));
         }
 }
 

@@ -1,5 +1,7 @@
 /* lstm_tmpl.c - gates i, f, g, o: c = f c' + i g, h = o tanh(c). */
 
+/* In two passes: what waits for c begins when all c of the tile are under way, as a processor looks ahead no further than
+ * two or three turns of these loops. o stays among the sums meanwhile. */
 static void FN(lstm_forward)(const fr_args *args, const FN(row) *rows, ptrdiff_t n, T *z, ptrdiff_t zrow, ptrdiff_t u0,
                              ptrdiff_t u1)
 {
@@ -7,22 +9,27 @@ static void FN(lstm_forward)(const fr_args *args, const FN(row) *rows, ptrdiff_t
     for (ptrdiff_t r = 0; r < n; r++)
         for (ptrdiff_t u = u0; u < u1; u += W) {
             const FN(row) *row = rows + r;
-            const T *s = z + r * zrow + (u - u0) * 4;
+            T *s = z + r * zrow + (u - u0) * 4;
             ptrdiff_t lanes = u1 - u;
             V i = FN(sigmoid)(vload(s)), f = FN(sigmoid)(vload(s + W));
             V g = FN(tanh)(vload(s + 2 * W)), o = FN(sigmoid)(vload(s + 3 * W));
-            V c = FN(flush)(vfma(f, FN(get)(row->c_prev + u, lanes), i * g));
-            V h = FN(flush)(o * FN(tanh)(c));
-            FN(put)(row->c + u, c, lanes);
-            FN(put)(row->h + u, h, lanes);
-            if (row->y)
-                FN(put)(row->y + u, h, lanes);
+            FN(put)(row->c + u, FN(flush)(vfma(f, FN(get)(row->c_prev + u, lanes), i * g)), lanes);
+            vstore(s + 3 * W, o);
             if (row->cached) {
                 FN(put)(row->cached + u, i, lanes);
                 FN(put)(row->cached + H + u, f, lanes);
                 FN(put)(row->cached + 2 * H + u, g, lanes);
                 FN(put)(row->cached + 3 * H + u, o, lanes);
             }
+        }
+    for (ptrdiff_t r = 0; r < n; r++)
+        for (ptrdiff_t u = u0; u < u1; u += W) {
+            const FN(row) *row = rows + r;
+            V o = vload(z + r * zrow + (u - u0) * 4 + 3 * W), c = FN(get)(row->c + u, u1 - u);
+            V h = FN(flush)(o * FN(tanh)(c));
+            FN(put)(row->h + u, h, u1 - u);
+            if (row->y)
+                FN(put)(row->y + u, h, u1 - u);
         }
 }
 
