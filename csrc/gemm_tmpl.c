@@ -335,7 +335,7 @@ typedef struct FN(gradient) {
 } FN(gradient);
 
 /* Rows taken at a time: the packed operands of a pass stay in L2. Whole groups, so that cutting keeps the bits. */
-enum { FN(PASS) = 2 * FR_GROUP };
+enum { FN(PASS) = 4 * FR_GROUP };
 
 /* Panels of x: panels p0 .. p1-1 of rows r0 .. r0+n-1. */
 static void FN(gradient_pack_x)(const FN(gradient) *g, T *panels, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1)
@@ -362,15 +362,20 @@ FR_GRADIENT_TILE(2)
 FR_GRADIENT_TILE(4)
 #undef FR_GRADIENT_TILE
 
-/* Columns j0 on of a, as many as go together, over rows r0 .. r0+n-1; the last of a row may be those of others. */
+/* Columns j0 on of a, as many as go together, over rows r0 .. r0+n-1; the last of a row may be those of others. Rows stand
+ * far apart, and no processor foresees such a walk. */
 static void FN(gradient_pack)(const FN(gradient) *g, T *packed, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t j0)
 {
-    for (ptrdiff_t r = 0; r < n; r++)
+    enum { AHEAD = 24 };
+    const T *a = g->a + r0 * g->lda + j0;
+    for (ptrdiff_t r = 0; r < n; r++, a += g->lda) {
         for (ptrdiff_t k = 0; k < FN(LEAD); k += W, packed += W) {
             const ptrdiff_t lanes = g->M - j0 - k;
-            V v = lanes > 0 ? FN(get)(g->a + (r0 + r) * g->lda + j0 + k, lanes) : vset(0);
-            vstore(packed, FN(unfaint)(v));
+            __builtin_prefetch(a + AHEAD * g->lda + k);
+            vstore(packed, lanes > 0 ? FN(unfaint)(FN(get)(a + k, lanes)) : vset(0));
         }
+        __builtin_prefetch(a + AHEAD * g->lda + FN(LEAD) - 1);
+    }
 }
 
 /* Columns j0 .. j1-1 of a against all panels, rows r0 .. r0+n-1. What a last tile computes of columns that are not

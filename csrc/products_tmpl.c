@@ -1,18 +1,29 @@
-/* products_tmpl.c - large products shared by the team, a window of time at once. */
+/* products_tmpl.c - large products shared by the team, a window of time at once. Members take items, a few tiles each, as
+ * they come: a core that another one shares, or that was held up, takes fewer. */
+
+/* Items of n tiles: those that go together at most, and as many for each member. */
+static inline ptrdiff_t FN(items)(ptrdiff_t n, int members)
+{
+    return fr_ceil(n, (ptrdiff_t)FN(TOGETHER) * members) * members;
+}
 
 typedef struct FN(rows_call) {
     const FN(gemm) *gemm;
     ptrdiff_t r0, r1;
+    int64_t taken;
 } FN(rows_call);
 
 static void FN(rows_window)(void *argument, int member, int members)
 {
-    const FN(rows_call) *c = argument;
+    FN(rows_call) *c = argument;
     const ptrdiff_t n = c->r1 - c->r0, panels = fr_ceil(c->gemm->N, W);
-    if (n >= 2 * members)
-        FN(gemm_part)(c->gemm, c->r0 + fr_part(n, member, members), c->r0 + fr_part(n, member + 1, members), 0, panels);
-    else
+    const ptrdiff_t items = FN(items)(fr_ceil(n, FN(max_rows)(1)), members);
+    if (n < 2 * members) {
         FN(gemm_part)(c->gemm, c->r0, c->r1, fr_part(panels, member, members), fr_part(panels, member + 1, members));
+        return;
+    }
+    for (ptrdiff_t i; (i = fr_next_item(&c->taken, items)) >= 0;)
+        FN(gemm_part)(c->gemm, c->r0 + n * i / items, c->r0 + n * (i + 1) / items, 0, panels);
 }
 
 /* Rows of a window at least: two whole tiles. */
@@ -22,10 +33,11 @@ enum { FN(FEWEST_ROWS) = 28 };
 static fr_status FN(run_gemm)(const FN(gemm) *gemm, int team, fr_window *window, ptrdiff_t r0, ptrdiff_t r1)
 {
     const double flops = 2.0 * (double)fr_max(gemm->K, 1) * (double)gemm->N;
-    FN(rows_call) c = {gemm, r0, r0};
+    FN(rows_call) c = {gemm, r0, r0, 0};
     fr_status status = FR_OK;
     for (; c.r0 < r1 && status == FR_OK; c.r0 = c.r1) {
         c.r1 = fr_min(r1, c.r0 + FN(FEWEST_ROWS) + fr_window_items(window, flops));
+        c.taken = 0;
         fr_parallel(team, FN(rows_window), &c);
         status = fr_window_step(window, flops * (double)(c.r1 - c.r0));
     }
@@ -42,6 +54,7 @@ typedef struct FN(gradient_call) {
     ptrdiff_t r0, r1;
     int fresh;
     fr_barrier barrier;
+    int64_t taken[2];           /* items of a pass, in turn */
 } FN(gradient_call);
 
 /* For up to `rows` rows at a time and an operand N wide. */
@@ -54,13 +67,12 @@ static void FN(gradient_space)(fr_arena *arena, FN(gradient_call) *c, int team, 
     c->packed = fr_take(arena, c->member, team, sizeof(T));
 }
 
-/* Passes over rows r0 .. r1-1: the team packs the operand together, then each takes its columns of slopes. */
+/* Passes over rows r0 .. r1-1: the team packs the operand together, then its members take columns of slopes. */
 static void FN(gradient_window)(void *argument, int member, int members)
 {
     FN(gradient_call) *c = argument;
     const FN(gradient) *g = &c->gradient;
-    const ptrdiff_t panels = fr_ceil(g->N, W);
-    const ptrdiff_t j0 = fr_part(g->M, member, members), j1 = fr_part(g->M, member + 1, members);
+    const ptrdiff_t panels = fr_ceil(g->N, W), tiles = fr_ceil(g->M, FR_GRADIENT_ROWS), items = FN(items)(tiles, members);
     T *packed = c->packed + member * c->member;
     int turn = 0, fresh = c->fresh;
     for (ptrdiff_t r = c->r0; r < c->r1; r += FN(PASS), fresh = 0, turn ^= 1) {
@@ -68,9 +80,13 @@ static void FN(gradient_window)(void *argument, int member, int members)
         FN(gradient_pack_x)(g, c->x_panels[turn], r, n, fr_part(panels, member, members),
                             fr_part(panels, member + 1, members));
         fr_barrier_wait(&c->barrier, members);
-        FN(gradient_part)(g, c->x_panels[turn], packed, r, n, j0, j1, fresh);
+        if (member == 0)
+            __atomic_store_n(&c->taken[turn ^ 1], 0, __ATOMIC_RELAXED);     /* all have left the pass before */
+        for (ptrdiff_t i; (i = fr_next_item(&c->taken[turn], items)) >= 0;)
+            FN(gradient_part)(g, c->x_panels[turn], packed, r, n, fr_part(tiles, (int)i, (int)items) * FR_GRADIENT_ROWS,
+                              fr_min(fr_part(tiles, (int)i + 1, (int)items) * FR_GRADIENT_ROWS, g->M), fresh);
         if (g->db)
-            FN(gradient_bias)(g, r, n, j0, j1, fresh);
+            FN(gradient_bias)(g, r, n, fr_part(g->M, member, members), fr_part(g->M, member + 1, members), fresh);
     }
 }
 
@@ -84,6 +100,7 @@ static fr_status FN(run_gradient)(FN(gradient_call) *c, int team, fr_window *win
         c->r1 = fr_min(rows, c->r0 + passes * FN(PASS));
         c->fresh = fresh && c->r0 == 0;
         c->barrier.count = 0;
+        c->taken[0] = c->taken[1] = 0;
         fr_parallel(team, FN(gradient_window), c);
         status = fr_window_step(window, flops * (double)(c->r1 - c->r0));
     }

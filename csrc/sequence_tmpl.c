@@ -433,7 +433,7 @@ static void FN(hoist_items)(const FN(worker) *k, ptrdiff_t s0, ptrdiff_t s1, T *
     const FN(forward_call) *c = k->c;
     const ptrdiff_t n = FN(rows_of_steps)(k, s0, s1);
     const ptrdiff_t items = fr_ceil(n, FN(TOGETHER) * FN(max_rows)(c->cell->gates));
-    for (ptrdiff_t i; (i = (ptrdiff_t)__atomic_fetch_add(taken, 1, __ATOMIC_RELAXED)) < items;) {
+    for (ptrdiff_t i; (i = fr_next_item(taken, items)) >= 0;) {
         const ptrdiff_t r0 = n * i / items, r1 = n * (i + 1) / items;
         FN(hoist)(c, k->rows + r0, r1 - r0, 0, c->w.panels, z + r0 * c->w.panels * c->w.sums * W, k->gather);
     }
