@@ -14,7 +14,9 @@ typedef struct FN(product) {
     ptrdiff_t panel;            /* from a panel of weights to the next */
     ptrdiff_t zrow, zpanel;     /* from a row of sums, and a panel of sums, to the next */
     signed char to[4];          /* gate -> its sum */
-    int fresh;                  /* sums begin here: the first block is stored, not added */
+    int fresh;                  /* sums begin here: the first block is stored, not added; */
+    int starts;                 /* or it is added to what stands `start` values from the weights, as sums of one row do */
+    ptrdiff_t start;
     const T *ahead;             /* weights that come next, fetched a line at every term; */
     ptrdiff_t stride;           /* from one line to the next; 0: nothing to fetch */
 } FN(product);
@@ -29,6 +31,8 @@ FR_INLINE void FN(tile)(const int MR, const int NP, const int G, const FN(produc
     const ptrdiff_t K = p->K, panel = p->panel, zrow = p->zrow, zpanel = p->zpanel, stride = p->stride;
     const ptrdiff_t to[4] = {p->to[0] * W, p->to[1] * W, p->to[2] * W, p->to[3] * W};
     const T *ahead = p->ahead;
+    const T *from = p->starts ? w + p->start : z;       /* what a block is added to */
+    ptrdiff_t from_row = p->starts ? 0 : zrow, from_panel = p->starts ? panel : zpanel;
     int fresh = p->fresh;
     for (ptrdiff_t k0 = 0; k0 < K; k0 += FR_BLOCK) {
         V acc[FR_MOST_ROWS][32];
@@ -77,15 +81,18 @@ FR_INLINE void FN(tile)(const int MR, const int NP, const int G, const FN(produc
         }
         T *row = z;
 #pragma GCC unroll 6
-        for (int m = 0; m < MR; m++, row += zrow) {
-            __asm__("" : "+r"(row));    /* else the compiler keeps the addresses of all sums, on the stack */
+        for (int m = 0; m < MR; m++, row += zrow, from += from_row) {
+            __asm__("" : "+r"(row), "+r"(from));    /* else the compiler keeps the addresses of all sums, on the stack */
 #pragma GCC unroll 32
             for (int v = 0; v < NP * G; v++) {
-                T *s = row + (v / G) * zpanel + to[v % G];
-                vstore(s, fresh ? acc[m][v] : (V)(vload(s) + acc[m][v]));
+                const V sum = fresh ? acc[m][v] : (V)(vload(from + (v / G) * from_panel + to[v % G]) + acc[m][v]);
+                vstore(row + (v / G) * zpanel + to[v % G], sum);
             }
         }
         fresh = 0;
+        from = z;
+        from_row = zrow;
+        from_panel = zpanel;
     }
 }
 
@@ -219,7 +226,7 @@ static void FN(multiply)(const FN(product) *product, const FN(cut) *cut, int i0,
         tile[0](&p, a, w, z);
         return;
     }
-    for (ptrdiff_t k = 0; k < K; k += FR_BLOCK, p.fresh = 0) {
+    for (ptrdiff_t k = 0; k < K; k += FR_BLOCK, p.fresh = p.starts = 0) {
         const T *after = k + FR_BLOCK < K ? w + (k + FR_BLOCK) * G * W : next;
         p.K = fr_min(K - k, FR_BLOCK);
         for (int i = 0; i < i1 - i0; i++) {

@@ -159,13 +159,14 @@ static ptrdiff_t FN(rows_at)(const FN(forward_call) *c, ptrdiff_t s, ptrdiff_t b
     return n;
 }
 
-/* What the sums of n rows and np panels begin at. */
+/* The product over the inputs begins at the start of each panel's sums; what it does not touch of n rows and np panels
+ * is put there. */
 static void FN(begin)(const FN(forward_call) *c, const T *panel, ptrdiff_t n, int np, ptrdiff_t zrow, T *sums)
 {
-    const int S = c->w.sums;
-    for (ptrdiff_t m = 0; m < n; m++)
+    const int S = c->w.sums, first = c->a->inputs > 0 ? c->cell->gates : 0;
+    for (ptrdiff_t m = 0; m < n && first < S; m++)
         for (int j = 0; j < np; j++)
-            for (int i = 0; i < S; i++)
+            for (int i = first; i < S; i++)
                 vstore(sums + m * zrow + (j * S + i) * W, vload(panel + j * c->w.main + i * W));
 }
 
@@ -176,7 +177,8 @@ static void FN(hoist)(const FN(forward_call) *c, const FN(row) *rows, ptrdiff_t 
     const fr_args *a = c->a;
     const int S = c->w.sums, G = c->cell->gates;
     const ptrdiff_t zrow = c->w.panels * S * W;
-    FN(product) px = {.K = a->inputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W, .to = {0, 1, 2, 3}};
+    FN(product) px = {.K = a->inputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W, .to = {0, 1, 2, 3},
+                      .starts = 1, .start = -c->w.x};
     if (n == 0)
         return;
     const T *x = FN(matrix)(&rows->x, n, a->inputs, &px.lda, gather);
@@ -206,7 +208,8 @@ static void FN(main_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdi
     const FN(cell) *cell = c->cell;
     const int S = c->w.sums, gates_wait = FN(norms)(a);
     const ptrdiff_t zrow = c->w.panels * S * W;
-    FN(product) px = {.K = a->inputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W, .to = {0, 1, 2, 3}};
+    FN(product) px = {.K = a->inputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W, .to = {0, 1, 2, 3},
+                      .starts = 1, .start = -c->w.x};
     FN(product) ph = {.K = a->outputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W};
     FN(product) pr = {.K = cell->r_gates * a->hidden, .panel = c->w.main, .zrow = zrow, .zpanel = S * W};
     const T *x = hoisted ? NULL : FN(matrix)(&rows->x, n, a->inputs, &px.lda, gather), *h = NULL, *r = NULL;
@@ -311,7 +314,7 @@ static void FN(divert)(FN(row) *rows, ptrdiff_t n, FN(row) *to)
 
 /* Rows at most for which the input product is taken out of the time loop: there the recurrent weights set the pace, and
  * a step should read nothing else. */
-enum { FN(HOIST_ROWS) = 5, FN(HOIST_CHUNK) = 64 };
+enum { FN(HOIST_ROWS) = 8, FN(HOIST_CHUNK) = 64 };
 
 static int FN(is_hoisted)(ptrdiff_t rows, int team) { return fr_ceil(rows, team) <= FN(HOIST_ROWS); }
 
