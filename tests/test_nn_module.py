@@ -443,3 +443,20 @@ def test_the_array_of_a_parameter_may_be_an_attribute():
 def test_an_attribute_of_pytorchs_modules_points_to_the_way_here(name, way):
     with pytest.raises(AttributeError, match=way):
         getattr(nn.LSTM(2, 3), name)
+
+
+def test_the_tree_follows_attributes_as_they_change():
+    names = lambda module: [name for name, _ in module.children()]  # noqa: E731
+    module = nn.Module()
+    module.head, module.blocks = None, []
+    assert names(module) == []
+    module.blocks.append(nn.Linear(2, 2, rng=0))
+    module.head = nn.Linear(2, 1, rng=0)
+    assert names(module) == ["head", "blocks.0"]
+    assert names(copy.deepcopy(module)) == names(pickle.loads(pickle.dumps(module))) == names(module)
+    module.blocks = None
+    assert names(module) == ["head"]
+    del module.head
+    assert names(module) == []
+    module.head = nn.Linear(2, 1, rng=0)
+    assert names(module) == ["head"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -89,6 +88,7 @@ class Module:
     _own: Mapping[str, np.ndarray] = MappingProxyType({})
     _changes: int = 0
     _frozen: bool = False
+    _holders: Mapping[str, None] = MappingProxyType({})  # attributes that are, or may have, modules
 
     # ---- attributes ----
 
@@ -106,6 +106,8 @@ class Module:
                 f"params[{name!r}][...] = value, or call load_state_dict"
             )
         super().__setattr__(name, value)
+        if _holds_modules(type(value)) is not (name in self._holders):
+            self._find_holders()
 
     # ---- the tree ----
 
@@ -117,13 +119,18 @@ class Module:
 
     def children(self) -> Iterator[tuple[str, Module]]:
         """Yield the contained modules with their names, in the order in which they became attributes."""
-        for name, value in vars(self).items():
-            if not _holds_modules(type(value)):  # type: ignore[arg-type]
-                continue
+        for name in self._holders:
+            value = vars(self).get(name, ())
             if isinstance(value, Module):
                 yield name, value
-            else:
-                yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
+                continue
+            for i, item in enumerate(value):
+                if isinstance(item, Module):
+                    yield f"{name}.{i}", item
+
+    def _find_holders(self) -> None:
+        holders = {name: None for name, value in vars(self).items() if _holds_modules(type(value))}
+        super().__setattr__("_holders", holders)
 
     def modules(self) -> Iterator[Module]:
         """Yield this module and, depth first, all that it contains."""
@@ -269,6 +276,7 @@ class Module:
         own = {name: np.require(value, requirements=_LIVE) for name, value in given.items()}
         live = {id(value): own[name] for name, value in given.items()}
         self.__dict__.update({key: live.get(id(value), value) for key, value in state.items()}, _own=own)
+        self._find_holders()
         self._bind()
         if self._frozen:
             self._freeze()
@@ -288,7 +296,6 @@ class Module:
         return f"{type(self).__name__}({self.extra_repr()}{inside})"
 
 
-@functools.cache  # every training step looks for modules three times
 def _holds_modules(kind: type) -> bool:
     """Whether a value of a type is a module, or may have some in it."""
     return issubclass(kind, (Module, list, tuple))
