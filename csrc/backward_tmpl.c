@@ -23,7 +23,7 @@ typedef struct FN(backward_call) {
     T *before[FR_MAX_STATES];   /* so are the states before their steps, where the tape is that of a segment, and rec in
                                    place of h, where it is a multiple; or NULL */
     ptrdiff_t *t, *b;           /* where they belong */
-    ptrdiff_t *at;              /* offsets of an operand's rows */
+    ptrdiff_t *at[2];           /* offsets of the rows of two operands */
     FN(gradient_call) products;
     ptrdiff_t scratch;
     FN(row) *rows;              /* `scratch` of them; of every member: its group's */
@@ -408,27 +408,28 @@ static void FN(backward_window)(void *argument, int member, int members)
 /* ---- after the loop ---- */
 
 /* Offsets of the rows of an operand. */
-static void FN(locate)(const FN(backward_call) *c, const fr_view *view, ptrdiff_t slot, ptrdiff_t r0, ptrdiff_t r1)
+static void FN(locate)(const FN(backward_call) *c, const fr_view *view, ptrdiff_t slot, ptrdiff_t r0, ptrdiff_t r1,
+                       ptrdiff_t *at)
 {
     for (ptrdiff_t r = r0; r < r1; r++)
-        c->at[r] = (c->t[r] + slot) * view->step + c->b[r] * view->row;
+        at[r] = (c->t[r] + slot) * view->step + c->b[r] * view->row;
 }
 
 /* Of one that was kept in the chunk. */
-static void FN(locate_kept)(const FN(backward_call) *c, ptrdiff_t width, ptrdiff_t rows)
+static void FN(locate_kept)(ptrdiff_t width, ptrdiff_t rows, ptrdiff_t *at)
 {
     for (ptrdiff_t r = 0; r < rows; r++)
-        c->at[r] = r * width;
+        at[r] = r * width;
 }
 
 /* Of state i before the steps, and where it stands. */
-static const T *FN(locate_state)(const FN(backward_call) *c, int i, ptrdiff_t rows)
+static const T *FN(locate_state)(const FN(backward_call) *c, int i, ptrdiff_t rows, ptrdiff_t *at)
 {
     const fr_view view = {NULL, c->a->batch * c->width[i], c->width[i]};
     if (c->before[i])
-        FN(locate_kept)(c, c->width[i], rows);
+        FN(locate_kept)(c->width[i], rows, at);
     else
-        FN(locate)(c, &view, c->a->reverse != 0, 0, rows);
+        FN(locate)(c, &view, c->a->reverse != 0, 0, rows, at);
     return c->before[i] ? c->before[i] : c->tape.state[i];
 }
 
@@ -439,9 +440,9 @@ static fr_status FN(inputs_of_chunk)(FN(backward_call) *c, int team, fr_window *
     const ptrdiff_t GH = c->cell->gates * a->hidden;
     if (!a->dx.data)
         return FR_OK;
-    FN(locate)(c, &a->dx, 0, r0, r1);
+    FN(locate)(c, &a->dx, 0, r0, r1, c->at[0]);
     const T *slopes = c->slopes + FN(product_column)(c, 1, 0) * a->hidden;
-    const FN(gemm) gemm = {slopes, c->ld, GH, c->w_ih, a->inputs, NULL, a->dx.data, 0, c->at};
+    const FN(gemm) gemm = {slopes, c->ld, GH, c->w_ih, a->inputs, NULL, a->dx.data, 0, c->at[0]};
     return FN(run_gemm)(&gemm, team, window, r0, r1);
 }
 
@@ -461,24 +462,67 @@ static void FN(gains_of_chunk)(const FN(backward_call) *c, int team, ptrdiff_t r
     const ptrdiff_t H = a->hidden;
     if (!FN(norms)(a))
         return;
-    FN(locate_kept)(c, c->ld, rows);
-    FN(gradient) g = {.a = c->slopes, .lda = c->ld, .M = cell->gates * H, .x = c->slopes + k.normal_x * H, .row = c->at,
-                      .dw = a->dparam[FR_W_LN_IH]};
+    FN(locate_kept)(c->ld, rows, c->at[0]);
+    FN(gradient) g = {.a = c->slopes, .lda = c->ld, .M = cell->gates * H,
+                      .of = {{c->slopes + k.normal_x * H, c->at[0], 0, a->dparam[FR_W_LN_IH]}}};
     FN(run_units)(&g, team, rows, fresh);
     g.M = H;
     for (int gate = 0; gate < cell->h_gates; gate++) {
         g.a = c->slopes + cell->h_to[gate] * H;
-        g.x = c->slopes + (k.normal_h + gate) * H;
-        g.dw = (T *)a->dparam[FR_W_LN_HH] + gate * H;
+        g.of->x = c->slopes + (k.normal_h + gate) * H;
+        g.of->dw = (T *)a->dparam[FR_W_LN_HH] + gate * H;
         FN(run_units)(&g, team, rows, fresh);
     }
     if (!FN(norms_c)(a))
         return;
     g.a = c->slopes + k.y * H;
-    g.x = c->slopes + k.normal_c * H;
-    g.dw = a->dparam[FR_W_LN_C];
+    g.of->x = c->slopes + k.normal_c * H;
+    g.of->dw = a->dparam[FR_W_LN_C];
     g.db = a->dparam[FR_B_LN_C];
     FN(run_units)(&g, team, rows, fresh);
+}
+
+/* What a rule multiplies the slopes with, over the chunk's first `rows` rows. */
+static FN(operand) FN(operand_of)(const FN(backward_call) *c, const FN(rule) *rule, ptrdiff_t rows, ptrdiff_t *at)
+{
+    const fr_args *a = c->a;
+    const ptrdiff_t H = a->hidden;
+    FN(operand) of = {.row = at};
+    switch (rule->operand) {
+    case FR_OF_X:
+        FN(locate)(c, &a->x, 0, 0, rows, at);
+        of.x = a->x.data;
+        of.N = a->inputs;
+        break;
+    case FR_OF_H:
+        of.x = FN(locate_state)(c, 0, rows, at);
+        of.N = a->outputs;
+        break;
+    case FR_OF_R:
+        of.x = FN(locate_state)(c, 2, rows, at);
+        of.N = c->width[2];
+        break;
+    default:
+        FN(locate_kept)(H, rows, at);
+        of.x = c->q;
+        of.N = H;
+    }
+    of.dw = (T *)a->dparam[rule->weight] + rule->to * H * of.N;
+    return of;
+}
+
+/* The block of slopes that a rule multiplies. */
+static int FN(rule_column)(const FN(backward_call) *c, const FN(rule) *rule)
+{
+    return FN(product_column)(c, rule->operand == FR_OF_X, rule->from);
+}
+
+/* Whether the next rule takes the same slopes, and no bias of its own: then both are taken at once. */
+static int FN(with_next)(const FN(backward_call) *c, const FN(rule) *rule)
+{
+    const FN(rule) *next = rule + 1;
+    return next->count == rule->count && next->weight >= 0 && FN(rule_column)(c, next) == FN(rule_column)(c, rule)
+           && (next->bias < 0 || FN(same_bias)(c->cell, next));
 }
 
 /* The gradients of the parameters over the chunk's first `rows` rows. */
@@ -493,35 +537,17 @@ static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_windo
         T *db = rule->bias < 0 || FN(same_bias)(cell, rule) ? NULL : a->dparam[rule->bias];
         if (rule->weight < 0)
             continue;
-        const int from = FN(product_column)(c, rule->operand == FR_OF_X, rule->from);
+        const int from = FN(rule_column)(c, rule);
         if (db && from != rule->from) {         /* biases are added to what the products are made into */
             const FN(gradient) bias = {.a = c->slopes + rule->from * H, .lda = c->ld, .M = rule->count * H,
                                        .db = db + rule->to * H};
             FN(run_units)(&bias, team, rows, fresh);
             db = NULL;
         }
-        *g = (FN(gradient)){.a = c->slopes + from * H, .lda = c->ld, .M = rule->count * H, .row = c->at};
-        switch (rule->operand) {
-        case FR_OF_X:
-            FN(locate)(c, &a->x, 0, 0, rows);
-            g->x = a->x.data;
-            g->N = a->inputs;
-            break;
-        case FR_OF_H:
-            g->x = FN(locate_state)(c, 0, rows);
-            g->N = P;
-            break;
-        case FR_OF_R:
-            g->x = FN(locate_state)(c, 2, rows);
-            g->N = c->width[2];
-            break;
-        default:
-            FN(locate_kept)(c, H, rows);
-            g->x = c->q;
-            g->N = H;
-        }
-        g->dw = (T *)a->dparam[rule->weight] + rule->to * H * g->N;
-        g->db = db ? db + rule->to * H : NULL;
+        *g = (FN(gradient)){.a = c->slopes + from * H, .lda = c->ld, .M = rule->count * H,
+                            .of = {FN(operand_of)(c, rule, rows, c->at[0])}, .db = db ? db + rule->to * H : NULL};
+        if (FN(with_next)(c, rule))
+            g->of[1] = FN(operand_of)(c, ++rule, rows, c->at[1]);
         status = FN(run_gradient)(&c->products, team, window, rows, fresh);
     }
     for (int k = 0; k < FN(DIAGONALS) && status == FR_OK; k++) {
@@ -530,17 +556,17 @@ static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_windo
         if (!FN(has_diagonal)(a, d))
             continue;
         if (d->operand == FR_OF_C_NEW)
-            FN(locate_kept)(c, H, rows);
+            FN(locate_kept)(H, rows, c->at[0]);
         else
-            operand = FN(locate_state)(c, d->operand == FR_OF_C ? 1 : 0, rows);
-        FN(run_units)(&(FN(gradient)){c->slopes + d->from * H, c->ld, H, operand, c->at, 0,
-                                      (T *)a->dparam[d->weight] + d->to * H, NULL}, team, rows, fresh);
+            operand = FN(locate_state)(c, d->operand == FR_OF_C ? 1 : 0, rows, c->at[0]);
+        const FN(operand) of = {operand, c->at[0], 0, (T *)a->dparam[d->weight] + d->to * H};
+        FN(run_units)(&(FN(gradient)){c->slopes + d->from * H, c->ld, H, {of}, NULL}, team, rows, fresh);
     }
     if (status == FR_OK)
         FN(gains_of_chunk)(c, team, rows, fresh);
     if (c->w_hr && status == FR_OK) {
-        FN(locate_kept)(c, H, rows);
-        c->products.gradient = (FN(gradient)){c->dh, P, P, c->m, c->at, H, a->dparam[FR_W_HR], NULL};
+        FN(locate_kept)(H, rows, c->at[0]);
+        c->products.gradient = (FN(gradient)){c->dh, P, P, {{c->m, c->at[0], H, a->dparam[FR_W_HR]}}, NULL};
         status = FN(run_gradient)(&c->products, team, window, rows, fresh);
     }
     return status;
@@ -617,8 +643,9 @@ static void FN(backward_space)(fr_arena *arena, FN(backward_call) *c, const FN(b
     got.seen = FN(norms_c)(a) ? fr_take(arena, B, H, sizeof(T)) : NULL;
     got.t = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
     got.b = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
-    got.at = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
-    FN(gradient_space)(arena, &got.products, team, CR, widest);
+    for (int i = 0; i < 2; i++)
+        got.at[i] = fr_take(arena, CR, 1, sizeof(ptrdiff_t));
+    FN(gradient_space)(arena, &got.products, team, CR, fr_max(plan->in_panels + plan->out_panels, fr_ceil(widest, W)));
     const fr_load load = FN(backward_load)(a, B);
     got.scratch = fr_max(B * fr_plan(team, &load, team).sharing, a->lengths ? team : 0);
     got.rows = fr_take(arena, got.scratch, 1, sizeof(FN(row)));

@@ -330,27 +330,32 @@ static void FN(gemm_part)(const FN(gemm) *g, ptrdiff_t r0, ptrdiff_t r1, ptrdiff
 
 /* ---- gradients of parameters: sums over rows ---- */
 
-/* dw[j][k] = sum over r of a[r][j] * x_r[k], j < M, k < N, blocks of FR_BLOCK rows, added to what dw holds unless
- * `fresh`; and db[j] the sum of a[r][j]. Faint operands count as +0. Row r of x begins at x + row[r]. */
+/* For each operand x, dw[j][k] = sum over r of a[r][j] * x_r[k], j < M, k < N, blocks of FR_BLOCK rows, added to what dw
+ * holds unless `fresh`; and db[j] the sum of a[r][j]. Faint factors count as +0. */
+typedef struct FN(operand) {
+    const T *x;
+    const ptrdiff_t *row;       /* row r begins at x + row[r] */
+    ptrdiff_t N;
+    T *dw;
+} FN(operand);
+
 typedef struct FN(gradient) {
     const T *a;
     ptrdiff_t lda, M;
-    const T *x;
-    const ptrdiff_t *row;
-    ptrdiff_t N;
-    T *dw, *db;                 /* db may be NULL */
+    FN(operand) of[2];          /* N = 0: there is none */
+    T *db;                      /* may be NULL */
 } FN(gradient);
 
 /* Rows taken at a time: the packed operands of a pass stay in L2. Whole groups, so that cutting keeps the bits. */
 enum { FN(PASS) = 4 * FR_GROUP };
 
 /* Panels of x: panels p0 .. p1-1 of rows r0 .. r0+n-1. */
-static void FN(gradient_pack_x)(const FN(gradient) *g, T *panels, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1)
+static void FN(gradient_pack_x)(const FN(operand) *of, T *panels, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1)
 {
     for (ptrdiff_t r = 0; r < n; r++) {
-        const T *x = g->x + g->row[r0 + r];
+        const T *x = of->x + of->row[r0 + r];
         for (ptrdiff_t p = p0; p < p1; p++)
-            vstore(panels + (p * n + r) * W, FN(unfaint)(FN(get)(x + p * W, g->N - p * W)));
+            vstore(panels + (p * n + r) * W, FN(unfaint)(FN(get)(x + p * W, of->N - p * W)));
     }
 }
 
@@ -385,43 +390,51 @@ static void FN(gradient_pack)(const FN(gradient) *g, T *packed, ptrdiff_t r0, pt
     }
 }
 
-/* Columns j0 .. j1-1 of a against all panels, rows r0 .. r0+n-1. What a last tile computes of columns that are not
- * there is dropped. */
-static void FN(gradient_part)(const FN(gradient) *g, const T *panels, T *packed, ptrdiff_t r0, ptrdiff_t n,
-                              ptrdiff_t j0, ptrdiff_t j1, int fresh)
+/* Packed columns j0 .. j1-1 of a against the panels of an operand, rows r0 .. r0+n-1. What a last tile computes of columns
+ * that are not there is dropped. */
+static void FN(gradient_columns)(const FN(operand) *of, const T *panels, const T *packed, ptrdiff_t n, ptrdiff_t j0,
+                                 ptrdiff_t j1, int fresh)
 {
     enum { MR = FR_GRADIENT_ROWS };
     _Alignas(FR_LINE) T z[FN(COLUMNS) * FR_VECTORS * W];
-    const ptrdiff_t N = fr_ceil(g->N, W);
+    const ptrdiff_t N = fr_ceil(of->N, W);
     FN(product) p = {.panel = n * W, .zpanel = W};
-    for (ptrdiff_t c0 = j0, c1; c0 < j1; c0 = c1) {
-        c1 = fr_min(c0 + FN(COLUMNS), j1);
-        FN(gradient_pack)(g, packed, r0, n, c0);
-        for (ptrdiff_t panel = 0, np; panel < N; panel += np) {
-            for (np = FR_VECTORS; np > N - panel;)
-                np /= 2;
-            FN(tile_fn) *const tile = np == 4   ? FN(gradient_tile_4)
-                                      : np == 2 ? FN(gradient_tile_2) : FN(gradient_tile_1);
-            T *dw = g->dw + c0 * g->N + panel * W;
-            p.zrow = np * W;
-            for (ptrdiff_t j = 0; !fresh && j < c1 - c0; j++)
-                for (int v = 0; v < np; v++)
-                    vstore(z + (j * np + v) * W, FN(get)(dw + j * g->N + v * W, g->N - (panel + v) * W));
-            for (ptrdiff_t r = 0; r < n; r += FR_BLOCK) {
-                const T *x = panels + (panel * n + r) * W;
-                const T *after = r + FR_BLOCK < n ? x + FR_BLOCK * W : panels + (panel + np) * n * W;
-                p.K = fr_min(n - r, FR_BLOCK);
-                p.fresh = fresh && r == 0;
-                for (ptrdiff_t j = 0; j < c1 - c0; j += MR) {
-                    FN(fetch)(&p, (int)(j / MR), (int)np, 1, after);
-                    tile(&p, packed + r * FN(LEAD) + j, x, z + j * p.zrow);
-                }
+    for (ptrdiff_t panel = 0, np; panel < N; panel += np) {
+        for (np = FR_VECTORS; np > N - panel;)
+            np /= 2;
+        FN(tile_fn) *const tile = np == 4   ? FN(gradient_tile_4)
+                                  : np == 2 ? FN(gradient_tile_2) : FN(gradient_tile_1);
+        T *dw = of->dw + j0 * of->N + panel * W;
+        p.zrow = np * W;
+        for (ptrdiff_t j = 0; !fresh && j < j1 - j0; j++)
+            for (int v = 0; v < np; v++)
+                vstore(z + (j * np + v) * W, FN(get)(dw + j * of->N + v * W, of->N - (panel + v) * W));
+        for (ptrdiff_t r = 0; r < n; r += FR_BLOCK) {
+            const T *x = panels + (panel * n + r) * W;
+            const T *after = r + FR_BLOCK < n ? x + FR_BLOCK * W : panels + (panel + np) * n * W;
+            p.K = fr_min(n - r, FR_BLOCK);
+            p.fresh = fresh && r == 0;
+            for (ptrdiff_t j = 0; j < j1 - j0; j += MR) {
+                FN(fetch)(&p, (int)(j / MR), (int)np, 1, after);
+                tile(&p, packed + r * FN(LEAD) + j, x, z + j * p.zrow);
             }
-            for (ptrdiff_t j = 0; j < c1 - c0; j++)
-                for (int v = 0; v < np; v++)
-                    FN(put)(dw + j * g->N + v * W, vload(z + (j * np + v) * W), g->N - (panel + v) * W);
         }
+        for (ptrdiff_t j = 0; j < j1 - j0; j++)
+            for (int v = 0; v < np; v++)
+                FN(put)(dw + j * of->N + v * W, vload(z + (j * np + v) * W), of->N - (panel + v) * W);
     }
+}
+
+/* Where the panels of the second operand begin, after those of the first. */
+static inline ptrdiff_t FN(second)(const FN(gradient) *g, ptrdiff_t n) { return fr_ceil(g->of[0].N, W) * n * W; }
+
+/* Columns j0 .. j1-1 of a, as many as go together at most, against all panels, rows r0 .. r0+n-1. */
+static void FN(gradient_part)(const FN(gradient) *g, const T *panels, T *packed, ptrdiff_t r0, ptrdiff_t n,
+                              ptrdiff_t j0, ptrdiff_t j1, int fresh)
+{
+    FN(gradient_pack)(g, packed, r0, n, j0);
+    for (int i = 0; i < 2; i++)
+        FN(gradient_columns)(g->of + i, panels + i * FN(second)(g, n), packed, n, j0, j1, fresh);
 }
 
 /* Vectors of columns at a time, at most: rows stand far apart, so of each as much is read as accumulators can be kept. */
@@ -433,7 +446,7 @@ FR_INLINE void FN(diagonal_columns)(const int wide, const FN(gradient) *g, ptrdi
 {
     V sum[FN(WIDE)];
     for (int v = 0; v < wide; v++)
-        sum[v] = fresh ? vset(0) : FN(get)(g->dw + j + v * W, j1 - j - v * W);
+        sum[v] = fresh ? vset(0) : FN(get)(g->of->dw + j + v * W, j1 - j - v * W);
     for (ptrdiff_t r0 = 0; r0 < n; r0 += FR_BLOCK) {
         V block[FN(WIDE)];
         for (int v = 0; v < wide; v++)
@@ -442,12 +455,12 @@ FR_INLINE void FN(diagonal_columns)(const int wide, const FN(gradient) *g, ptrdi
 #pragma GCC unroll 16
             for (int v = 0; v < wide; v++)
                 block[v] = vfma(FN(unfaint)(FN(get)(g->a + r * g->lda + j + v * W, j1 - j - v * W)),
-                                FN(unfaint)(FN(get)(g->x + g->row[r] + j + v * W, j1 - j - v * W)), block[v]);
+                                FN(unfaint)(FN(get)(g->of->x + g->of->row[r] + j + v * W, j1 - j - v * W)), block[v]);
         for (int v = 0; v < wide; v++)
             sum[v] = fresh && r0 == 0 ? block[v] : (V)(sum[v] + block[v]);
     }
     for (int v = 0; v < wide; v++)
-        FN(put)(g->dw + j + v * W, sum[v], j1 - j - v * W);
+        FN(put)(g->of->dw + j + v * W, sum[v], j1 - j - v * W);
 }
 
 /* dw[j] = sum over rows r < n of a[r][j] * x_r[j], j0 <= j < j1, blocks of FR_BLOCK rows, added to what dw holds unless

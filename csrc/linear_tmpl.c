@@ -41,7 +41,7 @@ static void FN(linear_space)(fr_arena *arena, FN(linear_call) *c, int back, int 
     c->start = a->b && !back ? fr_take(arena, fr_ceil(a->outputs, W), W, sizeof(T)) : NULL;
     if (!back)
         return;
-    FN(gradient_space)(arena, &c->products, team, rows, a->inputs);
+    FN(gradient_space)(arena, &c->products, team, rows, fr_ceil(a->inputs, W));
     c->at = fr_take(arena, rows, 1, sizeof(ptrdiff_t));
 }
 
@@ -97,7 +97,7 @@ static fr_status FN(linear_backward)(const fr_linear_args *a)
         const T *x = (const T *)a->x + r * I, *dy = (const T *)a->dy + r * O;
         for (ptrdiff_t i = 0; i < n; i++)
             c.at[i] = i * I;
-        c.products.gradient = (FN(gradient)){dy, O, O, x, c.at, I, a->dw, a->db};
+        c.products.gradient = (FN(gradient)){dy, O, O, {{x, c.at, I, a->dw}}, a->db};
         status = FN(run_gradient)(&c.products, team, &window, n, r == 0);
     }
     if (a->rows == 0) {

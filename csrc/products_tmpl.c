@@ -47,7 +47,7 @@ static fr_status FN(run_gemm)(const FN(gemm) *gemm, int team, fr_window *window,
 /* The gradient products of a call, one after the other; memory for them is taken once. */
 typedef struct FN(gradient_call) {
     FN(gradient) gradient;
-    T *x_panels[2];             /* operand of a pass; used in turn, so that one barrier a pass is enough */
+    T *x_panels[2];             /* operands of a pass; used in turn, so that one barrier a pass is enough */
     T *packed;                  /* tiles of slopes that go together, over a pass; member after member */
     ptrdiff_t member;           /* from one member's to the next's */
     ptrdiff_t pass;             /* rows of a pass at most */
@@ -57,28 +57,31 @@ typedef struct FN(gradient_call) {
     int64_t taken[2];           /* items of a pass, in turn */
 } FN(gradient_call);
 
-/* For up to `rows` rows at a time and an operand N wide. */
-static void FN(gradient_space)(fr_arena *arena, FN(gradient_call) *c, int team, ptrdiff_t rows, ptrdiff_t N)
+/* For up to `rows` rows at a time and operands of so many panels. */
+static void FN(gradient_space)(fr_arena *arena, FN(gradient_call) *c, int team, ptrdiff_t rows, ptrdiff_t panels)
 {
     c->pass = fr_min(rows, FN(PASS));
     for (int i = 0; i < 2; i++)
-        c->x_panels[i] = fr_take(arena, c->pass * W, fr_ceil(N, W), sizeof(T));
+        c->x_panels[i] = fr_take(arena, c->pass * W, panels, sizeof(T));
     c->member = c->pass * FN(LEAD);
     c->packed = fr_take(arena, c->member, team, sizeof(T));
 }
 
-/* Passes over rows r0 .. r1-1: the team packs the operand together, then its members take columns of slopes. */
+/* Passes over rows r0 .. r1-1: the team packs the operands together, then its members take columns of slopes. */
 static void FN(gradient_window)(void *argument, int member, int members)
 {
     FN(gradient_call) *c = argument;
     const FN(gradient) *g = &c->gradient;
-    const ptrdiff_t panels = fr_ceil(g->N, W), tiles = fr_ceil(g->M, FR_GRADIENT_ROWS), items = FN(items)(tiles, members);
+    const ptrdiff_t tiles = fr_ceil(g->M, FR_GRADIENT_ROWS), items = FN(items)(tiles, members);
     T *packed = c->packed + member * c->member;
     int turn = 0, fresh = c->fresh;
     for (ptrdiff_t r = c->r0; r < c->r1; r += FN(PASS), fresh = 0, turn ^= 1) {
         ptrdiff_t n = fr_min(c->r1 - r, FN(PASS));
-        FN(gradient_pack_x)(g, c->x_panels[turn], r, n, fr_part(panels, member, members),
-                            fr_part(panels, member + 1, members));
+        for (int i = 0; i < 2; i++) {
+            const ptrdiff_t panels = fr_ceil(g->of[i].N, W);
+            FN(gradient_pack_x)(g->of + i, c->x_panels[turn] + i * FN(second)(g, n), r, n,
+                                fr_part(panels, member, members), fr_part(panels, member + 1, members));
+        }
         fr_barrier_wait(&c->barrier, members);
         if (member == 0)
             __atomic_store_n(&c->taken[turn ^ 1], 0, __ATOMIC_RELAXED);     /* all have left the pass before */
@@ -93,7 +96,7 @@ static void FN(gradient_window)(void *argument, int member, int members)
 /* The gradient over the first `rows` rows: stored if `fresh`, else added, block by block. */
 static fr_status FN(run_gradient)(FN(gradient_call) *c, int team, fr_window *window, ptrdiff_t rows, int fresh)
 {
-    const double flops = 2.0 * (double)c->gradient.M * (double)c->gradient.N;
+    const double flops = 2.0 * (double)c->gradient.M * (double)(c->gradient.of[0].N + c->gradient.of[1].N);
     fr_status status = FR_OK;
     for (c->r0 = 0; c->r0 < rows && status == FR_OK; c->r0 = c->r1) {
         ptrdiff_t passes = 1 + fr_window_items(window, flops) / FN(PASS);
@@ -121,7 +124,7 @@ static void FN(units_window)(void *argument, int member, int members)
     const FN(gradient) *g = c->gradient;
     const ptrdiff_t panels = fr_ceil(g->M, W);
     const ptrdiff_t j0 = fr_part(panels, member, members) * W, j1 = fr_min(fr_part(panels, member + 1, members) * W, g->M);
-    if (g->dw)
+    if (g->of->dw)
         FN(diagonal_gradient)(g, c->rows, j0, j1, c->fresh);
     if (g->db)
         FN(gradient_bias)(g, 0, c->rows, j0, j1, c->fresh);
