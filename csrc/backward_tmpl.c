@@ -464,20 +464,20 @@ static void FN(gains_of_chunk)(const FN(backward_call) *c, int team, ptrdiff_t r
         return;
     FN(locate_kept)(c->ld, rows, c->at[0]);
     FN(gradient) g = {.a = c->slopes, .lda = c->ld, .M = cell->gates * H,
-                      .of = {{c->slopes + k.normal_x * H, c->at[0], 0, a->dparam[FR_W_LN_IH]}}};
+                      .operand = {{c->slopes + k.normal_x * H, c->at[0], 0, a->dparam[FR_W_LN_IH]}}};
     FN(run_units)(&g, team, rows, fresh);
     g.M = H;
     for (int gate = 0; gate < cell->h_gates; gate++) {
         g.a = c->slopes + cell->h_to[gate] * H;
-        g.of->x = c->slopes + (k.normal_h + gate) * H;
-        g.of->dw = (T *)a->dparam[FR_W_LN_HH] + gate * H;
+        g.operand[0].x = c->slopes + (k.normal_h + gate) * H;
+        g.operand[0].dw = (T *)a->dparam[FR_W_LN_HH] + gate * H;
         FN(run_units)(&g, team, rows, fresh);
     }
     if (!FN(norms_c)(a))
         return;
     g.a = c->slopes + k.y * H;
-    g.of->x = c->slopes + k.normal_c * H;
-    g.of->dw = a->dparam[FR_W_LN_C];
+    g.operand[0].x = c->slopes + k.normal_c * H;
+    g.operand[0].dw = a->dparam[FR_W_LN_C];
     g.db = a->dparam[FR_B_LN_C];
     FN(run_units)(&g, team, rows, fresh);
 }
@@ -487,28 +487,28 @@ static FN(operand) FN(operand_of)(const FN(backward_call) *c, const FN(rule) *ru
 {
     const fr_args *a = c->a;
     const ptrdiff_t H = a->hidden;
-    FN(operand) of = {.row = at};
+    FN(operand) operand = {.row = at};
     switch (rule->operand) {
     case FR_OF_X:
         FN(locate)(c, &a->x, 0, 0, rows, at);
-        of.x = a->x.data;
-        of.N = a->inputs;
+        operand.x = a->x.data;
+        operand.N = a->inputs;
         break;
     case FR_OF_H:
-        of.x = FN(locate_state)(c, 0, rows, at);
-        of.N = a->outputs;
+        operand.x = FN(locate_state)(c, 0, rows, at);
+        operand.N = a->outputs;
         break;
     case FR_OF_R:
-        of.x = FN(locate_state)(c, 2, rows, at);
-        of.N = c->width[2];
+        operand.x = FN(locate_state)(c, 2, rows, at);
+        operand.N = c->width[2];
         break;
     default:
         FN(locate_kept)(H, rows, at);
-        of.x = c->q;
-        of.N = H;
+        operand.x = c->q;
+        operand.N = H;
     }
-    of.dw = (T *)a->dparam[rule->weight] + rule->to * H * of.N;
-    return of;
+    operand.dw = (T *)a->dparam[rule->weight] + rule->to * H * operand.N;
+    return operand;
 }
 
 /* The block of slopes that a rule multiplies. */
@@ -517,12 +517,13 @@ static int FN(rule_column)(const FN(backward_call) *c, const FN(rule) *rule)
     return FN(product_column)(c, rule->operand == FR_OF_X, rule->from);
 }
 
-/* Whether the next rule takes the same slopes, and no bias of its own: then both are taken at once. */
+/* Whether a rule over x and the next, over h, take the same slopes, and no bias of the latter's own: then both are taken at
+ * once. */
 static int FN(with_next)(const FN(backward_call) *c, const FN(rule) *rule)
 {
     const FN(rule) *next = rule + 1;
-    return next->count == rule->count && next->weight >= 0 && FN(rule_column)(c, next) == FN(rule_column)(c, rule)
-           && (next->bias < 0 || FN(same_bias)(c->cell, next));
+    return rule->operand == FR_OF_X && next->operand == FR_OF_H && next->count == rule->count && next->weight >= 0
+           && FN(rule_column)(c, next) == FN(rule_column)(c, rule) && (next->bias < 0 || FN(same_bias)(c->cell, next));
 }
 
 /* The gradients of the parameters over the chunk's first `rows` rows. */
@@ -545,9 +546,9 @@ static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_windo
             db = NULL;
         }
         *g = (FN(gradient)){.a = c->slopes + from * H, .lda = c->ld, .M = rule->count * H,
-                            .of = {FN(operand_of)(c, rule, rows, c->at[0])}, .db = db ? db + rule->to * H : NULL};
+                            .operand = {FN(operand_of)(c, rule, rows, c->at[0])}, .db = db ? db + rule->to * H : NULL};
         if (FN(with_next)(c, rule))
-            g->of[1] = FN(operand_of)(c, ++rule, rows, c->at[1]);
+            g->operand[1] = FN(operand_of)(c, ++rule, rows, c->at[1]);
         status = FN(run_gradient)(&c->products, team, window, rows, fresh);
     }
     for (int k = 0; k < FN(DIAGONALS) && status == FR_OK; k++) {
@@ -559,8 +560,8 @@ static fr_status FN(gradients_of_chunk)(FN(backward_call) *c, int team, fr_windo
             FN(locate_kept)(H, rows, c->at[0]);
         else
             operand = FN(locate_state)(c, d->operand == FR_OF_C ? 1 : 0, rows, c->at[0]);
-        const FN(operand) of = {operand, c->at[0], 0, (T *)a->dparam[d->weight] + d->to * H};
-        FN(run_units)(&(FN(gradient)){c->slopes + d->from * H, c->ld, H, {of}, NULL}, team, rows, fresh);
+        const FN(operand) one = {operand, c->at[0], 0, (T *)a->dparam[d->weight] + d->to * H};
+        FN(run_units)(&(FN(gradient)){c->slopes + d->from * H, c->ld, H, {one}, NULL}, team, rows, fresh);
     }
     if (status == FR_OK)
         FN(gains_of_chunk)(c, team, rows, fresh);

@@ -15,8 +15,7 @@ typedef struct FN(product) {
     ptrdiff_t zrow, zpanel;     /* from a row of sums, and a panel of sums, to the next */
     signed char to[4];          /* gate -> its sum */
     int fresh;                  /* sums begin here: the first block is stored, not added; */
-    int starts;                 /* or it is added to what stands `start` values from the weights, as sums of one row do */
-    ptrdiff_t start;
+    ptrdiff_t start;            /* or added to what stands so far from the weights, one row of sums for all; 0: not so */
     const T *ahead;             /* weights that come next, fetched a line at every term; */
     ptrdiff_t stride;           /* from one line to the next; 0: nothing to fetch */
 } FN(product);
@@ -31,8 +30,8 @@ FR_INLINE void FN(tile)(const int MR, const int NP, const int G, const FN(produc
     const ptrdiff_t K = p->K, panel = p->panel, zrow = p->zrow, zpanel = p->zpanel, stride = p->stride;
     const ptrdiff_t to[4] = {p->to[0] * W, p->to[1] * W, p->to[2] * W, p->to[3] * W};
     const T *ahead = p->ahead;
-    const T *from = p->starts ? w + p->start : z;       /* what a block is added to */
-    ptrdiff_t from_row = p->starts ? 0 : zrow, from_panel = p->starts ? panel : zpanel;
+    const T *from = p->start ? w + p->start : z;        /* what a block is added to */
+    ptrdiff_t from_row = p->start ? 0 : zrow, from_panel = p->start ? panel : zpanel;
     int fresh = p->fresh;
     for (ptrdiff_t k0 = 0; k0 < K; k0 += FR_BLOCK) {
         V acc[FR_MOST_ROWS][32];
@@ -226,7 +225,7 @@ static void FN(multiply)(const FN(product) *product, const FN(cut) *cut, int i0,
         tile[0](&p, a, w, z);
         return;
     }
-    for (ptrdiff_t k = 0; k < K; k += FR_BLOCK, p.fresh = p.starts = 0) {
+    for (ptrdiff_t k = 0; k < K; k += FR_BLOCK, p.fresh = 0, p.start = 0) {
         const T *after = k + FR_BLOCK < K ? w + (k + FR_BLOCK) * G * W : next;
         p.K = fr_min(K - k, FR_BLOCK);
         for (int i = 0; i < i1 - i0; i++) {
@@ -342,20 +341,22 @@ typedef struct FN(operand) {
 typedef struct FN(gradient) {
     const T *a;
     ptrdiff_t lda, M;
-    FN(operand) of[2];          /* N = 0: there is none */
+    FN(operand) operand[2];     /* N = 0: there is none */
     T *db;                      /* may be NULL */
 } FN(gradient);
 
-/* Rows taken at a time: the packed operands of a pass stay in L2. Whole groups, so that cutting keeps the bits. */
+/* Rows taken at a time: more of them read and write the gradients less often, and the packed operands stay in L2 no longer
+ * (docs/performance.md). Whole groups, so that cutting keeps the bits. */
 enum { FN(PASS) = 4 * FR_GROUP };
 
 /* Panels of x: panels p0 .. p1-1 of rows r0 .. r0+n-1. */
-static void FN(gradient_pack_x)(const FN(operand) *of, T *panels, ptrdiff_t r0, ptrdiff_t n, ptrdiff_t p0, ptrdiff_t p1)
+static void FN(gradient_pack_x)(const FN(operand) *operand, T *panels, ptrdiff_t r0, ptrdiff_t n,
+                                ptrdiff_t p0, ptrdiff_t p1)
 {
-    for (ptrdiff_t r = 0; r < n; r++) {
-        const T *x = of->x + of->row[r0 + r];
+    for (ptrdiff_t r = 0; r < n && p0 < p1; r++) {
+        const T *x = operand->x + operand->row[r0 + r];
         for (ptrdiff_t p = p0; p < p1; p++)
-            vstore(panels + (p * n + r) * W, FN(unfaint)(FN(get)(x + p * W, of->N - p * W)));
+            vstore(panels + (p * n + r) * W, FN(unfaint)(FN(get)(x + p * W, operand->N - p * W)));
     }
 }
 
@@ -381,34 +382,35 @@ static void FN(gradient_pack)(const FN(gradient) *g, T *packed, ptrdiff_t r0, pt
     enum { AHEAD = 24 };
     const T *a = g->a + r0 * g->lda + j0;
     for (ptrdiff_t r = 0; r < n; r++, a += g->lda) {
+        for (ptrdiff_t k = 0; k < FN(LEAD); k += FR_LINE / sizeof(T))
+            __builtin_prefetch(a + AHEAD * g->lda + k);
+        __builtin_prefetch(a + AHEAD * g->lda + FN(LEAD) - 1);
         for (ptrdiff_t k = 0; k < FN(LEAD); k += W, packed += W) {
             const ptrdiff_t lanes = g->M - j0 - k;
-            __builtin_prefetch(a + AHEAD * g->lda + k);
             vstore(packed, lanes > 0 ? FN(unfaint)(FN(get)(a + k, lanes)) : vset(0));
         }
-        __builtin_prefetch(a + AHEAD * g->lda + FN(LEAD) - 1);
     }
 }
 
 /* Packed columns j0 .. j1-1 of a against the panels of an operand, rows r0 .. r0+n-1. What a last tile computes of columns
  * that are not there is dropped. */
-static void FN(gradient_columns)(const FN(operand) *of, const T *panels, const T *packed, ptrdiff_t n, ptrdiff_t j0,
+static void FN(gradient_columns)(const FN(operand) *operand, const T *panels, const T *packed, ptrdiff_t n, ptrdiff_t j0,
                                  ptrdiff_t j1, int fresh)
 {
     enum { MR = FR_GRADIENT_ROWS };
     _Alignas(FR_LINE) T z[FN(COLUMNS) * FR_VECTORS * W];
-    const ptrdiff_t N = fr_ceil(of->N, W);
+    const ptrdiff_t N = fr_ceil(operand->N, W);
     FN(product) p = {.panel = n * W, .zpanel = W};
     for (ptrdiff_t panel = 0, np; panel < N; panel += np) {
         for (np = FR_VECTORS; np > N - panel;)
             np /= 2;
         FN(tile_fn) *const tile = np == 4   ? FN(gradient_tile_4)
                                   : np == 2 ? FN(gradient_tile_2) : FN(gradient_tile_1);
-        T *dw = of->dw + j0 * of->N + panel * W;
+        T *dw = operand->dw + j0 * operand->N + panel * W;
         p.zrow = np * W;
         for (ptrdiff_t j = 0; !fresh && j < j1 - j0; j++)
             for (int v = 0; v < np; v++)
-                vstore(z + (j * np + v) * W, FN(get)(dw + j * of->N + v * W, of->N - (panel + v) * W));
+                vstore(z + (j * np + v) * W, FN(get)(dw + j * operand->N + v * W, operand->N - (panel + v) * W));
         for (ptrdiff_t r = 0; r < n; r += FR_BLOCK) {
             const T *x = panels + (panel * n + r) * W;
             const T *after = r + FR_BLOCK < n ? x + FR_BLOCK * W : panels + (panel + np) * n * W;
@@ -421,20 +423,19 @@ static void FN(gradient_columns)(const FN(operand) *of, const T *panels, const T
         }
         for (ptrdiff_t j = 0; j < j1 - j0; j++)
             for (int v = 0; v < np; v++)
-                FN(put)(dw + j * of->N + v * W, vload(z + (j * np + v) * W), of->N - (panel + v) * W);
+                FN(put)(dw + j * operand->N + v * W, vload(z + (j * np + v) * W), operand->N - (panel + v) * W);
     }
 }
-
-/* Where the panels of the second operand begin, after those of the first. */
-static inline ptrdiff_t FN(second)(const FN(gradient) *g, ptrdiff_t n) { return fr_ceil(g->of[0].N, W) * n * W; }
 
 /* Columns j0 .. j1-1 of a, as many as go together at most, against all panels, rows r0 .. r0+n-1. */
 static void FN(gradient_part)(const FN(gradient) *g, const T *panels, T *packed, ptrdiff_t r0, ptrdiff_t n,
                               ptrdiff_t j0, ptrdiff_t j1, int fresh)
 {
     FN(gradient_pack)(g, packed, r0, n, j0);
-    for (int i = 0; i < 2; i++)
-        FN(gradient_columns)(g->of + i, panels + i * FN(second)(g, n), packed, n, j0, j1, fresh);
+    for (int i = 0; i < 2; i++) {
+        FN(gradient_columns)(g->operand + i, panels, packed, n, j0, j1, fresh);
+        panels += fr_ceil(g->operand[i].N, W) * n * W;
+    }
 }
 
 /* Vectors of columns at a time, at most: rows stand far apart, so of each as much is read as accumulators can be kept. */
@@ -446,7 +447,7 @@ FR_INLINE void FN(diagonal_columns)(const int wide, const FN(gradient) *g, ptrdi
 {
     V sum[FN(WIDE)];
     for (int v = 0; v < wide; v++)
-        sum[v] = fresh ? vset(0) : FN(get)(g->of->dw + j + v * W, j1 - j - v * W);
+        sum[v] = fresh ? vset(0) : FN(get)(g->operand[0].dw + j + v * W, j1 - j - v * W);
     for (ptrdiff_t r0 = 0; r0 < n; r0 += FR_BLOCK) {
         V block[FN(WIDE)];
         for (int v = 0; v < wide; v++)
@@ -455,12 +456,12 @@ FR_INLINE void FN(diagonal_columns)(const int wide, const FN(gradient) *g, ptrdi
 #pragma GCC unroll 16
             for (int v = 0; v < wide; v++)
                 block[v] = vfma(FN(unfaint)(FN(get)(g->a + r * g->lda + j + v * W, j1 - j - v * W)),
-                                FN(unfaint)(FN(get)(g->of->x + g->of->row[r] + j + v * W, j1 - j - v * W)), block[v]);
+                                FN(unfaint)(FN(get)(g->operand[0].x + g->operand[0].row[r] + j + v * W, j1 - j - v * W)), block[v]);
         for (int v = 0; v < wide; v++)
             sum[v] = fresh && r0 == 0 ? block[v] : (V)(sum[v] + block[v]);
     }
     for (int v = 0; v < wide; v++)
-        FN(put)(g->of->dw + j + v * W, sum[v], j1 - j - v * W);
+        FN(put)(g->operand[0].dw + j + v * W, sum[v], j1 - j - v * W);
 }
 
 /* dw[j] = sum over rows r < n of a[r][j] * x_r[j], j0 <= j < j1, blocks of FR_BLOCK rows, added to what dw holds unless

@@ -42,6 +42,13 @@ typedef struct fr_group {
     _Alignas(FR_LINE) int64_t taken[2];
 } fr_group;
 
+/* The next of `items` that members take as they come, or -1. */
+static inline ptrdiff_t fr_next_item(int64_t *taken, ptrdiff_t items)
+{
+    const ptrdiff_t i = (ptrdiff_t)__atomic_fetch_add(taken, 1, __ATOMIC_RELAXED);
+    return i < items ? i : -1;
+}
+
 /* Runs work(argument, i, n) for i = 0 .. n-1 at once, n being the team that was really given, at most `threads`.
  * Each member runs with the default floating-point state. */
 typedef void fr_work(void *argument, int member, int members);
@@ -111,14 +118,7 @@ static inline ptrdiff_t fr_lead(ptrdiff_t bytes) { return (fr_ceil(bytes, FR_LIN
 /* Whether rows at that distance fall on few lines of L1: a multiple of a quarter of 4 KiB. */
 static inline int fr_collides(ptrdiff_t bytes) { return bytes % 1024 == 0; }
 
-/* The next of `items` that members take as they come, or -1. */
-static inline ptrdiff_t fr_next_item(int64_t *taken, ptrdiff_t items)
-{
-    const ptrdiff_t i = (ptrdiff_t)__atomic_fetch_add(taken, 1, __ATOMIC_RELAXED);
-    return i < items ? i : -1;
-}
-
 /* Part i of n of a range of `count`, the parts differing by at most one. */
-static inline ptrdiff_t fr_part(ptrdiff_t count, int i, int n) { return count * i / n; }
+static inline ptrdiff_t fr_part(ptrdiff_t count, ptrdiff_t i, ptrdiff_t n) { return count * i / n; }
 
 #endif

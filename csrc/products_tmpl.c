@@ -17,17 +17,17 @@ static void FN(rows_window)(void *argument, int member, int members)
 {
     FN(rows_call) *c = argument;
     const ptrdiff_t n = c->r1 - c->r0, panels = fr_ceil(c->gemm->N, W);
-    const ptrdiff_t items = FN(items)(fr_ceil(n, FN(max_rows)(1)), members);
     if (n < 2 * members) {
         FN(gemm_part)(c->gemm, c->r0, c->r1, fr_part(panels, member, members), fr_part(panels, member + 1, members));
         return;
     }
+    const ptrdiff_t items = FN(items)(fr_ceil(n, FN(max_rows)(1)), members);
     for (ptrdiff_t i; (i = fr_next_item(&c->taken, items)) >= 0;)
-        FN(gemm_part)(c->gemm, c->r0 + n * i / items, c->r0 + n * (i + 1) / items, 0, panels);
+        FN(gemm_part)(c->gemm, c->r0 + fr_part(n, i, items), c->r0 + fr_part(n, i + 1, items), 0, panels);
 }
 
-/* Rows of a window at least: two whole tiles. */
-enum { FN(FEWEST_ROWS) = 28 };
+/* Rows of a window at least: a few whole tiles. */
+enum { FN(FEWEST_ROWS) = 30 };
 
 /* Rows r0 .. r1-1 of a product. */
 static fr_status FN(run_gemm)(const FN(gemm) *gemm, int team, fr_window *window, ptrdiff_t r0, ptrdiff_t r1)
@@ -72,22 +72,25 @@ static void FN(gradient_window)(void *argument, int member, int members)
 {
     FN(gradient_call) *c = argument;
     const FN(gradient) *g = &c->gradient;
-    const ptrdiff_t tiles = fr_ceil(g->M, FR_GRADIENT_ROWS), items = FN(items)(tiles, members);
+    const ptrdiff_t tiles = fr_ceil(g->M, FR_GRADIENT_ROWS);
+    const ptrdiff_t items = fr_min(FN(items)(tiles, members), tiles);
     T *packed = c->packed + member * c->member;
     int turn = 0, fresh = c->fresh;
     for (ptrdiff_t r = c->r0; r < c->r1; r += FN(PASS), fresh = 0, turn ^= 1) {
         ptrdiff_t n = fr_min(c->r1 - r, FN(PASS));
+        T *to = c->x_panels[turn];
         for (int i = 0; i < 2; i++) {
-            const ptrdiff_t panels = fr_ceil(g->of[i].N, W);
-            FN(gradient_pack_x)(g->of + i, c->x_panels[turn] + i * FN(second)(g, n), r, n,
-                                fr_part(panels, member, members), fr_part(panels, member + 1, members));
+            const ptrdiff_t panels = fr_ceil(g->operand[i].N, W);
+            FN(gradient_pack_x)(g->operand + i, to, r, n, fr_part(panels, member, members),
+                                fr_part(panels, member + 1, members));
+            to += panels * n * W;
         }
         fr_barrier_wait(&c->barrier, members);
         if (member == 0)
             __atomic_store_n(&c->taken[turn ^ 1], 0, __ATOMIC_RELAXED);     /* all have left the pass before */
         for (ptrdiff_t i; (i = fr_next_item(&c->taken[turn], items)) >= 0;)
-            FN(gradient_part)(g, c->x_panels[turn], packed, r, n, fr_part(tiles, (int)i, (int)items) * FR_GRADIENT_ROWS,
-                              fr_min(fr_part(tiles, (int)i + 1, (int)items) * FR_GRADIENT_ROWS, g->M), fresh);
+            FN(gradient_part)(g, c->x_panels[turn], packed, r, n, fr_part(tiles, i, items) * FR_GRADIENT_ROWS,
+                              fr_min(fr_part(tiles, i + 1, items) * FR_GRADIENT_ROWS, g->M), fresh);
         if (g->db)
             FN(gradient_bias)(g, r, n, fr_part(g->M, member, members), fr_part(g->M, member + 1, members), fresh);
     }
@@ -96,11 +99,11 @@ static void FN(gradient_window)(void *argument, int member, int members)
 /* The gradient over the first `rows` rows: stored if `fresh`, else added, block by block. */
 static fr_status FN(run_gradient)(FN(gradient_call) *c, int team, fr_window *window, ptrdiff_t rows, int fresh)
 {
-    const double flops = 2.0 * (double)c->gradient.M * (double)(c->gradient.of[0].N + c->gradient.of[1].N);
+    const double flops = 2.0 * (double)c->gradient.M * (double)(c->gradient.operand[0].N + c->gradient.operand[1].N);
     fr_status status = FR_OK;
     for (c->r0 = 0; c->r0 < rows && status == FR_OK; c->r0 = c->r1) {
-        ptrdiff_t passes = 1 + fr_window_items(window, flops) / FN(PASS);
-        c->r1 = fr_min(rows, c->r0 + passes * FN(PASS));
+        const ptrdiff_t items = fr_window_items(window, flops), whole = items < FN(PASS) ? FR_GROUP : FN(PASS);
+        c->r1 = fr_min(rows, c->r0 + fr_max(items / whole, 1) * whole);
         c->fresh = fresh && c->r0 == 0;
         c->barrier.count = 0;
         c->taken[0] = c->taken[1] = 0;
@@ -124,7 +127,7 @@ static void FN(units_window)(void *argument, int member, int members)
     const FN(gradient) *g = c->gradient;
     const ptrdiff_t panels = fr_ceil(g->M, W);
     const ptrdiff_t j0 = fr_part(panels, member, members) * W, j1 = fr_min(fr_part(panels, member + 1, members) * W, g->M);
-    if (g->of->dw)
+    if (g->operand[0].dw)
         FN(diagonal_gradient)(g, c->rows, j0, j1, c->fresh);
     if (g->db)
         FN(gradient_bias)(g, 0, c->rows, j0, j1, c->fresh);

@@ -178,7 +178,7 @@ static void FN(hoist)(const FN(forward_call) *c, const FN(row) *rows, ptrdiff_t 
     const int S = c->w.sums, G = c->cell->gates;
     const ptrdiff_t zrow = c->w.panels * S * W;
     FN(product) px = {.K = a->inputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W, .to = {0, 1, 2, 3},
-                      .starts = 1, .start = -c->w.x};
+                      .start = -c->w.x};
     if (n == 0)
         return;
     const T *x = FN(matrix)(&rows->x, n, a->inputs, &px.lda, gather);
@@ -209,7 +209,7 @@ static void FN(main_stage)(const FN(forward_call) *c, const FN(row) *rows, ptrdi
     const int S = c->w.sums, gates_wait = FN(norms)(a);
     const ptrdiff_t zrow = c->w.panels * S * W;
     FN(product) px = {.K = a->inputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W, .to = {0, 1, 2, 3},
-                      .starts = 1, .start = -c->w.x};
+                      .start = -c->w.x};
     FN(product) ph = {.K = a->outputs, .panel = c->w.main, .zrow = zrow, .zpanel = S * W};
     FN(product) pr = {.K = cell->r_gates * a->hidden, .panel = c->w.main, .zrow = zrow, .zpanel = S * W};
     const T *x = hoisted ? NULL : FN(matrix)(&rows->x, n, a->inputs, &px.lda, gather), *h = NULL, *r = NULL;
@@ -437,7 +437,7 @@ static void FN(hoist_items)(const FN(worker) *k, ptrdiff_t s0, ptrdiff_t s1, T *
     const ptrdiff_t n = FN(rows_of_steps)(k, s0, s1);
     const ptrdiff_t items = fr_ceil(n, FN(TOGETHER) * FN(max_rows)(c->cell->gates));
     for (ptrdiff_t i; (i = fr_next_item(taken, items)) >= 0;) {
-        const ptrdiff_t r0 = n * i / items, r1 = n * (i + 1) / items;
+        const ptrdiff_t r0 = fr_part(n, i, items), r1 = fr_part(n, i + 1, items);
         FN(hoist)(c, k->rows + r0, r1 - r0, 0, c->w.panels, z + r0 * c->w.panels * c->w.sums * W, k->gather);
     }
 }
@@ -610,7 +610,7 @@ static fr_status FN(forward_steps)(const fr_args *a, int team, fr_window *window
     plan.width[0] = a->outputs;
     plan.width[1] = a->hidden;
     plan.width[2] = cell->r_gates * a->hidden;
-    for (int i = 0; i < FR_MAX_STATES; i++) {   /* rows of our own share no line of the caches */
+    for (int i = 0; i < FR_MAX_STATES; i++) {   /* states of our own: rows share no line of the caches */
         plan.lead[i] = taped ? plan.width[i] : FN(lead)(plan.width[i]);
         plan.slot[i] = B * plan.lead[i];        /* h and r alternate between two slots where there is no tape; */
     }

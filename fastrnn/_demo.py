@@ -5,14 +5,13 @@ from __future__ import annotations
 import codecs
 import copy
 import math
-import os
 import re
 import textwrap
 from collections.abc import Callable
 from io import BufferedReader
 from typing import cast
 
-from . import __version__, _native, get_num_threads, num_threads
+from . import __version__, _checks, _native, get_num_threads, num_threads
 from ._bench import interleaved, naive_gradient
 from .models import LanguageModel
 from .models.bigram import bigram_bits
@@ -41,15 +40,12 @@ def run(
 ) -> int:
     """Train, show, save; return the exit status."""
     source, text = _read(text_file)
-    folder = os.path.dirname(os.path.realpath(output))
-    if os.path.isdir(output) or not os.access(folder, os.W_OK):
-        raise OSError(f"cannot write {output}; give another file with --output")
     training, held_out = _split(text)
     batch = min(_BATCH, len(training) // (4 * _CHUNK))
     seconds = math.inf if epochs else _SECONDS
     epochs = epochs or min(20, max(1, round(_READ / len(training))))
 
-    print(f"fastrnn {__version__}, {_isa()}, {_count(get_num_threads(), 'thread')}")
+    print(f"fastrnn {__version__}, {_isa()}, {_checks.plural(get_num_threads(), 'thread')}")
     print(f"Text    {source}: {len(training):,} characters to learn from, {len(held_out):,} held out")
     model = LanguageModel(hidden_size=hidden_size, seed=seed)
     model.build(training)
@@ -88,17 +84,13 @@ def run(
 
     with num_threads(threads):
         ours, naive = _speed(model, training, batch)
-    print(f"\nTraining speed on {_count(threads, 'thread')}, characters a second")
+    print(f"\nTraining speed on {_checks.plural(threads, 'thread')}, characters a second")
     print(f"  the whole run   {history.tokens_per_second:>7,.0f}   with whatever else the machine did")
     print(f"  one step alone  {ours:>7,.0f}   measured afterwards, in turn with plain NumPy")
     print(f"  in plain NumPy  {naive:>7,.0f}   the same step; fastrnn is {ours / naive:.1f} times as fast")
     print("\nLet it write on:")
     print(f'  fastrnn generate {output} --prompt "{prompt}"')
     return 0
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
 
 
 _INNER_SPACES = re.compile(r"(?<=\S) {2,}")  # tables and padding, not indentation

@@ -247,11 +247,19 @@ def test_fma_of_every_instruction_set_is_exact(dtype, isa):
 
 @every_isa
 def test_linear_over_many_rows_equals_the_reference(isa):
+    """More than the gradient takes at a time, and more columns than a member does."""
     rng = np.random.default_rng(0)
-    x, w, dy = (rng.standard_normal(s).astype(np.float32) for s in [(2500, 3), (5, 3), (2500, 5)])
-    with fastrnn.isa(isa), fastrnn.num_threads(2):
+    x, w, dy = (rng.standard_normal(s).astype(np.float32) for s in [(4500, 3), (70, 3), (4500, 70)])
+    with fastrnn.isa(isa), fastrnn.num_threads(3):
         got = [functional.linear(x, w), *functional.linear_backward(x, w, dy)]
     assert_same_bits(got, [reference.linear(x, w), *reference.linear_backward(x, w, dy)])
+
+
+@every_isa
+@pytest.mark.parametrize("cell", [cells.LSTM(), cells.GRU()], ids=["lstm", "gru"])
+def test_a_batch_of_several_passes_equals_the_reference(cell, isa):
+    """The gradients are taken over 1,024 rows at a time; a chunk has more where the batch has."""
+    assert_native_equals_reference(make_case(cell, 2, 1100, 5, 11), isa, 3)
 
 
 @both_dtypes

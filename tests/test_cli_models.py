@@ -110,6 +110,12 @@ def test_a_score_says_what_is_wrong(intents, speaker, tmp_path, capsys):
         "label\tthere\tright\ttaken for\nlight\t2\t1\tweather (1)\nweather\t1\t1\t\n"
         f"{table}:3: light, predicted weather: 'is it raining'\n"
     )
+    numbers = tmp_path / "n.jsonl"
+    lines = [{"text": [0.1, k], "label": "ab"[k % 2]} for k in range(8)]
+    numbers.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert run("train", "--task", "classifier", numbers, "-o", tmp_path / "n.npz", *TINY) == 0
+    assert run("score", tmp_path / "n.npz", numbers, "--errors") == 0
+    capsys.readouterr()
     for arguments in ([speaker, table], [speaker, table, "--rank"]):
         assert "--errors is of a classifier or a tagger" in wrong(capsys, "score", *arguments, "--errors")
     tags = write_table(tmp_path / "t.csv", [("a b", "X Y"), ("b a", "Y X")] * 4, ("tokens", "tags"))
@@ -427,6 +433,9 @@ def test_forecasts_of_several_columns_read_those_that_were_learned(tmp_path, cap
     train = ["train", "--task", "regressor", path, *TINY, *options]
     assert run(*train, "--validation-file", swapped) == 0
     assert models.load(model).columns_ == ["on", "load"]
+    other = write_table(tmp_path / "r.csv", rows, ("day", "kW", "active"))
+    assert "no column 'on'" in wrong(capsys, "predict", model, other)
+    assert run("predict", model, other, "--input", "active,kW") == 0
     capsys.readouterr()
     assert run("predict", model, path) == 0
     out = capsys.readouterr().out
@@ -798,7 +807,11 @@ def test_options_of_other_tasks_and_models_of_other_kinds_are_refused(intents, s
             ["train", "--task", "classifier", messages, "--cell", "qrnn"],
             "--cell is 'qrnn'; expected one of",
         ),
-        (["train", "--task", "classifier", messages, "-o", "/no/m.npz"], "cannot write /no/m.npz"),
+        (
+            ["train", "--task", "classifier", messages, "-o", "/no/m.npz"],
+            "cannot write /no/m.npz: the folder",
+        ),
+        (["train", "--task", "classifier", messages, "-o", os.devnull], "is there, and is not a file"),
         (["predict", speaker, messages], "it holds a LanguageModel, a language-model; expected"),
         (
             ["translate", intents, messages],

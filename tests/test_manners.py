@@ -118,6 +118,25 @@ class _OneLine(LanguageModel):
         self.greeting = "hello"
 
 
+class _Sized(SequenceClassifier):
+    def __init__(self, cell=None, **options):
+        super().__init__(cell, hidden_size=3, **options)
+
+
+class _Titled(SequenceClassifier):
+    def __init__(self, title, **options):
+        super().__init__(**options)
+        self.title = title
+
+
+@pytest.mark.parametrize("model", [_Sized(dropout=0.25), _Titled("a", hidden_size=3, dropout=0.25)])
+def test_subclasses_that_set_options_or_want_their_own_are_loaded(model, tmp_path):
+    model.fit(X, Y, epochs=1).save(tmp_path / "m.npz")
+    again = type(model).load(tmp_path / "m.npz")
+    assert (again.hidden_size, again.dropout) == (3, 0.25)
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
 def test_a_subclass_is_fitted_and_loaded(tmp_path):
     model = _Small().fit(X, [0, 1] * (len(X) // 2), epochs=1)
     assert type(model) is _Small

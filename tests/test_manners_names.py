@@ -148,7 +148,9 @@ def test_the_name_of_a_file_is_no_text():
     ):
         LanguageModel().fit("book.txt")
     with pytest.raises(ValueError, match="it reads like the name of a file: give its content"):
-        LanguageModel().fit("/shelf/my books/a long name of a book.TXT".lower())
+        LanguageModel().fit("/shelf/my books/a long name of a book.TXT", validation=0.1)
+    with pytest.raises(ValueError, match=r"fit: validation has 8 characters, 'more.txt'"):
+        LanguageModel().fit("see book.txt\nor " * 20, validation="more.txt")
     LanguageModel(hidden_size=4).fit("see book.txt\nor " * 20 + "book.txt", epochs=1)
 
 

@@ -640,3 +640,6 @@ def test_a_forecaster_keeps_the_names_of_its_columns(tmp_path):
     io.save(tmp_path / "old.npz", contents.arrays, **contents.meta)
     assert SequenceRegressor.load(tmp_path / "old.npz").columns_ is None
     assert model.fit([series], epochs=1).columns_ is None
+    again = SequenceRegressor.load(tmp_path / "m.npz").fit([series[:, :1]], epochs=1)
+    again.save(tmp_path / "again.npz")
+    assert SequenceRegressor.load(tmp_path / "again.npz").columns_ is None

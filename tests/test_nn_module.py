@@ -458,5 +458,7 @@ def test_the_tree_follows_attributes_as_they_change():
     assert names(module) == ["head"]
     del module.head
     assert names(module) == []
+    module.head, module.tail = nn.Linear(2, 1, rng=0), nn.Linear(2, 1, rng=0)
+    del module.head
     module.head = nn.Linear(2, 1, rng=0)
-    assert names(module) == ["head"]
+    assert names(module) == names(copy.deepcopy(module)) == ["tail", "head"]

@@ -739,6 +739,7 @@ def test_what_differs_from_another_run_is_said_and_nothing_else(tmp_path):
     for about, said in (
         ({"cell": cell | {"reset": "before"}, "data": 5}, "had cell.reset='after', this one has 'before';"),
         ({"cell": {"name": "LSTM", "proj_size": 0}, "data": 5}, "had cell='GRU', this one has 'LSTM';"),
+        ({"cell": {"name": "GRU", "clip": None}, "data": 5}, "had cell.reset='after', this one has None;"),
         ({"cell": cell, "data": 6}, "had other data: the data has changed;"),
     ):
         with pytest.raises(ValueError, match=re.escape(said)) as caught:

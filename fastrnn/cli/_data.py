@@ -194,7 +194,11 @@ def _beside(
 
 
 def _first_empty(row: dict[str, Any], columns: Sequence[str]) -> str | None:
-    return next((name for name in columns if row.get(name) in (None, "", [])), None)
+    return next((name for name in columns if _is_empty(row.get(name))), None)
+
+
+def _is_empty(value: Any) -> bool:
+    return not value.strip() if isinstance(value, str) else value is None or value == []
 
 
 def _of_empty(path: str, rows: Sequence[tuple[int, dict[str, Any]]], columns: Sequence[str]) -> ValueError:
@@ -237,15 +241,15 @@ def numbers(path: str, named: Columns, learned: Sequence[str] | None = None) -> 
 def _wanted(named: Columns, learned: Sequence[str] | None, there: list[str]) -> list[str]:
     """The columns to read: in the order in which a model learned from them."""
     given = None if named.input is None else named.input.split(",")
+    if given is None:
+        return there if learned is None else list(learned)
     # Columns that are counted have other names than the model's, or none.
-    if learned is not None and given != list(learned) and (given is None or named.header):
-        if given is not None:
-            raise ValueError(
-                f"--input is {named.input}; the model was trained on {','.join(learned)}, and reads these if "
-                "--input is left out"
-            )
-        return list(learned)
-    return there if given is None else given
+    if learned is not None and named.header and given != list(learned) and set(learned) <= set(there):
+        raise ValueError(
+            f"--input is {named.input}; the model was trained on {','.join(learned)}, and reads these if "
+            "--input is left out"
+        )
+    return given  # columns of other names, where the file has not those of the model
 
 
 def _refuse_gap(path: str, gap: int | None) -> None:

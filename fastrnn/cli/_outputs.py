@@ -34,9 +34,14 @@ def check_model(path: str) -> None:
         Its ending is not that of a model, or the file that is there holds no model.
     """
     from .. import _extra, io
+    from ..io._file import destination
 
-    if os.path.isdir(path) or not os.access(os.path.dirname(os.path.realpath(path)), os.W_OK):
-        raise OSError(f"cannot write {path}; give another file with --output")
+    try:
+        folder = os.path.dirname(destination(path))
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror}; give another file with --output") from None
+    if not os.access(folder, os.W_OK):
+        raise OSError(f"cannot write {path}: its folder is read-only; give another file with --output")
     ending = os.path.splitext(path)[1].lower()
     if ending not in ("", *_MODELS):
         raise ValueError(f"--output is {path}; a model ends in {' or '.join(_MODELS)}")

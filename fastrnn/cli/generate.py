@@ -6,6 +6,7 @@ import argparse
 import os
 from typing import Any
 
+from ..io._by_ending import check_ending
 from ._arguments import command, natural, number, positive
 from ._outputs import check_apart
 
@@ -49,6 +50,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Run it."""
     from ..models import LanguageModel
 
+    if arguments.remember is not None:
+        check_ending(arguments.remember)  # now, not when all is written
     check_apart({"--remember": arguments.remember}, {"MODEL": arguments.model})
     model = LanguageModel.load(arguments.model)
     options = {

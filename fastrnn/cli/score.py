@@ -98,7 +98,8 @@ def _shown(x: Any) -> str:
     """An input in a line; of numbers, how many."""
     if isinstance(x, str):
         return repr(x)[:80]
-    return " ".join(x)[:80] if isinstance(x, list) else f"{np.shape(x)[0]} steps"
+    words = isinstance(x, list) and all(isinstance(word, str) for word in x)
+    return " ".join(x)[:80] if words else f"{np.shape(x)[0]} steps"
 
 
 def _score_lines(model: Any, arguments: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -80,13 +81,18 @@ class Model(_hints.Arguments):
     def _of(cls, cell: cells.Cell, settings: Mapping[str, Any]) -> Self:
         """A model of these settings, of which the constructor of a subclass may not take all."""
         make: Any = cls
+        ours: Any = next(kind for kind in cls.__mro__ if kind.__module__.startswith("fastrnn."))
+        if make is ours:
+            return make(cell, **settings)
+        with contextlib.suppress(TypeError):
+            return make(cell, **settings)
+        model = make.__new__(make)
         try:
-            inspect.signature(make).bind(cell, **settings)
+            model.__init__()  # it has other options, or sets some of these itself
         except TypeError:
-            model = make()
-            vars(model).update(settings, cell=cell)
-            return model
-        return make(cell, **settings)
+            ours.__init__(model)  # it wants what the file does not know
+        vars(model).update(settings, cell=cell)
+        return model
 
     def _warn_of_interrupt(self, method: str) -> None:
         """Warn the caller of `fit` of a training that Ctrl-C ended."""

@@ -37,7 +37,8 @@ _NOTICEABLE = 0.2
 
 #: What no text ends in that has one line, and is as short as a path.
 _FILE_NAME = re.compile(
-    r".{1,250}\.(csv|docx?|epub|gz|html?|json|jsonl|log|md|npz|pdf|py|rst|tex|tsv|txt|xml)"
+    r".{1,250}\.(csv|docx?|epub|gz|html?|json|jsonl|log|md|npz|pdf|py|rst|tex|tsv|txt|xml)",
+    re.IGNORECASE,
 )
 
 #: How many tokens `fill` tries in a gap.
@@ -353,9 +354,12 @@ class LanguageModel(Model):
         texts, one = _texts(who, "text", text), isinstance(text, str)
         batch_size = _checks.size(who, "batch_size", batch_size)
         chunk_size = _checks.size(who, "chunk_size", chunk_size)
+        if one:
+            _check_is_a_text(who, "text", texts[0])
+        if isinstance(validation, str):
+            _check_is_a_text(who, "validation", validation)
         texts, held = self._split(who, texts, one, validation)
         if one:
-            _check_is_a_text(who, texts[0])
             _check_length(who, len(texts[0]), "characters", batch_size)
         if self._units is None or self._directions is None:
             units = self._learned(texts, one)
@@ -873,12 +877,12 @@ def _corpus(
     return _lm_data.Stream(rows[0], batch_size, chunk_size, seed)
 
 
-def _check_is_a_text(who: str, text: str) -> None:
+def _check_is_a_text(who: str, argument: str, text: str) -> None:
     """Refuse a text that is the path of one."""
     if _FILE_NAME.fullmatch(text):
         raise ValueError(
-            f"{who}: text has {_checks.plural(len(text), 'character')}, {text!r}; it reads like the name "
-            "of a file: give its content, open(path, encoding='utf-8').read()"
+            f"{who}: {argument} has {_checks.plural(len(text), 'character')}, {text!r}; it reads like the "
+            "name of a file: give its content, open(path, encoding='utf-8').read()"
         )
 
 

@@ -191,7 +191,7 @@ class SequenceRegressor(SequenceModel):
 
     def _learn_targets(self, who: str, y: Any, lengths: Sequence[int], kept: np.ndarray) -> list[np.ndarray]:
         rows = _numbers(who, y, "y")
-        self._shape = rows.shape[1:]
+        self._shape, self._columns = rows.shape[1:], None
         flat = rows.reshape(len(rows), -1)
         self._mean, self._scale = moments(who, "y", flat[kept])
         return list(self._scaled(who, "y", flat))

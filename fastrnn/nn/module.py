@@ -106,8 +106,12 @@ class Module:
                 f"params[{name!r}][...] = value, or call load_state_dict"
             )
         super().__setattr__(name, value)
-        if _holds_modules(type(value)) is not (name in self._holders):
+        if _holds_modules(type(value)) != (name in self._holders):
             self._find_holders()
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        self._find_holders()
 
     # ---- the tree ----
 
@@ -120,11 +124,10 @@ class Module:
     def children(self) -> Iterator[tuple[str, Module]]:
         """Yield the contained modules with their names, in the order in which they became attributes."""
         for name in self._holders:
-            value = vars(self).get(name, ())
+            value = vars(self).get(name)
             if isinstance(value, Module):
                 yield name, value
-                continue
-            for i, item in enumerate(value):
+            for i, item in enumerate(value if isinstance(value, (list, tuple)) else ()):
                 if isinstance(item, Module):
                     yield f"{name}.{i}", item
 

@@ -352,7 +352,9 @@ class Recurrent(Module):
         return functional.BoundLayers(self.cell, passes, 1 + self.bidirectional)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._fixed and "_bound" in vars(self) and getattr(self, name) != value:
+        if name in self._fixed and "_bound" in vars(self):
+            if getattr(self, name) == value:
+                return  # as it was, of its own type
             raise AttributeError(
                 f"{type(self).__name__}: {name} cannot be changed, the parameters were made for "
                 f"{getattr(self, name)!r}; make a new layer"

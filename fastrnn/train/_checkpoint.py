@@ -171,8 +171,8 @@ class Training:
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """Names of what differs, with both values; of two cells of one kind, of their options."""
     found = []
-    for name, value in now.items():
-        was = before.get(name)
+    for name in {**now, **before}:
+        was, value = before.get(name), now.get(name)
         if was == value:
             continue
         if not (isinstance(was, dict) and isinstance(value, dict)):

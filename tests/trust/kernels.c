@@ -427,7 +427,7 @@ static const shape larger[] = {
     {70, 1, 5, 9, 0, 0, 1},     {70, 1, 5, 9, 1, 0, 1},     {9, 2, 130, 131, 0, 0, 1}, {5, 16, 257, 40, 1, 1, 1},
     {33, 9, 3, 20, 0, 1, 1},    {300, 2, 4, 5, 1, 1, 0},    {20, 40, 7, 11, 0, 1, 1},  {2, 3, 6, 520, 0, 0, 1},
     {3, 14, 40, 300, 1, 1, 0},  {1, 1, 1, 1, 0, 0, 1},      {4, 4, 0, 5, 0, 0, 1},
-    {0, 3, 4, 5, 0, 0, 1},      {3, 0, 4, 5, 1, 1, 1},
+    {0, 3, 4, 5, 0, 0, 1},      {3, 0, 4, 5, 1, 1, 1},      {2, 1100, 3, 9, 0, 0, 1},
 };
 
 int main(int argc, char **argv)
@@ -462,6 +462,7 @@ int main(int argc, char **argv)
             for (int o = 0; o < EDGES; o++, n++)
                 run_linear(batches[n % BATCHES], edges[i], edges[o], n);
         run_linear(700, 33, 70, 1);
+        run_linear(2500, 5, 70, 4);         /* several passes of the gradient */
         run_linear(3, 700, 260, 2);
         run_linear(0, 3, 4, 3);
         for (int f = 0; f < FR_FUNCTIONS; f++) {
