@@ -670,6 +670,7 @@ def test_what_reads_like_the_name_of_a_file_is_one(intents, tmp_path, capsys):
     for name in ("typo.txt", f"{tmp_path}/typo"):
         assert wrong(capsys, "inspect", intents, name) == f"{name}: No such file or directory"
     assert run("inspect", intents, "light and/or rain.txt") == 0
+    assert "--input names columns of a table" in wrong(capsys, "inspect", intents, "light", "--input", "a")
     (tmp_path / "a.npy").write_bytes(b"")
     assert "a.npy: not a whole .npy file" in wrong(capsys, "inspect", intents, tmp_path / "a.npy")
     np.save(tmp_path / "a.npy", np.zeros(3))

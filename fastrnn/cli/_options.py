@@ -11,17 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from ._arguments import did_you_mean
+from ._models import TASKS
 
 __all__ = ["CLASSES", "as_given", "defaults", "fit_options", "model_options"]
 
 #: The class of each task.
-CLASSES = {
-    "classifier": "SequenceClassifier",
-    "tagger": "SequenceTagger",
-    "regressor": "SequenceRegressor",
-    "language-model": "LanguageModel",
-    "translator": "Seq2Seq",
-}
+CLASSES = {task: name for name, task in TASKS.items()}
 _SEQUENCES = ("classifier", "tagger", "regressor")
 #: Options of the models: the argument's name -> the model's, and the tasks that have it.
 _MODEL = {

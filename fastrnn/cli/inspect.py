@@ -84,12 +84,15 @@ def run(arguments: argparse.Namespace) -> None:
 def _steps(model: Any, task: str, given: str, columns: str | None) -> tuple[Any, Any, list[str]]:
     """The layers of a model, what they read of a text, and what each step is called."""
     text: Any = given
+    forecasts = task == "regressor" and model.horizon is not None
+    if columns is not None and not (forecasts and is_file(given) and not given.lower().endswith(".npy")):
+        raise ValueError("--input names columns of a table, of a model that forecasts; leave it out")
     if is_file(given):
         if given.lower().endswith(".npy"):
             text = _array(given)
             if task == "language-model" or model._reader.kind == "text":
                 raise ValueError(f"{given}: an array; the model reads text")
-        elif task == "regressor" and model.horizon is not None:
+        elif forecasts:
             text = series(given, Columns(columns), model.columns_).X[0]
         elif given.lower().endswith(TABLES):
             raise ValueError(f'{given}: a table; give one text, as "..." or in a .txt file')
