@@ -312,8 +312,8 @@ static void FN(divert)(FN(row) *rows, ptrdiff_t n, FN(row) *to)
     }
 }
 
-/* Rows at most for which the input product is taken out of the time loop: there the recurrent weights set the pace, and
- * a step should read nothing else. */
+/* Rows of a member at most for which the input product is taken out of the time loop, for so many rows of several steps at
+ * once: there the way of the weights into the core sets the pace, and those of the inputs go it once for all these rows. */
 enum { FN(HOIST_ROWS) = 8, FN(HOIST_CHUNK) = 64 };
 
 static int FN(is_hoisted)(ptrdiff_t rows, int team) { return fr_ceil(rows, team) <= FN(HOIST_ROWS); }

@@ -115,7 +115,7 @@ def test_a_score_says_what_is_wrong(intents, speaker, tmp_path, capsys):
     numbers.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert run("train", "--task", "classifier", numbers, "-o", tmp_path / "n.npz", *TINY) == 0
     assert run("score", tmp_path / "n.npz", numbers, "--errors") == 0
-    capsys.readouterr()
+    assert re.search(r"n.jsonl:\d: [ab], predicted [ab]: 2 steps", capsys.readouterr().out)
     for arguments in ([speaker, table], [speaker, table, "--rank"]):
         assert "--errors is of a classifier or a tagger" in wrong(capsys, "score", *arguments, "--errors")
     tags = write_table(tmp_path / "t.csv", [("a b", "X Y"), ("b a", "Y X")] * 4, ("tokens", "tags"))
